@@ -1,0 +1,103 @@
+"""Named components: one registry a kind, each entry with parameters that can be checked before anything runs."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+Entry = TypeVar("Entry", bound=Callable[..., Any])
+
+
+class UnknownName(KeyError, ValueError):
+    """A name that no registry entry, field or file bears; its message says which names exist."""
+
+    def __init__(self, kind: str, name: object, known: list[str], *, hint: str = "") -> None:
+        self.message = f"unknown {kind} {name!r}{did_you_mean(name, known)} (known: {', '.join(sorted(known))}){hint}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_unknown_name, (self.message,)
+
+
+def _restore_unknown_name(message: str) -> UnknownName:
+    error = UnknownName.__new__(UnknownName)
+    error.message = message
+    error.args = (message,)
+    return error
+
+
+def did_you_mean(name: object, known: list[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known name, else an empty string."""
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class Registry(Mapping[str, Callable[..., Any]]):
+    """The entries of one kind, by name.
+
+    An entry is a class or function whose keyword parameters, with annotations and defaults, are its schema, and
+    whose docstring's first line is its description. Calling it checks the ranges of the parameters.
+
+    >>> STRATEGIES = Registry("negative-selection strategy")
+    >>> @STRATEGIES.register("difficulty")
+    ... class Difficulty: ...
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Callable[..., Any]] = {}
+
+    def register(self, name: str) -> Callable[[Entry], Entry]:
+        """Register the decorated class or function under `name`; a name that is taken by another entry is refused."""
+
+        def decorate(entry: Entry) -> Entry:
+            taken = self._entries.get(name)
+            if taken is not None and (taken.__module__, taken.__qualname__) != (entry.__module__, entry.__qualname__):
+                raise ValueError(
+                    f"{self.kind} {name!r} is already registered by {taken.__module__}.{taken.__qualname__}; "
+                    "choose another name"
+                )
+            if not inspect.getdoc(entry):
+                raise ValueError(f"{self.kind} {name!r} needs a docstring: its first line is what `study list` shows")
+            self._entries[name] = entry
+            return entry
+
+        return decorate
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The entry of that name; raises UnknownName, with the nearest name, where there is none."""
+        if name not in self._entries:
+            if default is not None:
+                return default
+            raise UnknownName(self.kind, name, list(self._entries))
+        return self._entries[name]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.get(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def names(self) -> tuple[str, ...]:
+        """Every registered name, in the order of registration."""
+        return tuple(self._entries)
+
+    def describe(self, name: str) -> str:
+        """The first line of the entry's docstring."""
+        return (inspect.getdoc(self.get(name)) or "").splitlines()[0]
+
+    def parameters(self, name: str) -> dict[str, inspect.Parameter]:
+        """The keyword-only parameters of the entry: its schema."""
+        signature = inspect.signature(self.get(name), eval_str=True)
+        return {n: p for n, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
