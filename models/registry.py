@@ -51,9 +51,13 @@ class Registry(Mapping[str, Callable[..., Any]]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, Callable[..., Any]] = {}
+        self._traits: dict[str, dict[str, Any]] = {}
 
-    def register(self, name: str) -> Callable[[Entry], Entry]:
-        """Register the decorated class or function under `name`; a name that is taken by another entry is refused."""
+    def register(self, name: str, **traits: Any) -> Callable[[Entry], Entry]:
+        """Register the decorated class or function under `name`, with facts about it that others may ask (`traits`).
+
+        A name that another entry has taken is refused.
+        """
 
         def decorate(entry: Entry) -> Entry:
             taken = self._entries.get(name)
@@ -65,6 +69,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
             if not inspect.getdoc(entry):
                 raise ValueError(f"{self.kind} {name!r} needs a docstring: its first line is what `study list` shows")
             self._entries[name] = entry
+            self._traits[name] = traits
             return entry
 
         return decorate
@@ -92,6 +97,11 @@ class Registry(Mapping[str, Callable[..., Any]]):
     def names(self) -> tuple[str, ...]:
         """Every registered name, in the order of registration."""
         return tuple(self._entries)
+
+    def trait(self, name: str, trait: str) -> Any:
+        """A fact given at registration, or the class attribute of that name; None where there is neither."""
+        entry = self.get(name)
+        return self._traits[name].get(trait, getattr(entry, trait, None))
 
     def describe(self, name: str) -> str:
         """The first line of the entry's docstring."""

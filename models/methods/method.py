@@ -1,0 +1,84 @@
+"""The contract of a method: how a training step is made from two views of a batch."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.contrast import Contrast, Moment, Step
+from models.registry import Registry
+
+METHODS = Registry("method")
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Rows of length 1, in at least float32. Shape: [B, D] → [B, D]."""
+    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Two augmented views of B training instances."""
+
+    views: tuple[Tensor, Tensor]
+    instance: Tensor  # int64 [B], index in the training split
+    labels: Tensor | None  # int64 [B]; read by methods and strategies with uses_labels, else only for statistics
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a method is built for."""
+
+    batch_size: int
+    train_count: int
+    classes: int
+    steps: int  # in the whole training
+    generator: torch.Generator
+
+
+class Learner(nn.Module, ABC):
+    """A method at work: the networks it trains and its state; all of it is in `state_dict`."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        self.dim: int = head.output_dim  # type: ignore[assignment]  # D, the width of the embedding
+
+    @abstractmethod
+    def step(self, batch: Batch, moment: Moment) -> Step:
+        """The loss of one batch, with gradient."""
+
+    def after_step(self, progress: float) -> None:
+        """Called after the optimizer's step; progress is the share of training done, in (0, 1]."""
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """Unit embeddings z = g(f(x)) / ‖g(f(x))‖ in float32. Shape: inputs [B, …] → [B, D]."""
+        return unit_rows(self.head(self.encoder(inputs)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """A method's parameters; `learner` puts it to work. Subclass, register, and give what is abstract here."""
+
+    has_negatives: ClassVar[bool] = True
+    uses_labels: ClassVar[bool] = False
+    default_objective: ClassVar[str | None] = "info_nce"
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Which kinds of objective it can serve: those of "one" direction, of "both"."""
+        return ("one",)
+
+    def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
+        """The largest K: how many rows of the pool can be offered to an anchor; 0 for a method without negatives."""
+        return 0
+
+    def check(self, batch_size: int, train_count: int, epochs: int) -> None:  # noqa: B027 (a hook)
+        """Refuse, with ValueError, what does not fit the batch, the data or the training's length."""
+
+    @abstractmethod
+    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+        """The method at work on these networks; contrast is None for a method without negatives."""

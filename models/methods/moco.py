@@ -1,0 +1,97 @@
+"""MoCo: a queue of past keys of a slowly moving key encoder is the pool (He 2019, 1911.05722; v2: 2003.04297)."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.contrast import Contrast, Moment, Step
+from models.methods.method import METHODS, Batch, Learner, Method, Setting, unit_rows
+from models.pools import Queue, offer_from_store
+
+
+@METHODS.register("moco")
+@dataclass(frozen=True, kw_only=True)
+class MoCo(Method):
+    """MoCo: query against a queue of past keys of a momentum encoder; v2 is t = .2 with a two-layer head."""
+
+    queue_size: int = 65_536
+    """rows of the queue: the pool"""
+    momentum: float = 0.999
+    """m of the key encoder's moving average, θ_k ← m θ_k + (1 − m) θ_q"""
+    symmetric: bool = False
+    """also swap the views' roles, and take the mean of the two losses"""
+
+    def __post_init__(self) -> None:
+        if self.queue_size < 1:
+            raise ValueError(f"moco: queue_size must be at least 1, got {self.queue_size}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"moco: momentum must lie in [0, 1), got {self.momentum}")
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return ("one", "both") if self.symmetric else ("one",)
+
+    def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
+        """The queue without the rows that may show the anchor's own instance, once it is longer than an epoch."""
+        per_step = batch_size * (2 if self.symmetric else 1)
+        steps = max(train_count // batch_size, 1)
+        own = -(-self.queue_size // (per_step * steps)) if self.queue_size > train_count - batch_size else 0
+        return self.queue_size - own * (2 if self.symmetric else 1)
+
+    def check(self, batch_size: int, train_count: int, epochs: int) -> None:
+        if self.queue_size < batch_size:
+            raise ValueError(f"moco: queue_size {self.queue_size} is smaller than batch_size {batch_size}")
+
+    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+        if contrast is None:
+            raise ValueError("moco contrasts: it needs an objective and a strategy")
+        return _MoCo(encoder, head, contrast, self, setting)
+
+
+class _MoCo(Learner):
+    def __init__(self, encoder: nn.Module, head: nn.Module, contrast: Contrast, method: MoCo, setting: Setting) -> None:
+        super().__init__(encoder, head)
+        self.contrast, self.momentum, self.symmetric = contrast, method.momentum, method.symmetric
+        self.key_encoder, self.key_head = copy.deepcopy(encoder), copy.deepcopy(head)
+        for parameter in [*self.key_encoder.parameters(), *self.key_head.parameters()]:
+            parameter.requires_grad_(False)
+        self.fresh: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self.queue = Queue(method.queue_size, self.dim, generator=setting.generator)
+
+    @torch.no_grad()
+    def update_key_encoder(self) -> None:
+        """θ_k ← m θ_k + (1 − m) θ_q for parameters; the batch statistics are the key encoder's own."""
+        pairs = zip(
+            [*self.key_encoder.parameters(), *self.key_head.parameters()],
+            [*self.encoder.parameters(), *self.head.parameters()],
+            strict=True,
+        )
+        for key, query in pairs:
+            key.lerp_(query, 1 - self.momentum)
+
+    @torch.no_grad()
+    def project_keys(self, inputs: Tensor) -> Tensor:
+        """Unit keys of the momentum encoder, [B, D], no gradient."""
+        return unit_rows(self.key_head(self.key_encoder(inputs)))
+
+    def step(self, batch: Batch, moment: Moment) -> Step:
+        self.update_key_encoder()
+        rows = self.queue.rows()
+        pool, offered = offer_from_store(rows, batch.instance, self.contrast.k, generator=moment.generator)
+        x1, x2 = batch.views
+        keys = [self.project_keys(x2)]
+        step = self.contrast(self.project(x1), keys[0], pool, offered, moment, labels=batch.labels)
+        if self.symmetric:
+            keys.append(self.project_keys(x1))
+            swapped = self.contrast(self.project(x2), keys[1], pool, offered, moment, labels=batch.labels)
+            step = Step((step.loss + swapped.loss) / 2, step.observed)
+        self.fresh = [(k, batch.instance, batch.labels) for k in keys]
+        return step
+
+    def after_step(self, progress: float) -> None:
+        """Enqueue the step's keys: after its logits, and after its backward pass, which still reads the queue."""
+        for keys, instance, labels in self.fresh:
+            self.queue.enqueue(keys, instance, labels)
+        self.fresh = []

@@ -1,0 +1,54 @@
+"""SimCLR: the other embeddings of the batch are the pool, with gradient (Chen 2020, 2002.05709)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from models.contrast import Contrast, Moment, Step
+from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.pools import Pool, offer_from_batch
+
+
+@METHODS.register("simclr")
+@dataclass(frozen=True, kw_only=True)
+class SimCLR(Method):
+    """SimCLR: both views are anchors, the pool is the other 2B − 2 embeddings of the batch, with gradient.
+
+    An objective of one direction (info_nce) takes the first views as anchors and the other B − 1 second views as pool.
+    """
+
+    default_objective: ClassVar[str | None] = "nt_xent"
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return ("one", "both")
+
+    def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
+        return batch_size - 1 if directions == "one" else 2 * batch_size - 2
+
+    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+        if contrast is None:
+            raise ValueError("simclr contrasts: it needs an objective and a strategy")
+        return _SimCLR(encoder, head, contrast)
+
+
+class _SimCLR(Learner):
+    def __init__(self, encoder: nn.Module, head: nn.Module, contrast: Contrast) -> None:
+        super().__init__(encoder, head)
+        self.contrast = contrast
+
+    def step(self, batch: Batch, moment: Moment) -> Step:
+        z = self.project(torch.cat(batch.views))  # [2B, D]
+        z1, z2 = z.chunk(2)
+        if self.contrast.directions == "one":
+            anchors, positive, keys, instance, labels = z1, z2, z2, batch.instance, batch.labels
+            key_instance, key_labels = batch.instance, batch.labels
+        else:
+            anchors, positive, keys = z, torch.cat([z2, z1]), z
+            instance = key_instance = batch.instance.repeat(2)
+            labels = key_labels = None if batch.labels is None else batch.labels.repeat(2)
+        own = instance[:, None] == key_instance[None, :]  # [B, P]
+        offered = offer_from_batch(own, self.contrast.k, generator=moment.generator)
+        return self.contrast(anchors, positive, Pool(keys, key_instance, key_labels), offered, moment, labels=labels)

@@ -1,0 +1,48 @@
+"""Strategies that do not look at the candidates: all of them, or a random subset as the control for every filter."""
+
+from dataclasses import dataclass
+
+import torch
+
+from models.negatives.strategy import STRATEGIES, Candidates, Selection, Strategy
+
+
+@STRATEGIES.register("all")
+@dataclass(frozen=True, kw_only=True)
+class All(Strategy):
+    """Every one of the K candidates."""
+
+    def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
+        return Selection()
+
+
+@STRATEGIES.register("uniform")
+@dataclass(frozen=True, kw_only=True)
+class Uniform(Strategy):
+    """A random subset of the K candidates, by count or by fraction: the equal-count control for every filter."""
+
+    fraction: float | None = None
+    """share of the K candidates to keep, in (0, 1]"""
+    count: int | None = None
+    """number of candidates to keep, at least 1"""
+
+    def __post_init__(self) -> None:
+        if (self.fraction is None) == (self.count is None):
+            raise ValueError(
+                f"uniform takes either fraction or count, got fraction={self.fraction}, count={self.count}; "
+                'write {"name": "uniform", "fraction": 0.05}'
+            )
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise ValueError(f"uniform: fraction must lie in (0, 1], got {self.fraction}")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"uniform: count must be at least 1, got {self.count}")
+
+    def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
+        s = candidates.similarity
+        order = torch.rand(s.shape, generator=generator, device=s.device)  # [B, P]
+        if candidates.offered is not None:
+            order.masked_fill_(~candidates.offered, -1)
+        k = candidates.count()  # [B]
+        n = k.clamp(max=self.count) if self.fraction is None else (k * self.fraction).round().long().clamp(min=1)
+        threshold = order.topk(int(n.max()), dim=1).values.gather(1, n[:, None] - 1)  # [B, 1]
+        return Selection.keep(order >= threshold, s.dtype)

@@ -1,0 +1,87 @@
+"""Where candidates come from: the batch, a queue of past keys, a memory bank; and which K are offered."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Pool:
+    """P rows that negatives are drawn from."""
+
+    keys: Tensor  # [P, D] unit rows
+    instance: Tensor  # int64 [P], which training instance a row shows; −1: none
+    labels: Tensor | None = None  # int64 [P]; −1: none
+
+
+def offer_from_batch(own: Tensor, k: int | None, *, generator: torch.Generator) -> Tensor:
+    """K rows for each anchor, drawn independently and uniformly without replacement from the rows not its own.
+
+    Shapes: own bool [B, P] → bool [B, P]. For pools of a batch's size: it draws B × P numbers.
+    """
+    if k is None:
+        return ~own
+    order = torch.rand(own.shape, generator=generator, device=own.device).masked_fill_(own, -1)
+    return torch.zeros_like(own).scatter_(1, order.topk(k, dim=1).indices, True)
+
+
+def offer_from_store(
+    pool: Pool, instance: Tensor, k: int | None, *, generator: torch.Generator
+) -> tuple[Pool, Tensor | None]:
+    """K rows of a large pool for each anchor, uniformly without replacement, never a row of its own instance.
+
+    All anchors walk one random order of the rows, and each takes the first K that are not its own: so the similarity
+    product has the size of K, not of the pool. Shapes: instance int64 [B] → the pool's rows that are offered to
+    anyone, and bool [B, P′] (None: each of them to everyone).
+    """
+    size = len(pool.keys)
+    own_rows = torch.isin(pool.instance, instance)
+    spare = 0 if k is None or not own_rows.any() else int(_own(pool.instance[own_rows], instance).sum(1).max())
+    if k is not None and k < size:
+        rows = torch.randperm(size, generator=generator, device=pool.keys.device)[: k + spare]
+        pool = Pool(pool.keys[rows], pool.instance[rows], None if pool.labels is None else pool.labels[rows])
+        own_rows = own_rows[rows]
+    if not own_rows.any() and spare == 0:
+        return pool, None
+    allowed = torch.ones(len(instance), len(pool.keys), dtype=torch.bool, device=pool.keys.device)
+    allowed[:, own_rows] = ~_own(pool.instance[own_rows], instance)
+    if k is not None:
+        allowed &= allowed.cumsum(dim=1, dtype=torch.int32) <= k
+    return pool, allowed
+
+
+def _own(row_instance: Tensor, instance: Tensor) -> Tensor:
+    return instance[:, None] == row_instance[None, :]  # bool [B, P]
+
+
+class Queue(nn.Module):
+    """The last `size` keys, first in, first out (He 2019, 1911.05722, §3.1); filled with random unit rows at first."""
+
+    keys: Tensor
+    instance: Tensor
+    labels: Tensor
+    pointer: Tensor
+
+    def __init__(self, size: int, dim: int, *, generator: torch.Generator) -> None:
+        super().__init__()
+        self.register_buffer("keys", F.normalize(torch.randn(size, dim, generator=generator), dim=1))
+        self.register_buffer("instance", torch.full((size,), -1))
+        self.register_buffer("labels", torch.full((size,), -1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+
+    def rows(self) -> Pool:
+        """The queue as it is now."""
+        return Pool(self.keys, self.instance, self.labels)
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor, instance: Tensor, labels: Tensor | None) -> None:
+        """Overwrite the oldest rows by these keys [B, D]; a batch larger than the queue leaves its last rows."""
+        size = len(self.keys)
+        rows = (self.pointer + torch.arange(len(keys), device=keys.device))[-size:] % size
+        self.keys[rows] = keys[-size:].to(self.keys.dtype)
+        self.instance[rows] = instance[-size:]
+        if labels is not None:
+            self.labels[rows] = labels[-size:]
+        self.pointer.copy_((self.pointer + len(keys)) % size)
