@@ -1,0 +1,154 @@
+"""One description of a search space: dotted config path → dimension. The grid, random and Optuna modes all read it."""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Cell = dict[str, Any]  # dotted config path → value
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Each of these values, once."""
+
+    values: tuple[Any, ...]
+
+    def sample(self, draw: random.Random) -> Any:
+        return draw.choice(self.values)
+
+
+@dataclass(frozen=True)
+class Choice(Grid):
+    """One of these values, drawn uniformly."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A real number in [low, high]."""
+
+    low: float
+    high: float
+
+    def sample(self, draw: random.Random) -> float:
+        return draw.uniform(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """A real number in [low, high] whose logarithm is uniform."""
+
+    low: float
+    high: float
+
+    def sample(self, draw: random.Random) -> float:
+        return math.exp(draw.uniform(math.log(self.low), math.log(self.high)))
+
+
+@dataclass(frozen=True)
+class RandInt:
+    """A whole number in [low, high], both included; with log, its logarithm is uniform."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def sample(self, draw: random.Random) -> int:
+        if not self.log:
+            return draw.randint(self.low, self.high)
+        return min(int(math.exp(draw.uniform(math.log(self.low), math.log(self.high + 1)))), self.high)
+
+
+Dimension = Grid | Uniform | LogUniform | RandInt
+SearchSpace = Mapping[str, Dimension]
+
+
+def grid(*values: Any) -> Grid:
+    """Each of these values, once: `grid(16, 64, 256)`."""
+    return Grid(_distinct("grid", values))
+
+
+def choice(*values: Any) -> Choice:
+    """One of these values: `choice("all", {"name": "difficulty", "hi": 0.05})`."""
+    return Choice(_distinct("choice", values))
+
+
+def uniform(low: float, high: float) -> Uniform:
+    """A real number in [low, high]."""
+    _ordered("uniform", low, high)
+    return Uniform(low, high)
+
+
+def loguniform(low: float, high: float) -> LogUniform:
+    """A real number in [low, high], uniform in its logarithm; low > 0."""
+    _ordered("loguniform", low, high, positive=True)
+    return LogUniform(low, high)
+
+
+def randint(low: int, high: int, *, log: bool = False) -> RandInt:
+    """A whole number in [low, high], both included."""
+    _ordered("randint", low, high, positive=log)
+    return RandInt(low, high, log)
+
+
+def _distinct(kind: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError(f"{kind} needs at least one value: write {kind}(0.1, 0.5)")
+    doubled = [v for i, v in enumerate(values) if v in values[:i]]
+    if doubled:
+        raise ValueError(f"{kind} names {doubled[0]!r} twice; each value makes a cell of its own")
+    return values
+
+
+def _ordered(kind: str, low: float, high: float, *, positive: bool = False) -> None:
+    if not low < high:
+        raise ValueError(f"{kind} needs low < high, got {low} and {high}")
+    if positive and low <= 0:
+        raise ValueError(f"{kind} on a log scale needs low > 0, got {low}")
+
+
+def grid_cells(space: SearchSpace) -> Iterator[Cell]:
+    """The product of all dimensions; ValueError where one is not a finite list of values."""
+    endless = [path for path, dimension in space.items() if not isinstance(dimension, Grid)]
+    if endless:
+        raise ValueError(
+            f"a grid needs finitely many values, but {', '.join(endless)} is a range; "
+            'write grid(…), or give the study sampler="random" or "tpe" and cells=N'
+        )
+    for values in itertools.product(*(d.values for d in space.values() if isinstance(d, Grid))):
+        yield dict(zip(space, values, strict=True))
+
+
+def random_cells(space: SearchSpace, count: int, seed: int) -> Iterator[Cell]:
+    """`count` independent draws; the first n are the same whatever the count."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        yield {path: dimension.sample(draw) for path, dimension in space.items()}
+
+
+KINDS = {"grid": Grid, "choice": Choice, "uniform": Uniform, "loguniform": LogUniform, "randint": RandInt}
+
+
+def to_plain(space: SearchSpace) -> dict[str, Any]:
+    """For study.yaml: {"k": {"grid": [16, 64]}, "lr": {"loguniform": {"low": .01, "high": 1}}}."""
+    names = {cls: name for name, cls in KINDS.items()}
+    return {p: {names[type(d)]: list(d.values) if isinstance(d, Grid) else asdict(d)} for p, d in space.items()}
+
+
+def from_plain(plain: Mapping[str, Any]) -> dict[str, Dimension]:
+    """The inverse of `to_plain`; a bare list is a grid."""
+    space: dict[str, Dimension] = {}
+    for path, content in plain.items():
+        if isinstance(content, list):
+            space[path] = grid(*content)
+            continue
+        if not isinstance(content, dict) or len(content) != 1 or next(iter(content)) not in KINDS:
+            raise ValueError(
+                f"space.{path} must be one of {', '.join(KINDS)}, such as {{grid: [16, 64]}}; got {content!r}"
+            )
+        kind, value = next(iter(content.items()))
+        makers = {"grid": grid, "choice": choice, "uniform": uniform, "loguniform": loguniform, "randint": randint}
+        space[path] = makers[kind](*value) if isinstance(value, list) else makers[kind](**value)  # type: ignore[operator]
+    return space
