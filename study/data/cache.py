@@ -1,0 +1,101 @@
+"""A node-local store of decoded arrays: built once by whichever process comes first, memory-mapped by all."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+Arrays = dict[str, np.ndarray]
+Meta = dict[str, Any]
+
+_MANIFEST = "entry.json"
+_log = logging.getLogger(__name__)
+
+
+def cache_root() -> Path:
+    """The node-local cache: $STUDY_CACHE, else ~/.cache/negatives-study."""
+    return Path(os.environ.get("STUDY_CACHE") or "~/.cache/negatives-study").expanduser().absolute()
+
+
+def data_home() -> Path:
+    """Where data sets are looked for and downloaded to when no root is given: $STUDY_DATA, else in the cache."""
+    home = os.environ.get("STUDY_DATA")
+    return Path(home).expanduser().absolute() if home else cache_root() / "downloads"
+
+
+def stored(
+    key: Mapping[str, Any], build: Callable[[], tuple[Arrays, Meta]], root: Path | None = None
+) -> tuple[Arrays, Meta]:
+    """The arrays (read-only memory maps) and metadata that `build` makes for `key`, from the store where it has them.
+
+    Processes that ask for the same key at once build it once: the first holds a file lock, the others wait. An entry
+    appears by one rename, so none is ever partial; one that has lost or changed bytes since is built again.
+    """
+    canonical = json.dumps(key, sort_keys=True)
+    folder = (root or cache_root()) / "data"
+    entry = folder / hashlib.sha256(canonical.encode()).hexdigest()[:24]
+    found = _open(entry)
+    if found is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{entry}.lock"):
+            found = _open(entry)
+            if found is None:
+                _build(entry, canonical, build)
+                found = _open(entry)
+    if found is None:
+        raise OSError(f"cache entry {entry} cannot be read back; check the disk, or point STUDY_CACHE elsewhere")
+    return found
+
+
+def _build(entry: Path, canonical: str, build: Callable[[], tuple[Arrays, Meta]]) -> None:
+    """Write the entry beside its place and rename it into it; the caller holds the entry's lock."""
+    _log.info("decoding into %s", entry)
+    unfinished = entry.with_suffix(".building")
+    shutil.rmtree(unfinished, ignore_errors=True)  # left behind by a process that was killed
+    unfinished.mkdir()
+    try:
+        arrays, meta = build()
+        for name, array in arrays.items():
+            np.save(unfinished / f"{name}.npy", array, allow_pickle=False)
+        files = {name: _checksum(unfinished / f"{name}.npy") for name in arrays}
+        (unfinished / _MANIFEST).write_text(json.dumps({"key": canonical, "meta": meta, "files": files}))
+        shutil.rmtree(entry, ignore_errors=True)
+        unfinished.rename(entry)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _open(entry: Path) -> tuple[Arrays, Meta] | None:
+    """The entry's contents, or None where it is absent or damaged."""
+    try:
+        manifest = json.loads((entry / _MANIFEST).read_text())
+        for name, checksum in manifest["files"].items():
+            if _checksum(entry / f"{name}.npy") != checksum:
+                raise ValueError(f"{name}.npy has changed since it was written")
+        arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in manifest["files"]}
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError) as error:
+        _log.warning("cache entry %s is damaged (%s): building it again", entry, error)
+        return None
+    return arrays, manifest["meta"]
+
+
+def _checksum(path: Path) -> str:
+    stat = path.stat()
+    return _sha256(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, inode: int, size: int, modified_ns: int) -> str:
+    """The file's checksum, computed once a process for each state of the file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,213 @@
+"""The contract of a data set: two splits of plain arrays, decoded once, memory-mapped by every trial."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from models.registry import Registry
+from study.data.cache import Arrays, Meta, stored
+
+DATASETS = Registry("data set")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The examples of one split, read-only."""
+
+    inputs: np.ndarray
+    """Images uint8 [N, H, W, 3], channels last; or token ids int32 [N, L], 0 = padding."""
+    labels: np.ndarray | None
+    """Class indices int64 [N], or None where the data has no labels."""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What is known of a data set without its contents."""
+
+    train: int
+    """Training examples."""
+    test: int
+    """Test examples."""
+    class_names: tuple[str, ...]
+    size: tuple[int, ...]
+    """Of one example: (H, W) of an image, (L,) of a text."""
+    modality: Literal["image", "text"] = "image"
+    labelled: bool = True
+
+    @property
+    def classes(self) -> int:
+        """Number of classes C."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set: its two splits, which never mix, and what describes them."""
+
+    name: str
+    modality: Literal["image", "text"]
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    digest: str = ""
+    """SHA-256 (hex) of the contents; filled in by `DataSource.load`."""
+    vocabulary_size: int | None = None
+    """Text: number of token ids, padding included."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """Provenance that JSON can hold: source, skipped files, synsets of the classes where the source knows them."""
+
+    def __post_init__(self) -> None:
+        dtype, dimensions, form = {"image": ("uint8", 4, "[N, H, W, 3]"), "text": ("int32", 2, "[N, L]")}[self.modality]
+        for name, split in (("train", self.train), ("test", self.test)):
+            if split.inputs.dtype != dtype or split.inputs.ndim != dimensions or len(split) == 0:
+                found = f"{split.inputs.dtype} {list(split.inputs.shape)}"
+                raise ValueError(f"{self.name}: {name} inputs must be {dtype} {form} with N ≥ 1, not {found}")
+            labels = split.labels
+            if labels is not None and (labels.dtype != np.int64 or labels.shape != (len(split),)):
+                found = f"{labels.dtype} {list(labels.shape)}"
+                raise ValueError(f"{self.name}: {name} labels must be int64 [{len(split)}], not {found}")
+            if labels is not None and not (labels.min() >= 0 and labels.max() < len(self.classes)):
+                raise ValueError(f"{self.name}: {name} labels must lie in 0 … {len(self.classes) - 1}")
+
+    @property
+    def shape(self) -> DataShape:
+        """The facts that `DataSource.shape` tells, read off the contents."""
+        size = self.train.inputs.shape[1:3]
+        labelled = self.train.labels is not None and self.test.labels is not None
+        return DataShape(len(self.train), len(self.test), self.classes, size, self.modality, labelled)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource(ABC):
+    """Where a data set comes from. One's own is a frozen dataclass with `decode`, registered in `DATASETS`.
+
+    Fields are its parameters. A field whose value does not change the contents (where files lie, whether they may be
+    downloaded) has the metadata `{"identity": False}`, which keeps it out of a trial's identity.
+    """
+
+    train_size: int | None = None
+    """Training examples to use: a stratified subset, the same one for every seed (None: all)."""
+    test_size: int | None = None
+    """Test examples to use: a stratified subset, the same one for every seed (None: all)."""
+
+    version: ClassVar[int] = 1
+    """To be raised when `decode` changes what it makes, so that older cache entries are not used."""
+
+    def __post_init__(self) -> None:
+        for name in ("train_size", "test_size"):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}; leave it out to use every example")
+
+    @abstractmethod
+    def decode(self) -> Dataset:
+        """The whole data set as arrays. Called once a node; `load` caches what it returns and takes the subset."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides the contents of `decode`, as JSON can hold it: the cache's key.
+
+        By default the class, its version and every field that is part of its identity. A source that reads files
+        adds their state, so that changed files are decoded again.
+        """
+        sizes = {"train_size", "test_size"}
+        content = {f.name for f in fields(self) if f.metadata.get("identity", True)} - sizes
+        source = f"{type(self).__module__}.{type(self).__qualname__}"
+        return {"source": source, "version": self.version} | {name: getattr(self, name) for name in content}
+
+    def available(self) -> DataShape:
+        """The shape before `train_size` and `test_size`. By default from the decoded contents: override to be cheaper.
+
+        Raises FileNotFoundError or ValueError for data that cannot be used.
+        """
+        return self._whole(None).shape
+
+    def check(self) -> None:
+        """Refuse at plan time what `load` would refuse: missing or unusable data (what this node has not decoded yet
+        is decoded now, into the cache), sizes that it does not have."""
+        self.shape()
+
+    def shape(self) -> DataShape:
+        """Counts, classes and size of an example, for plan time."""
+        whole = self.available()
+        train = self._size("train_size", whole.train, whole)
+        return replace(whole, train=train, test=self._size("test_size", whole.test, whole))
+
+    def load(self, cache: Path | None = None) -> Dataset:
+        """The data set, decoded once a node into `cache` (default: `cache_root()`), then memory-mapped."""
+        whole = self._whole(cache)
+        shape = whole.shape
+        train_size = self._size("train_size", shape.train, shape)
+        test_size = self._size("test_size", shape.test, shape)
+        if (train_size, test_size) == (shape.train, shape.test):
+            return whole
+        digest = hashlib.sha256(f"{whole.digest} train {train_size} test {test_size}".encode()).hexdigest()
+        return replace(whole, train=subset(whole.train, train_size), test=subset(whole.test, test_size), digest=digest)
+
+    def _whole(self, cache: Path | None) -> Dataset:
+        return _unpack(*stored(self.fingerprint(), lambda: _pack(self.decode()), cache))
+
+    def _size(self, name: str, available: int, shape: DataShape) -> int:
+        size = getattr(self, name)
+        if size is None:
+            return available
+        least = shape.classes if shape.labelled else 1
+        if not least <= size <= available:
+            raise ValueError(
+                f"{name} must lie between {least} (one a class) and {available} (all there are), not {size}; "
+                f"set data.{name}, or leave it out to use every example"
+            )
+        return size
+
+
+def subset(split: Split, size: int) -> Split:
+    """`size` examples, evenly spaced within each class, the classes in their proportions: no randomness involved."""
+    if size == len(split):
+        return split
+    if split.labels is None:
+        chosen = np.arange(size) * len(split) // size
+        return Split(split.inputs[chosen], None)
+    members = [np.flatnonzero(split.labels == label) for label in np.unique(split.labels)]
+    quotas = proportional_counts(np.array([len(m) for m in members]), size)
+    chosen = np.sort(np.concatenate([m[np.arange(q) * len(m) // q] for m, q in zip(members, quotas, strict=True)]))
+    return Split(split.inputs[chosen], split.labels[chosen])
+
+
+def proportional_counts(weights: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers ≥ 1 that sum to `total`, as near to proportional to `weights` [C] as can be; needs total ≥ C."""
+    exact = weights * (total / weights.sum())
+    counts = np.maximum(np.floor(exact), 1).astype(np.int64)
+    while counts.sum() < total:
+        counts[np.argmax(exact - counts)] += 1
+    while counts.sum() > total:
+        counts[np.argmax(np.where(counts > 1, counts - exact, -np.inf))] -= 1
+    return counts
+
+
+def _pack(dataset: Dataset) -> tuple[Arrays, Meta]:
+    """A decoded data set as named arrays and JSON, with its digest."""
+    arrays: Arrays = {}
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        arrays[f"{name}_inputs"] = np.ascontiguousarray(split.inputs)
+        if split.labels is not None:
+            arrays[f"{name}_labels"] = np.ascontiguousarray(split.labels)
+    meta = {name: getattr(dataset, name) for name in ("name", "modality", "vocabulary_size")}
+    meta |= {"classes": list(dataset.classes), "notes": dict(dataset.notes)}
+    content = hashlib.sha256(json.dumps([dataset.modality, dataset.classes]).encode())
+    for name, array in arrays.items():
+        content.update(f"{name} {array.dtype} {array.shape}".encode())
+        content.update(array.data)
+    return arrays, meta | {"digest": content.hexdigest()}
+
+
+def _unpack(arrays: Arrays, meta: Meta) -> Dataset:
+    train, test = (Split(arrays[f"{name}_inputs"], arrays.get(f"{name}_labels")) for name in ("train", "test"))
+    return Dataset(**(meta | {"train": train, "test": test, "classes": tuple(meta["classes"])}))
