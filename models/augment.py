@@ -1,0 +1,261 @@
+"""Augmentation of whole batches: parameters of their own for every sample, drawn from a generator, applied on device.
+
+torchvision's v2 transforms draw one set of parameters a call, so a batch would share one crop; here a call draws B
+of them. The operators are those of `torchvision.transforms.v2.functional` on float images in [0, 1]. Inside, images
+are planes [3, B, H, W]: each colour is then one contiguous block, which makes the colour arithmetic cheap on a CPU.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from models.registry import Registry
+
+AUGMENTATIONS = Registry("augmentation")
+
+PADDING = 0
+"""The token id that stands for no token."""
+
+MEAN, STD = 0.5, 0.25
+"""Images leave as (x − MEAN) / STD, x in [0, 1]; the same for every data set, so that their trials compare."""
+
+RATIO = (3 / 4, 4 / 3)
+"""Range of a crop's width / height, log-uniform."""
+
+
+@AUGMENTATIONS.register("none")
+@dataclass(frozen=True, kw_only=True)
+class NoAugmentation:
+    """No change: images are only normalised, token ids pass as they are (used for every evaluation)."""
+
+    modality: ClassVar[str] = "any"
+
+    def __call__(self, inputs: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """uint8 [B, H, W, 3] to float32 [B, 3, H, W]; token ids [B, L] as they are."""
+        return inputs if inputs.ndim == 2 else to_input(to_planes(inputs))
+
+
+@AUGMENTATIONS.register("crop-flip")
+@dataclass(frozen=True, kw_only=True)
+class CropFlip:
+    """Random resized crop (bilinear) and horizontal flip."""
+
+    modality: ClassVar[str] = "image"
+
+    min_scale: float = 0.08
+    """Least area of a crop, as a share of the image's area; in (0, 1]."""
+
+    def __post_init__(self) -> None:
+        _check_share("min_scale", self.min_scale)
+        if self.min_scale == 0:
+            raise ValueError("min_scale must be above 0, got 0; give for instance min_scale=0.08")
+
+    def __call__(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+        """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last, normalised."""
+        return to_input(random_crop_flip(to_planes(inputs), min_scale=self.min_scale, generator=generator))
+
+
+@AUGMENTATIONS.register("simclr")
+@dataclass(frozen=True, kw_only=True)
+class SimCLR:
+    """Crop, flip, colour jitter and grey: SimCLR's recipe for CIFAR-10 (strength 0.5, no blur).
+
+    Chen et al. 2020, arXiv 2002.05709, appendices A and B.9. With s = strength, jitter draws brightness, contrast and
+    saturation factors from U(1 − 0.8 s, 1 + 0.8 s) and a hue shift from U(−0.2 s, 0.2 s) turns. The order of the four
+    is drawn once a call, as each sample's factors are independent of it: a sample's own distribution is the recipe's.
+    """
+
+    modality: ClassVar[str] = "image"
+
+    min_scale: float = 0.08
+    """Least area of a crop, as a share of the image's area; in (0, 1]."""
+    strength: float = 0.5
+    """Strength s of the colour jitter; in [0, 1.25]."""
+    jitter_probability: float = 0.8
+    """Probability that a sample's colours are jittered."""
+    grey_probability: float = 0.2
+    """Probability that a sample is turned grey."""
+
+    def __post_init__(self) -> None:
+        CropFlip(min_scale=self.min_scale)
+        _check_share("jitter_probability", self.jitter_probability)
+        _check_share("grey_probability", self.grey_probability)
+        if not 0 <= self.strength <= 1.25:
+            raise ValueError(
+                f"strength must be between 0 and 1.25 (factors 1 ± 0.8·strength stay positive), got {self.strength}; "
+                "SimCLR uses strength=0.5 for CIFAR-10 and strength=1 for ImageNet"
+            )
+
+    def __call__(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+        """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last, normalised."""
+        planes = random_crop_flip(to_planes(inputs), min_scale=self.min_scale, generator=generator)
+        count, device = planes.shape[1], planes.device
+        jittered = _uniform(count, generator=generator, device=device) < self.jitter_probability
+        shift = _uniform(4, count, generator=generator, device=device).mul_(2).sub_(1) * (self.strength * jittered)
+        for operator in torch.randperm(4, generator=generator, device=generator.device).tolist():
+            if operator == 0:
+                planes = adjust_brightness(planes, 1 + 0.8 * shift[0])
+            elif operator == 1:
+                planes = adjust_contrast(planes, 1 + 0.8 * shift[1])
+            elif operator == 2:
+                planes = adjust_saturation(planes, 1 + 0.8 * shift[2])
+            else:
+                planes = adjust_hue(planes, 0.2 * shift[3])
+        grey = _uniform(count, generator=generator, device=device) < self.grey_probability
+        return to_input(adjust_saturation(planes, (~grey).to(planes.dtype)))
+
+
+@AUGMENTATIONS.register("erase-replace")
+@dataclass(frozen=True, kw_only=True)
+class EraseReplace:
+    """Text: tokens erased (turned to padding) or replaced by random tokens, each with its own probability.
+
+    Random deletion and replacement of Wei & Zou 2019, arXiv 1901.11196. One token of a text is never erased.
+    """
+
+    modality: ClassVar[str] = "text"
+
+    erase_probability: float = 0.2
+    """Probability that a token is erased."""
+    replace_probability: float = 0.1
+    """Probability that a token that is not erased is replaced by a uniformly random one."""
+    vocabulary_size: int = 0
+    """Number of token ids, padding included; 0 = the data set's."""
+
+    def __post_init__(self) -> None:
+        _check_share("erase_probability", self.erase_probability)
+        _check_share("replace_probability", self.replace_probability)
+        if self.vocabulary_size < 0:
+            raise ValueError(f"vocabulary_size must be 0 (the data set's) or more, got {self.vocabulary_size}")
+
+    def __call__(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Token ids [B, L], 0 = padding, to token ids [B, L]."""
+        if self.vocabulary_size < 2:
+            raise ValueError("erase-replace needs to know the tokens; give vocabulary_size=N, padding included")
+        present = inputs != PADDING
+        score, replace = _uniform(2, *inputs.shape, generator=generator, device=inputs.device)
+        longest_lived = score == score.masked_fill(~present, -1).amax(dim=1, keepdim=True)
+        erased = (score < self.erase_probability) & ~longest_lived
+        random_ids = torch.randint(
+            PADDING + 1, self.vocabulary_size, inputs.shape, generator=generator, device=generator.device
+        ).to(inputs)
+        replaced = torch.where((replace < self.replace_probability) & present, random_ids, inputs)
+        return replaced.masked_fill(erased, PADDING)
+
+
+def to_planes(images: Tensor) -> Tensor:
+    """Images uint8 [B, H, W, 3] to planes float32 [3, B, H, W] in [0, 1]."""
+    return images.permute(3, 0, 1, 2).contiguous().to(torch.float32).div_(255)
+
+
+def to_input(planes: Tensor) -> Tensor:
+    """Planes [3, B, H, W] in [0, 1] to an encoder's input: [B, 3, H, W] in channels_last, normalised."""
+    images = planes.permute(1, 0, 2, 3).contiguous(memory_format=torch.channels_last)
+    return images.sub_(MEAN).div_(STD)
+
+
+def random_crop_flip(planes: Tensor, *, min_scale: float, generator: torch.Generator) -> Tensor:
+    """A random resized crop of each sample, flipped with probability ½: planes [3, B, H, W] to the same shape."""
+    _, count, height, width = planes.shape
+    boxes = random_boxes(count, height, width, min_scale=min_scale, generator=generator).to(planes.device)
+    flip = _uniform(count, generator=generator, device=planes.device) < 0.5
+    return resized_crop(planes, boxes, flip)
+
+
+def random_boxes(count: int, height: int, width: int, *, min_scale: float, generator: torch.Generator) -> Tensor:
+    """Crop boxes [B, 4] = top, left, height, width in whole pixels, on the generator's device.
+
+    Area U(min_scale, 1) of the image's, width / height log-uniform in RATIO, position uniform. As in torchvision, a
+    box that does not fit is drawn anew, at most ten times; after that the crop is the whole image.
+    """
+    device = generator.device
+    area = _uniform(count, 10, generator=generator, device=device).mul_(1 - min_scale).add_(min_scale) * height * width
+    low, high = map(math.log, RATIO)
+    ratio = _uniform(count, 10, generator=generator, device=device).mul_(high - low).add_(low).exp_()
+    widths, heights = (area * ratio).sqrt_().round_(), (area / ratio).sqrt_().round_()
+    fits = (widths >= 1) & (widths <= width) & (heights >= 1) & (heights <= height)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    fitted = fits.any(dim=1)
+    w = torch.where(fitted, widths.gather(1, first).squeeze(1), width)
+    h = torch.where(fitted, heights.gather(1, first).squeeze(1), height)
+    place = _uniform(2, count, generator=generator, device=device)
+    return torch.stack([(place[0] * (height - h + 1)).floor(), (place[1] * (width - w + 1)).floor(), h, w], dim=1)
+
+
+def resized_crop(planes: Tensor, boxes: Tensor, flip: Tensor) -> Tensor:
+    """Each sample's crop, resized to the image's own size by bilinear interpolation and flipped where `flip`.
+
+    planes [3, B, H, W], boxes [B, 4] (top, left, height, width), flip bool [B]. A bilinear resize is a product with
+    one matrix a side, R · X · Cᵀ. It never shrinks, so antialiasing would change nothing.
+    """
+    top, left, height, width = boxes.unbind(dim=1)
+    rows = _interpolation(top, height, planes.shape[2])  # [B, H, H]
+    columns = _interpolation(left, width, planes.shape[3])  # [B, W, W]
+    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    return rows @ planes @ columns.mT
+
+
+def _interpolation(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Matrices [B, size, size] that stretch the pixels start … start + length − 1 over `size` pixels."""
+    pixel = torch.arange(size, device=start.device, dtype=start.dtype)
+    centre = start[:, None] + (pixel + 0.5) * (length / size)[:, None] - 0.5  # [B, size]
+    centre = centre.clamp(start[:, None], (start + length - 1)[:, None])
+    return (1 - (centre[:, :, None] - pixel).abs_()).clamp_(min=0)
+
+
+def adjust_brightness(planes: Tensor, factor: Tensor) -> Tensor:
+    """factor · x, clamped to [0, 1]; factor [B]."""
+    return (planes * factor[:, None, None]).clamp_(0, 1)
+
+
+def adjust_contrast(planes: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the mean of the sample's grey: factor · x + (1 − factor) · mean, clamped; factor [B]."""
+    return _blend(planes, grey_of(planes).mean(dim=(1, 2), keepdim=True), factor)
+
+
+def adjust_saturation(planes: Tensor, factor: Tensor) -> Tensor:
+    """Blend with grey: factor · x + (1 − factor) · grey, clamped; factor [B], 0 = grey."""
+    return _blend(planes, grey_of(planes), factor)
+
+
+def adjust_hue(planes: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue of the HSV colour by `shift` turns, shift [B] in [−½, ½].
+
+    A channel is min + (max − min) · w(hue) with w a trapezoid of the hue: red rises and falls around 0, green around
+    2, blue around 4 sixths of a turn (the hexcone of Smith 1978, without passing through saturation and value).
+    """
+    r, g, b = planes
+    low, high = torch.minimum(r, g).minimum(b), torch.maximum(r, g).maximum(b)
+    chroma = high - low
+    sixth = 1 / chroma.clamp(min=1e-12)  # grey pixels: chroma 0, any hue
+    hue = torch.where(
+        high == r, (g - b) * sixth, torch.where(high == g, (b - r) * sixth + 2, (r - g) * sixth + 4)
+    )  # in sixths of a turn, [−1, 5]
+    hue = hue.add_(6 * shift[:, None, None]).remainder_(6)
+    red = (hue - 3).abs_().sub_(1).clamp_(0, 1)
+    green = (hue - 2).abs_().neg_().add_(2).clamp_(0, 1)
+    blue = (hue - 4).abs_().neg_().add_(2).clamp_(0, 1)
+    return torch.stack([torch.addcmul(low, chroma, weight) for weight in (red, green, blue)])
+
+
+def grey_of(planes: Tensor) -> Tensor:
+    """Luma of ITU-R BT.601: [3, B, H, W] to [B, H, W]."""
+    r, g, b = planes
+    return (0.2989 * r).add_(g, alpha=0.587).add_(b, alpha=0.114)
+
+
+def _blend(planes: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+    return torch.lerp(other, planes, factor[:, None, None]).clamp_(0, 1)
+
+
+def _uniform(*shape: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """U(0, 1) of that shape, drawn on the generator's device: a CPU generator draws the same on every machine."""
+    return torch.rand(*shape, generator=generator, device=generator.device).to(device)
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be between 0 and 1, got {value}; give for instance {name}=0.2")
