@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -110,13 +110,7 @@ def _ordered(kind: str, low: float, high: float, *, positive: bool = False) -> N
 
 
 def grid_cells(space: SearchSpace) -> Iterator[Cell]:
-    """The product of all dimensions; ValueError where one is not a finite list of values."""
-    endless = [path for path, dimension in space.items() if not isinstance(dimension, Grid)]
-    if endless:
-        raise ValueError(
-            f"a grid needs finitely many values, but {', '.join(endless)} is a range; "
-            'write grid(…), or give the study sampler="random" or "tpe" and cells=N'
-        )
+    """The product of all dimensions that are finite lists of values."""
     for values in itertools.product(*(d.values for d in space.values() if isinstance(d, Grid))):
         yield dict(zip(space, values, strict=True))
 
@@ -129,6 +123,13 @@ def random_cells(space: SearchSpace, count: int, seed: int) -> Iterator[Cell]:
 
 
 KINDS = {"grid": Grid, "choice": Choice, "uniform": Uniform, "loguniform": LogUniform, "randint": RandInt}
+MAKERS: dict[str, Callable[..., Dimension]] = {
+    "grid": grid,
+    "choice": choice,
+    "uniform": uniform,
+    "loguniform": loguniform,
+    "randint": randint,
+}
 
 
 def to_plain(space: SearchSpace) -> dict[str, Any]:
@@ -139,16 +140,16 @@ def to_plain(space: SearchSpace) -> dict[str, Any]:
 
 def from_plain(plain: Mapping[str, Any]) -> dict[str, Dimension]:
     """The inverse of `to_plain`; a bare list is a grid."""
-    space: dict[str, Dimension] = {}
-    for path, content in plain.items():
-        if isinstance(content, list):
-            space[path] = grid(*content)
-            continue
-        if not isinstance(content, dict) or len(content) != 1 or next(iter(content)) not in KINDS:
-            raise ValueError(
-                f"space.{path} must be one of {', '.join(KINDS)}, such as {{grid: [16, 64]}}; got {content!r}"
-            )
-        kind, value = next(iter(content.items()))
-        makers = {"grid": grid, "choice": choice, "uniform": uniform, "loguniform": loguniform, "randint": randint}
-        space[path] = makers[kind](*value) if isinstance(value, list) else makers[kind](**value)  # type: ignore[operator]
-    return space
+    return {path: _dimension(path, content) for path, content in plain.items()}
+
+
+def _dimension(path: str, content: Any) -> Dimension:
+    if isinstance(content, list):
+        return grid(*content)
+    if not isinstance(content, dict) or len(content) != 1 or next(iter(content)) not in MAKERS:
+        raise ValueError(
+            f"space.{path} must be one of {', '.join(MAKERS)}, such as {{grid: [16, 64]}}; got {content!r}"
+        )
+    kind, value = next(iter(content.items()))
+    make = MAKERS[kind]
+    return make(*value) if isinstance(value, list) else make(**value)

@@ -1,0 +1,247 @@
+"""The command `study`. Each verb imports only what it uses, so that `--help` and usage errors are quick."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from study.study import Study
+
+EPILOG = """\
+a study is given as the name of a recipe in search_spaces/ (`study list studies`), as a Python file that defines
+`study = Study(…)`, or as a study.yaml. Examples:
+
+  study plan quickstart
+  study run quickstart --set epochs=5 --set k=[16,64]
+  study run cifar10_small --set data.root=cifar10-images.tar.xz
+  study report quickstart
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; 0: well, 1: a trial failed, 2: the input is wrong, 130: interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.verb(options)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; finished trials are kept. To go on: {_again(options)}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        if not _expected(error):
+            raise
+        problems = str(error).splitlines()
+        print(f"study: {len(problems)} problem{'s' if len(problems) > 1 else ''}; nothing was started", file=sys.stderr)
+        print("\n".join(f"  {problem}" for problem in problems), file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(
+        prog="study",
+        description="Study what negatives do in contrastive representation learning.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+    _verb(verbs, "list", list_, "show studies and everything that a config can name", ["json"]).add_argument(
+        "kind", nargs="?", help="only this registry (data, encoder, method, negatives, …) or `studies`"
+    )
+    plan = _verb(verbs, "plan", plan_, "check a study, and show what would run and its cost", [*TARGET, "json"])
+    plan.add_argument("--probe", action="store_true", help="time a few steps of each kind of trial")
+    run = _verb(verbs, "run", run_, "run what is not finished yet", [*TARGET, "tracking", "json"])
+    run.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
+    _verb(verbs, "status", status_, "show the state of each trial", [*TARGET, "json"])
+    retry = _verb(verbs, "retry", retry_, "run the failed trials again", [*TARGET, "tracking", "json"])
+    retry.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
+    trial = _verb(verbs, "trial", trial_, "run one trial of a study in this process", [*TARGET, "json"])
+    trial.add_argument("--cell", type=int, default=0, help="which cell of the plan, from 0 (default: %(default)s)")
+    trial.add_argument("--seed", type=int, help="the seed (default: the study's first)")
+    report = _verb(verbs, "report", report_, "write the report page and the results table", TARGET)
+    report.add_argument("--out", help="folder of report.html, results.csv and results.parquet (default: the study's)")
+    ui = _verb(verbs, "ui", ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
+    ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
+    bench = _verb(verbs, "bench", bench_, "measure training and selection against their ceilings", ["json"])
+    bench.add_argument("--seconds", type=float, default=10, help="for each measurement (default: %(default)s)")
+    bench.add_argument("--only", choices=("training", "negatives"), help="only this part")
+    return top
+
+
+TARGET = ["study", "set", "storage"]
+
+
+def _verb(
+    verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help_: str, options: Sequence[str]
+) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=help_, description=help_)
+    verb.set_defaults(verb=run, name=name)
+    if "study" in options:
+        verb.add_argument("study", help="a recipe's name, a Python file, or a study.yaml")
+    if "set" in options:
+        verb.add_argument(
+            "--set", action="append", default=[], metavar="PATH=VALUE", help="set a value by dotted path; repeatable"
+        )
+    if "storage" in options:
+        verb.add_argument("--storage", help="folder of results and checkpoints (default: $STUDY_STORAGE, else ./runs)")
+    if "tracking" in options:
+        verb.add_argument("--tracking-uri", help="MLflow's (default: a database in the storage)")
+    if "json" in options:
+        verb.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    return verb
+
+
+def load_target(options: argparse.Namespace) -> "Study":
+    """The study named on the command line, with its overrides in place."""
+    import yaml
+
+    from study.config import ConfigError
+    from study.recipes import load
+
+    overrides = {}
+    for item in options.set:
+        path, equals, text = item.partition("=")
+        if not equals:
+            raise ConfigError([f"--set takes PATH=VALUE, such as --set epochs=5; got {item!r}"])
+        overrides[path.strip()] = yaml.safe_load(text)
+    return load(options.study).with_overrides(overrides)
+
+
+def list_(options: argparse.Namespace) -> int:
+    from study.catalogue import catalogue
+
+    content = catalogue(options.kind)
+    if options.json:
+        print(json.dumps(content, indent=1))
+        return 0
+    for kind, entries in content.items():
+        print(kind)
+        for name, entry in entries.items():
+            parameters = ", ".join(f"{n}={value}" for n, value in entry.get("parameters", {}).items())
+            marks = " [uses labels]" if entry.get("uses_labels") else ""
+            print(f"  {name:<24} {entry['description']}{marks}" + (f"  ({parameters})" if parameters else ""))
+    return 0
+
+
+def plan_(options: argparse.Namespace) -> int:
+    plan = load_target(options).plan(storage=options.storage, probe=options.probe)
+    print(json.dumps(plan.plain(), indent=1) if options.json else plan)
+    return 0
+
+
+def run_(options: argparse.Namespace) -> int:
+    from study.plan import make_plan
+    from study.store import Store
+
+    study = load_target(options)
+    store = Store.of(study.name, options.storage)
+    before = make_plan(study, store)
+    if not options.json:
+        print(before)
+    if before.done + before.failed == before.trials and not options.json:
+        print("nothing to run: every trial has its result")
+    results = study.run(
+        storage=options.storage, tracking_uri=options.tracking_uri, address=getattr(options, "address", None)
+    )
+    after = make_plan(study, store)
+    if options.json:
+        print(json.dumps({"ran": after.done - before.done, **after.plain()}, indent=1))
+    else:
+        print(results)
+        print(f"next: study report {options.study} | study ui")
+        if after.failed:
+            print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")
+    return 1 if after.failed else 0
+
+
+def retry_(options: argparse.Namespace) -> int:
+    from study.store import Store
+
+    study = load_target(options)
+    study.plan(storage=options.storage)
+    for folder in Store.of(study.name, options.storage).trials():
+        if folder.status() == "failed":
+            folder.reset()
+    return run_(options)
+
+
+def status_(options: argparse.Namespace) -> int:
+    from study.status import status
+
+    found = status(load_target(options), options.storage)
+    print(json.dumps(found.plain(), indent=1) if options.json else found)
+    return 0
+
+
+def trial_(options: argparse.Namespace) -> int:
+    from study.config import ConfigError
+    from study.plan import check
+    from study.store import Store
+    from study.trial import run_trial
+
+    study = load_target(options)
+    seed = study.seeds[0] if options.seed is None else options.seed
+    cells = list({json.dumps(point.cell): point for point in check(study)}.values())
+    if not 0 <= options.cell < len(cells):
+        raise ConfigError([f"--cell must lie between 0 and {len(cells) - 1}, got {options.cell}"])
+    point = cells[options.cell]
+    trial = point.trial.with_seed(seed)
+    folder = Store.of(study.name, options.storage).trial(trial.id)
+    epochs = trial.config["epochs"]
+
+    def report(epoch: int, metrics: dict[str, float]) -> None:
+        print(f"epoch {epoch}/{epochs}  loss {metrics['train.loss']:.4f}  "
+              f"{metrics['train.views_per_s']:,.0f} views/s", file=sys.stderr)  # fmt: skip
+
+    result = run_trial(trial, folder, cell=point.cell, report=report)
+    if options.json:
+        print(json.dumps({"trial_id": trial.id, **result}, indent=1))
+    else:
+        print(f"{trial.id} {result['status']}" + (f": {result['reason']}" if result["reason"] else ""))
+        for name, value in result["metrics"].items():
+            print(f"  {name:<36} {value:,.4g}")
+    return 0 if result["status"] == "finished" else 1
+
+
+def report_(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from study.report import write_report
+    from study.store import Store
+
+    study = load_target(options)
+    page = write_report(Store.of(study.name, options.storage), Path(options.out) if options.out else None)
+    print(page)
+    return 0
+
+
+def ui_(options: argparse.Namespace) -> int:
+    from study.tracking import serve
+
+    return serve(options.tracking_uri, options.storage, port=options.port)
+
+
+def bench_(options: argparse.Namespace) -> int:
+    from study.bench import bench
+
+    figures = bench(seconds=options.seconds, only=options.only)
+    print(json.dumps(figures, indent=1))
+    return 0
+
+
+def _expected(error: Exception) -> bool:
+    """Whether an error is the user's to mend: its message is all that they need."""
+    from models.registry import UnknownName
+    from study.config import ConfigError
+
+    return isinstance(error, ConfigError | UnknownName | FileNotFoundError)
+
+
+def _again(options: argparse.Namespace) -> str:
+    parts = ["study", options.name, getattr(options, "study", "")]
+    parts += [f"--set {item}" for item in getattr(options, "set", [])]
+    parts += [f"--storage {options.storage}"] if getattr(options, "storage", None) else []
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,146 @@
+"""A trial's configuration: typed, complete, checked as a whole before any compute is spent."""
+
+import dataclasses
+import hashlib
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import ConfigDict, Field
+
+from models.registry import Registry, did_you_mean
+
+Component = str | dict[str, Any]
+"""A registered name, or {"name": …, parameter: value, …}."""
+
+
+class ConfigError(Exception):
+    """Everything that is wrong with a configuration or study, one problem a line.
+
+    Not a ValueError: pydantic would wrap it in an error of its own.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(dict.fromkeys(problems))
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ConfigError, (self.problems,)
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class TrialConfig:
+    """The configuration of a trial; every field has a default. Raises ConfigError, with every problem at once."""
+
+    data: Component = "shapes"
+    """the data set (`study list data`), with its parameters, such as train_size"""
+    encoder: Component = "conv-small"
+    """the encoder f"""
+    head: Component = "mlp"
+    """the projection head g"""
+    augmentation: Component = "simclr"
+    """what makes two views of an example"""
+    method: Component = "simclr"
+    """how a step is made, and with it the pool that negatives come from"""
+    objective: Component | None = None
+    """the loss; by default the method's own"""
+    negatives: Component | None = None
+    """the negative-selection strategy; by default all candidates"""
+    k: Annotated[int, Field(ge=1)] | None = None
+    """K, the candidates that an anchor is offered; by default the whole pool"""
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Component = 0.5
+    """t, or a schedule such as {"name": "cosine", "start": …, "end": …}"""
+    batch_size: Annotated[int, Field(ge=2)] = 256
+    """B, the examples of a step"""
+    epochs: Annotated[int, Field(ge=1)] = 100
+    """passes over the training split; a last batch that is not full is left out"""
+    optimizer: Component = "sgd"
+    """the optimizer, with its learning-rate schedule"""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """share of the training in which the learning rate rises linearly; then half a cosine to zero"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """of the networks' arithmetic; auto: bfloat16 where the hardware has it"""
+    evaluations: tuple[Component, ...] | None = None
+    """what is measured of the trained encoder; by default every evaluation"""
+    evaluation_views: Annotated[int, Field(ge=2)] = 4
+    """A, the augmented views an example is embedded with for mean classifier, alignment and L_cont"""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """of every random number of the trial"""
+
+    @pydantic.model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, values: Any, validate: pydantic.ModelWrapValidatorHandler["TrialConfig"]) -> "TrialConfig":
+        try:
+            return validate(values)
+        except pydantic.ValidationError as error:
+            raise ConfigError(describe(error, (f.name for f in dataclasses.fields(cls)))) from None
+
+    def plain(self) -> dict[str, Any]:
+        """The fields as JSON and YAML can hold them."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def describe(error: pydantic.ValidationError, known: Iterable[str], prefix: str = "") -> list[str]:
+    """pydantic's findings in one line each: where, the rule, the value, and the nearest known key."""
+    known = list(known)
+    lines: dict[str, str] = {}
+    for finding in error.errors():
+        key = str(finding["loc"][0]) if finding["loc"] else ""
+        if finding["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            lines[key] = f"no such key{did_you_mean(key, known)} (known: {', '.join(known)})"
+        elif key not in lines:
+            message = finding["msg"][0].lower() + finding["msg"][1:]
+            lines[key] = f"{message}, got {finding['input']!r}"
+    return [f"{prefix}{key}: {message}" for key, message in lines.items()]
+
+
+def with_value(plain: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The plain config with the value at a dotted path; a component given by name alone becomes {"name": …}."""
+    key, _, rest = path.partition(".")
+    if not rest:
+        return {**plain, key: _plain(value)}
+    inner = plain.get(key)
+    inner = {"name": inner} if isinstance(inner, str) else inner or {}
+    if not isinstance(inner, dict):
+        raise ConfigError([f"{path}: {key} is {inner!r} and has no parts; set {key} as a whole"])
+    return {**plain, key: with_value(inner, rest, value)}
+
+
+def split_component(value: Component) -> tuple[str, dict[str, Any]]:
+    """(name, parameters); ValueError where a mapping has no name."""
+    if isinstance(value, str):
+        return value, {}
+    if not isinstance(value.get("name"), str):
+        raise ValueError(f'a component is a name or {{"name": …, parameter: value}}, got {value!r}')
+    return value["name"], {k: v for k, v in value.items() if k != "name"}
+
+
+def build(registry: Registry, value: Component, *, supplied: Iterable[str] = ()) -> tuple[Any, dict[str, Any]]:
+    """The registry's entry and its checked parameters, defaults filled in; every problem in one ConfigError.
+
+    `supplied` names parameters that the trial fills in, not the user.
+    """
+    name, given = split_component(value)
+    entry = registry.get(name)
+    schema = {n: p for n, p in registry.parameters(name).items() if n not in set(supplied)}
+    kinds = {n: (p.annotation, ... if p.default is inspect.Parameter.empty else p.default) for n, p in schema.items()}
+    model = pydantic.create_model(name, __config__=ConfigDict(extra="forbid"), **kinds)  # type: ignore[call-overload]
+    try:
+        checked = model(**given)
+    except pydantic.ValidationError as error:
+        raise ConfigError(describe(error, schema)) from None
+    return entry, {n: getattr(checked, n) for n in schema}
+
+
+def trial_id(canonical: Mapping[str, Any]) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of the canonical config: identity by content."""
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,74 @@
+"""What a trial costs in time and memory: as observed of finished trials, or as probed with a few real steps."""
+
+import os
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from study.store import Store
+
+if TYPE_CHECKING:
+    from study.resolve import Trial
+    from study.study import Point, Study
+
+PROBE_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one trial; None: not known."""
+
+    seconds: float | None
+    mib: float | None
+    source: str
+
+
+def concurrency(study: "Study") -> int:
+    """How many trials this machine runs at once."""
+    at_once = int((os.cpu_count() or 1) / study.cpus)
+    if study.gpus:
+        import torch
+
+        at_once = min(at_once, int(torch.cuda.device_count() / study.gpus))
+    return max(at_once, 1)
+
+
+def observed(store: Store) -> Estimate:
+    """Means over the finished trials of the study."""
+    results = [result for folder in store.trials() if (result := folder.result()) and result["status"] == "finished"]
+    if not results:
+        return Estimate(None, None, "nothing measured")
+    return Estimate(
+        statistics.mean(result["seconds"] for result in results),
+        max(result["metrics"]["memory.peak_mib"] for result in results),
+        f"from {len(results)} finished trials",
+    )
+
+
+def probed(points: "list[Point]", study: "Study") -> Estimate:
+    """The mean over distinct kinds of trials (all but temperature, K and seed alike) of a few steps of each.
+
+    A trial's time is its training steps plus its evaluation: forward passes, a third of a training step each.
+    """
+    import torch
+
+    from study.training import Training
+
+    kinds: dict[str, Trial] = {}
+    for point in points:
+        config = point.trial.config
+        key = repr(
+            [config[name] for name in ("data", "encoder", "head", "method", "negatives", "batch_size", "epochs")]
+        )
+        kinds.setdefault(key, point.trial)
+    torch.set_num_threads(max(int(study.cpus), 1))
+    seconds, mib = [], []
+    device = torch.device("cuda" if torch.cuda.is_available() and study.gpus else "cpu")
+    for trial in kinds.values():
+        training = Training(trial, trial.data.load(), device)
+        per_step = training.time_steps(PROBE_STEPS)
+        forward = (1 + trial.config["evaluation_views"]) * (len(training.data.train) + len(training.data.test))
+        evaluation = forward / (2 * training.batch_size) * per_step / 3
+        seconds.append(per_step * training.steps * training.epochs + evaluation)
+        mib.append(training.peak_mib)
+    return Estimate(statistics.mean(seconds), max(mib), f"probed: {PROBE_STEPS} steps of {len(kinds)} kinds of trial")

@@ -1,0 +1,265 @@
+"""From a config to a trial that can run: names looked up, defaults filled in, and every part checked against the rest.
+
+Workers never look a name up: what a user's module registered in the driver does not exist there, so a trial carries
+the objects themselves.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from models.temperature import TEMPERATURES
+
+from models.augment import AUGMENTATIONS
+from models.contrast import Contrast
+from models.encoders import ENCODERS
+from models.heads import HEADS
+from models.methods import METHODS, Method
+from models.negatives import STRATEGIES
+from models.objectives import OBJECTIVES
+from models.optim import OPTIMIZERS
+from models.registry import Registry, UnknownName
+from study.config import Component, ConfigError, TrialConfig, build, split_component, trial_id
+from study.data import DATASETS, DataShape, DataSource
+from study.evaluation import EVALUATIONS
+
+REGISTRIES: dict[str, Registry] = {
+    "data": DATASETS,
+    "encoder": ENCODERS,
+    "head": HEADS,
+    "augmentation": AUGMENTATIONS,
+    "method": METHODS,
+    "objective": OBJECTIVES,
+    "negatives": STRATEGIES,
+    "temperature": TEMPERATURES,
+    "optimizer": OPTIMIZERS,
+    "evaluations": EVALUATIONS,
+}
+"""The registry that each field of a config takes its names from."""
+
+SUPPLIED = ("vocabulary_size",)
+"""Parameters that the data decides, not the user."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A resolved trial: the canonical config, and the objects that it names."""
+
+    config: dict[str, Any]
+    """canonical: every component with all its parameters"""
+    identity: dict[str, Any]
+    """the canonical config without what does not change the numbers (where files lie); the id is its hash"""
+    data: DataSource
+    encoder: Callable[..., torch.nn.Module]
+    head: Callable[..., torch.nn.Module]
+    augmentation: Callable[..., torch.Tensor]
+    method: Method
+    contrast: Contrast | None
+    temperature: Any
+    optimizer: Any
+    evaluations: tuple[Any, ...]
+
+    @property
+    def id(self) -> str:
+        """The same config has the same id, on every machine."""
+        return trial_id(self.identity)
+
+    def with_seed(self, seed: int) -> "Trial":
+        """The same cell under another seed."""
+        return dataclasses.replace(self, config={**self.config, "seed": seed}, identity={**self.identity, "seed": seed})
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One component: its canonical form, what of it is the trial's identity, and the object."""
+
+    plain: dict[str, Any]
+    identity: dict[str, Any]
+    value: Any
+
+
+def component(field: str, value: Component) -> Resolved:
+    """Look a component up, check its parameters and construct it; ConfigError with the field's path on each line."""
+    registry = REGISTRIES[field]
+    try:
+        entry, params = build(registry, value, supplied=SUPPLIED)
+        made = entry(**params) if isinstance(entry, type) else functools.partial(entry, **params)
+        if field in TRY_OUT:
+            TRY_OUT[field](made)
+    except ConfigError as error:
+        raise ConfigError(f"{field}.{problem}" for problem in error.problems) from None
+    except (ValueError, UnknownName) as error:
+        raise ConfigError([f"{field}: {error}"]) from None
+    located = set()
+    if dataclasses.is_dataclass(entry):
+        located = {f.name for f in dataclasses.fields(entry) if not f.metadata.get("identity", True)}
+    plain = {"name": split_component(value)[0], **params}
+    return Resolved(plain, {n: v for n, v in plain.items() if n not in located}, made)
+
+
+TRY_OUT: dict[str, Callable[[Any], Any]] = {
+    "head": lambda head: head(8),
+    "objective": lambda objective: objective(torch.zeros(2), torch.zeros(2, 3), temperature=1.0),
+    "optimizer": lambda optimizer: optimizer(torch.nn.Linear(2, 2)),
+}
+"""How an entry that is a function checks the ranges of its parameters: by a call on next to nothing."""
+
+
+class Resolver:
+    """Resolves configs; what many of them share is looked up, constructed and checked once."""
+
+    def __init__(self) -> None:
+        self._components: dict[str, Resolved | ConfigError] = {}
+        self._shapes: dict[str, DataShape] = {}
+
+    def resolve(self, config: TrialConfig) -> Trial:
+        """The trial of a config; ConfigError with every problem found."""
+        parts = self._parts(config)
+        try:
+            shape = self._shape(parts["data"])
+        except (ValueError, OSError) as error:
+            raise ConfigError([f"data: {error}"]) from None
+        k, problems = _check(config, parts, shape)
+        if problems:
+            raise ConfigError(problems)
+        method: Method = parts["method"].value
+        contrast = None
+        if method.has_negatives:
+            directions = OBJECTIVES.trait(parts["objective"].plain["name"], "directions") or "both"
+            contrast = Contrast(parts["negatives"].value, parts["objective"].value, {}, k, directions)
+        plain = ("encoder", "head", "augmentation", "method", "temperature", "optimizer")
+        return Trial(
+            config=_canonical(config, {name: part.plain for name, part in parts.items()}, k),
+            identity=_canonical(config, {name: part.identity for name, part in parts.items()}, k),
+            data=parts["data"].value,
+            contrast=contrast,
+            evaluations=tuple(part.value for name, part in parts.items() if "." in name),
+            **{name: parts[name].value for name in plain},
+        )
+
+    def _parts(self, config: TrialConfig) -> dict[str, Resolved]:
+        """Every component of the config by field (evaluations as evaluations.0, …)."""
+        fields = ("data", "encoder", "head", "augmentation", "method", "optimizer")
+        wanted: dict[str, Component] = {field: getattr(config, field) for field in fields}
+        t = config.temperature
+        wanted["temperature"] = {"name": "constant", "value": t} if isinstance(t, int | float) else t
+        evaluations = config.evaluations if config.evaluations is not None else EVALUATIONS.names()
+        wanted |= {f"evaluations.{i}": value for i, value in enumerate(evaluations)}
+        parts, problems = self._look_up(wanted)
+        method = parts["method"].value if "method" in parts else None
+        if method is not None and method.has_negatives:
+            contrast: dict[str, Component] = {
+                "negatives": config.negatives or "all",
+                "objective": config.objective or method.default_objective,
+            }
+            further, also = self._look_up(contrast)
+            parts, problems = parts | further, problems + also
+        if problems:
+            raise ConfigError(problems)
+        return parts
+
+    def _look_up(self, wanted: Mapping[str, Component]) -> tuple[dict[str, Resolved], list[str]]:
+        parts, problems = {}, []
+        for path, value in wanted.items():
+            field = path.split(".")[0]
+            key = f"{field} {json.dumps(value, sort_keys=True)}"
+            if key not in self._components:
+                try:
+                    self._components[key] = component(field, value)
+                except ConfigError as error:
+                    self._components[key] = error
+            found = self._components[key]
+            if isinstance(found, ConfigError):
+                problems += found.problems
+            else:
+                parts[path] = found
+        return parts, problems
+
+    def _shape(self, data: Resolved) -> DataShape:
+        key = json.dumps(data.plain, sort_keys=True)
+        if key not in self._shapes:
+            data.value.check()
+            self._shapes[key] = data.value.shape()
+        return self._shapes[key]
+
+
+def resolve(config: TrialConfig) -> Trial:
+    """The trial of a config; ConfigError with every problem found."""
+    return Resolver().resolve(config)
+
+
+def _canonical(config: TrialConfig, parts: Mapping[str, dict[str, Any]], k: int) -> dict[str, Any]:
+    plain = config.plain() | {"k": k, "negatives": None, "objective": None}
+    plain |= {name: part for name, part in parts.items() if "." not in name}
+    return plain | {"evaluations": [part for name, part in parts.items() if "." in name]}
+
+
+def _check(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[int, list[str]]:
+    """K as it is, and what does not fit together."""
+    method: Method = parts["method"].value
+    name = parts["method"].plain["name"]
+    problems = []
+    if config.batch_size > shape.train:
+        problems.append(
+            f"batch_size: {config.batch_size} is more than the {shape.train} training examples; lower batch_size"
+        )
+    for field in ("encoder", "augmentation"):
+        modality = REGISTRIES[field].trait(parts[field].plain["name"], "modality")
+        if modality not in (shape.modality, "any"):
+            problems.append(
+                f"{field}: {parts[field].plain['name']} is for {modality}s, but {parts['data'].plain['name']} "
+                f"holds {shape.modality}s; choose one of {', '.join(_of_modality(field, shape.modality))}"
+            )
+    if not shape.labelled:
+        users = [f for f in ("method", "negatives") if f in parts and parts[f].value.uses_labels]
+        problems += [f"{f}: {parts[f].plain['name']} uses labels, but the data has none" for f in users]
+    problems += _refused("method", method.check, config.batch_size, shape.train, config.epochs)
+    if not method.has_negatives:
+        set_in_vain = [f for f in ("k", "negatives", "objective") if getattr(config, f) is not None]
+        problems += [
+            f"{f}: {name} has no negatives, so {f} changes nothing; leave {f} out, or choose another method"
+            for f in set_in_vain
+        ]
+        return 0, problems
+    problems += _refused("negatives", parts["negatives"].value.check, config.epochs)
+    directions = OBJECTIVES.trait(parts["objective"].plain["name"], "directions") or "both"
+    k, also = _check_contrast(config, parts, shape, directions)
+    return k, problems + also
+
+
+def _check_contrast(
+    config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape, directions: str
+) -> tuple[int, list[str]]:
+    method: Method = parts["method"].value
+    name, objective = parts["method"].plain["name"], parts["objective"]
+    problems = []
+    explicit = OBJECTIVES.trait(objective.plain["name"], "directions")
+    if explicit is not None and explicit not in method.directions:
+        problems.append(
+            f"objective: {objective.plain['name']} takes {explicit} direction(s), {name} here serves "
+            f"{', '.join(method.directions)}; choose info_nce, or method {{name: {name}, symmetric: true}}"
+        )
+    size = method.pool_size(config.batch_size, shape.train, directions)
+    if config.k is not None and config.k > size:
+        problems.append(
+            f"k: {config.k} candidates are more than the {size} rows of {name}'s pool (batch_size {config.batch_size}, "
+            f"{shape.train} training examples); lower k, or raise {'batch_size' if name == 'simclr' else 'the pool'}"
+        )
+    return config.k or size, problems
+
+
+def _of_modality(field: str, modality: str) -> list[str]:
+    registry = REGISTRIES[field]
+    return [name for name in registry.names() if registry.trait(name, "modality") in (modality, "any")]
+
+
+def _refused(field: str, check: Callable[..., Any], *arguments: Any) -> list[str]:
+    try:
+        check(*arguments)
+    except ValueError as error:
+        return [f"{field}: {error}"]
+    return []

@@ -1,0 +1,220 @@
+"""Runs a study's trials as Ray Tune trials. The only importer of ray."""
+
+import base64
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the journal and MLflow are the loggers
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C: stop at once; checkpoints are at epoch ends
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+import ray
+from ray import cloudpickle, tune
+from ray.tune.search import Searcher
+
+from study.config import ConfigError
+from study.plan import check, make_plan
+from study.progress import Progress
+from study.results import Results, cell_label
+from study.sampler import Sampler, sampler_of
+from study.store import Store, TrialFolder
+from study.study import Point, Study
+from study.tracking import Tracker
+
+RETRIES = 3
+"""How often a trial whose worker died is started again, from its last checkpoint."""
+
+
+def run(
+    study: Study,
+    *,
+    storage: Path | str | None = None,
+    tracking_uri: str | None = None,
+    address: str | None = None,
+    owner: str | None = None,
+) -> Results:
+    """Run every trial of the study that has no result yet, and return the results of all.
+
+    Idempotent: finished trials are skipped, interrupted ones go on from their last epoch. Everything is checked before
+    anything starts. `storage` is the folder of results and checkpoints (shared by all nodes), `tracking_uri` where
+    MLflow is (default: a database in the storage), `address` a running Ray cluster (default: Ray on this machine).
+    """
+    from study.recipes import to_yaml
+
+    store = Store.of(study.name, storage)
+    plan = make_plan(study, store)
+    _check_writable(store.path)
+    modules = user_modules(check(study))
+    tracker = Tracker(study.name, store, tracking_uri, owner)
+    tracker.open(to_yaml(study, modules), plan.plain())
+    left = plan.trials - plan.done - plan.failed
+    if left:
+        with connected(address), tracker.background(), Progress(plan, *next(iter(study.metrics.items()))) as progress:
+            _check_resources(study)
+            _tune(study, store, sampler_of(study, store), progress)
+    else:
+        tracker.sync()
+    results = Results.load(store)
+    tracker.summarise(results)
+    return results
+
+
+def _tune(study: Study, store: Store, sampler: Sampler, progress: Progress) -> None:
+    proposals = _Proposals(sampler, store, progress)
+    scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
+    resources = {"cpu": study.cpus, "gpu": study.gpus}
+    tuner = tune.Tuner(
+        tune.with_resources(_work, resources),
+        tune_config=tune.TuneConfig(search_alg=proposals, num_samples=-1, reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="study",
+            storage_path=str(scratch),
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[_Watch(proposals)],
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _work(config: dict[str, Any]) -> dict[str, Any]:
+    """One trial on a worker: what it needs came with it, names are not looked up."""
+    import torch
+
+    from study.trial import run_trial
+
+    torch.set_num_threads(max(int(os.environ.get("OMP_NUM_THREADS", "1")), 1))
+    point = cloudpickle.loads(base64.b64decode(config["point"]))
+    result = run_trial(
+        point.trial,
+        TrialFolder(Path(config["folder"])),
+        cell=point.cell,
+        report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
+    )
+    return {"status": result["status"]}
+
+
+class _Proposals(Searcher):
+    """Ray's view of a sampler: asks it for points, and tells it and the progress display what came of them."""
+
+    def __init__(self, sampler: Sampler, store: Store, progress: Progress) -> None:
+        super().__init__()
+        self._sampler, self._store, self._progress = sampler, store, progress
+        self._points: dict[str, Point] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        point = self._sampler.next()
+        if point is None:
+            return Searcher.FINISHED
+        self._points[trial_id] = point
+        folder = self._store.trial(point.trial.id).path
+        return {"point": base64.b64encode(cloudpickle.dumps(point)).decode(), "folder": str(folder)}
+
+    def start(self, trial_id: str) -> None:
+        """The trial got its worker."""
+        point = self._points[trial_id]
+        self._progress.start(trial_id, f"{cell_label(point.cell)} seed={point.seed}", point.trial.config["epochs"])
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if "epoch" in result:
+            self._progress.epoch(trial_id, result["epoch"], result["loss"])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        point = self._points.pop(trial_id)
+        folder = self._store.trial(point.trial.id)
+        found = folder.result()
+        if found is None:
+            found = {
+                "status": "failed",
+                "reason": f"its worker died {RETRIES + 1} times (out of memory? lower cpus' share or batch_size)",
+                "metrics": {},
+            }
+            folder.write_result(found)
+        self._sampler.tell(point, found)
+        self._progress.end(trial_id, found)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the store is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a run that goes on makes its sampler anew from the store."""
+
+
+class _Watch(tune.Callback):
+    def __init__(self, proposals: _Proposals) -> None:
+        self._proposals = proposals
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._proposals.start(trial.trial_id)
+
+
+def user_modules(points: list[Point]) -> list[str]:
+    """The modules outside this project that define components; they travel to the workers by value."""
+    ours = {"models", "study", "torch", "functools"}
+    found = set()
+    for point in points:
+        trial = point.trial
+        parts = [trial.data, trial.encoder, trial.head, trial.augmentation, trial.method, trial.temperature]
+        parts += [trial.optimizer, *trial.evaluations]
+        parts += [trial.contrast.strategy, trial.contrast.objective] if trial.contrast else []
+        for part in parts:
+            function = getattr(part, "func", part)
+            name = getattr(function, "__module__", type(part).__module__)
+            if name.split(".")[0] not in ours:
+                found.add(name)
+    for name in found - {"__main__"}:
+        cloudpickle.register_pickle_by_value(sys.modules[name])
+    return sorted(found - {"__main__"})
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Ray, on this machine or at an address; left as it was where the caller had started it."""
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(
+            address=address or "local",
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+        raise ConfigError([f"address: no Ray cluster answers at {address!r}: {error}"]) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_resources(study: Study) -> None:
+    """Refuse what no node of the cluster has."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(node.get("CPU", 0) >= study.cpus and node.get("GPU", 0) >= study.gpus for node in nodes):
+        return
+    have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
+    raise ConfigError(
+        [f"cpus={study.cpus:g}, gpus={study.gpus:g} a trial is more than any node has ({have}); lower cpus or gpus"]
+    )
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            [f"storage: {folder} cannot be written to ({error.strerror}); give another --storage"]
+        ) from None

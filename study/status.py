@@ -1,0 +1,75 @@
+"""The state of each trial of a study, from its folder alone."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from study.plan import check
+from study.results import cell_label
+from study.store import Store
+from study.study import Study
+
+
+@dataclass(frozen=True)
+class TrialStatus:
+    """One trial's line."""
+
+    trial_id: str
+    label: str
+    seed: int
+    status: str
+    epoch: int
+    epochs: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """All trials of a study."""
+
+    study: str
+    trials: list[TrialStatus]
+
+    def plain(self) -> dict[str, Any]:
+        """For scripts."""
+        return {**asdict(self), "counts": self.counts()}
+
+    def counts(self) -> dict[str, int]:
+        """Trials in each state."""
+        states = [trial.status for trial in self.trials]
+        return {state: states.count(state) for state in ("finished", "started", "failed", "pending")}
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts().items())
+        lines = [f"{self.study}: {counts}"]
+        for trial in self.trials:
+            reason = f"  {trial.reason}" if trial.reason else ""
+            epoch = f"{trial.epoch}/{trial.epochs}"
+            lines.append(f"  {trial.trial_id}  {trial.status:<9} {epoch:>9}  {trial.label} seed={trial.seed}{reason}")
+        return "\n".join(lines)
+
+
+def status(study: Study, storage: Path | str | None = None) -> Status:
+    """The planned trials of a grid or random study, and whatever else its folder holds."""
+    store = Store.of(study.name, storage)
+    planned = {} if study.sampler == "tpe" else {point.trial.id: point for point in check(study)}
+    lines = [_line(store, trial_id, point.cell, point.trial.config) for trial_id, point in planned.items()]
+    for folder in store.trials():
+        if folder.id not in planned:
+            content = folder.config()
+            lines.append(_line(store, folder.id, content["cell"], content["config"]))
+    return Status(study.name, lines)
+
+
+def _line(store: Store, trial_id: str, cell: dict[str, Any], config: dict[str, Any]) -> TrialStatus:
+    folder = store.trial(trial_id)
+    journal, result = folder.journal(), folder.result()
+    return TrialStatus(
+        trial_id=trial_id,
+        label=cell_label(cell),
+        seed=config["seed"],
+        status=folder.status(),
+        epoch=journal[-1]["epoch"] if journal else 0,
+        epochs=config["epochs"],
+        reason=result["reason"] if result else None,
+    )

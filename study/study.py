@@ -1,0 +1,190 @@
+"""A study: a named question = base config + search space + seeds (+ sampler)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.registry import did_you_mean
+from study.config import ConfigError, TrialConfig, with_value
+from study.space import Cell, Dimension, Grid, SearchSpace, grid, grid_cells, random_cells, to_plain
+from study.store import Store
+
+if TYPE_CHECKING:
+    from study.plan import Plan
+    from study.resolve import Trial
+    from study.results import Results
+
+SAMPLERS = ("grid", "random", "tpe")
+PRIMARY = {"linear.features.top1": "max"}
+KEYS = ("name", "question", "base", "space", "seeds", "sampler", "cells", "metrics", "cpus", "gpus")
+"""A study's arguments, and the keys of study.yaml."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one Ray trial runs: a cell under one seed."""
+
+    cell: Cell
+    trial: "Trial"
+
+    @property
+    def seed(self) -> int:
+        return self.trial.config["seed"]
+
+
+@dataclass(frozen=True, init=False)
+class Study:
+    """A named question: which cells of `space`, each under every seed, on top of `base`.
+
+    `space` maps a dotted config path to grid, choice, uniform, loguniform or randint. The sampler "grid" takes the
+    product of the dimensions; "random" draws `cells` cells; "tpe" (Optuna's, multi-objective where `metrics` has
+    several) proposes `cells` cells, each from what the finished ones gave. `metrics` maps a metric to "max" or "min".
+    `cpus` and `gpus` (fractions share a GPU) are what a trial is given. Raises ConfigError with every problem.
+    """
+
+    name: str
+    base: TrialConfig
+    space: Mapping[str, Dimension]
+    seeds: tuple[int, ...]
+    question: str
+    sampler: str
+    cells: int | None
+    metrics: Mapping[str, str]
+    cpus: float
+    gpus: float
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base: TrialConfig | None = None,
+        space: SearchSpace | None = None,
+        seeds: int | Sequence[int] = 1,
+        question: str = "",
+        sampler: str = "grid",
+        cells: int | None = None,
+        metrics: Mapping[str, str] | None = None,
+        cpus: float = 1,
+        gpus: float = 0,
+    ) -> None:
+        values = {
+            "name": name,
+            "base": base or TrialConfig(),
+            "space": dict(space or {}),
+            "seeds": tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+            "question": question,
+            "sampler": sampler,
+            "cells": cells,
+            "metrics": dict(metrics or PRIMARY),
+            "cpus": cpus,
+            "gpus": gpus,
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+        problems = list(_problems(self))
+        if problems:
+            raise ConfigError(problems)
+
+    def config(self, cell: Cell) -> TrialConfig:
+        """The base with a cell's values in place."""
+        plain = self.base.plain()
+        for path, value in cell.items():
+            plain = with_value(plain, path, value)
+        return TrialConfig(**plain)
+
+    def known_cells(self) -> list[Cell]:
+        """The cells that are known beforehand: all of a grid or random study, none of a tpe study."""
+        if self.sampler == "grid":
+            return list(grid_cells(self.space))
+        return list(random_cells(self.space, self.cells or 0, seed=0)) if self.sampler == "random" else []
+
+    def points(self) -> list[Point]:
+        """Every known cell under every seed, resolved; ConfigError with the problems of all cells at once."""
+        from study.plan import resolve_cells
+
+        resolved = resolve_cells(self, self.known_cells())
+        return [Point(cell, trial.with_seed(seed)) for cell, trial in resolved for seed in self.seeds]
+
+    def plan(self, *, storage: Path | str | None = None, probe: bool = False) -> "Plan":
+        """Check every cell, and tell what would run and what it would cost; `probe` times a few steps of it."""
+        from study.plan import make_plan
+
+        return make_plan(self, Store.of(self.name, storage), probe=probe)
+
+    def run(self, **options: Any) -> "Results":
+        """Run what is not finished yet, and return the results of all: see `study.runner.run` for the options."""
+        from study.runner import run
+
+        return run(self, **options)
+
+    def results(self, *, storage: Path | str | None = None) -> "Results":
+        """The results so far."""
+        from study.results import Results
+
+        return Results.load(Store.of(self.name, storage))
+
+    def plain(self) -> dict[str, Any]:
+        """As study.yaml holds it."""
+        plain = {key: getattr(self, key) for key in KEYS}
+        plain |= {"seeds": list(self.seeds), "base": self.base.plain(), "space": to_plain(self.space)}
+        return {key: value for key, value in plain.items() if value is not None}
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> "Study":
+        """A copy with values set by dotted path: of the base config, or of the study (seeds, cells, sampler, cpus …).
+
+        A value for a path of the space takes that dimension's place: a list makes a grid of it, another value fixes it.
+        """
+        fields = tuple(self.base.plain())
+        unknown = [path for path in overrides if path.split(".")[0] not in fields and path not in KEYS]
+        if unknown:
+            known = [*fields, *KEYS]
+            raise ConfigError(f"{path}: no such key{did_you_mean(path.split('.')[0], known)}" for path in unknown)
+        changes: dict[str, Any] = {path: value for path, value in overrides.items() if path in KEYS}
+        base, space = self.base.plain(), dict(self.space)
+        for path, value in overrides.items():
+            if path in changes:
+                continue
+            if path in space and isinstance(value, list):
+                space[path] = grid(*value)
+                continue
+            space = {p: d for p, d in space.items() if p != path and not p.startswith(f"{path}.")}
+            base = with_value(base, path, value)
+        return self.replace(base=TrialConfig(**base), space=space, **changes)
+
+    def replace(self, **changes: Any) -> "Study":
+        """A copy with some arguments changed; checked anew."""
+        return Study(**({key: getattr(self, key) for key in KEYS} | changes))
+
+
+def _problems(study: Study) -> Iterator[str]:
+    if not study.name or not all(c.isalnum() or c in "-_." for c in study.name) or study.name.startswith("."):
+        yield f"name: letters, digits, '-', '_' and '.' only (it names a folder), got {study.name!r}"
+    if study.sampler not in SAMPLERS:
+        near = did_you_mean(study.sampler, list(SAMPLERS))
+        yield f"sampler: {study.sampler!r} is none of {', '.join(SAMPLERS)}{near}"
+    elif study.sampler == "grid":
+        if study.cells is not None:
+            yield 'cells: a grid has as many cells as its product; drop cells, or set sampler="random" or "tpe"'
+        endless = [path for path, dimension in study.space.items() if not isinstance(dimension, Grid)]
+        if endless:
+            yield (
+                f"space: a grid needs finitely many values, but {', '.join(endless)} is a range; "
+                'write grid(…), or set sampler="random" or "tpe" and cells=N'
+            )
+    elif not study.cells or study.cells < 1:
+        yield f'cells: sampler "{study.sampler}" needs the number of cells to draw, such as cells=20'
+    if not study.seeds or len(set(study.seeds)) < len(study.seeds) or any(seed < 0 for seed in study.seeds):
+        yield f"seeds: a count of at least 1, or distinct whole numbers from 0; got {list(study.seeds)}"
+    fields = list(study.base.plain())
+    for path in study.space:
+        key = path.split(".")[0]
+        if key == "seed":
+            yield "space: seeds are replicates, not a dimension; write seeds=3"
+        elif key not in fields:
+            yield f"space.{path}: no such key{did_you_mean(key, fields)} (known: {', '.join(fields)})"
+    for metric, direction in study.metrics.items():
+        if direction not in ("max", "min"):
+            yield f"metrics.{metric}: the direction is max or min, got {direction!r}"
+    if study.cpus <= 0 or study.gpus < 0:
+        yield f"cpus must be above 0 and gpus at least 0, got {study.cpus} and {study.gpus}"

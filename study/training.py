@@ -1,0 +1,214 @@
+"""A training at work: networks, optimizer and epoch, deterministic under its seed, checkpointed at epoch ends."""
+
+import dataclasses
+import functools
+import inspect
+import io
+import itertools
+import math
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from models.contrast import Moment
+from models.encoders import seeded
+from models.methods import Batch, Learner, Setting
+from models.optim import learning_rate, set_learning_rate
+from models.precision import autocast
+from models.precision import resolve as resolve_precision
+from study.data import Dataset
+from study.resolve import Trial
+from study.store import TrialFolder, write_atomically
+
+OBSERVED_STEPS = 8
+"""Steps of an epoch, evenly spaced, at which what is only logged is computed."""
+
+
+class Diverged(RuntimeError):
+    """The loss is not finite: going on would only spend compute."""
+
+
+class Stream(IntEnum):
+    """Independent streams of random numbers under a trial's seed."""
+
+    ENCODER = 0
+    HEAD = 1
+    METHOD = 2
+    ORDER = 3
+    VIEWS = 4
+    STEP = 5
+    EVALUATION = 6
+    PROBE = 7
+
+
+def generator(device: torch.device | str, *words: int) -> torch.Generator:
+    """A generator whose seed is a hash of the words: independent streams for (seed, stream, epoch)."""
+    state = np.random.SeedSequence(words).generate_state(2, np.uint32)
+    return torch.Generator(device).manual_seed((int(state[0]) << 31) ^ int(state[1]))
+
+
+def supply(component: Any, **facts: Any) -> Any:
+    """The component with what the data decides (vocabulary_size) filled in, where it takes that and is not given it."""
+    if dataclasses.is_dataclass(component) and not isinstance(component, type):
+        known = {f.name for f in dataclasses.fields(component)}
+        return dataclasses.replace(component, **{n: v for n, v in facts.items() if n in known})
+    known = set(inspect.signature(component.func).parameters)
+    return functools.partial(component, **{n: v for n, v in facts.items() if n in known})
+
+
+def memory_mib(device: torch.device) -> float:
+    """Memory in use: the allocator's peak on a GPU, the process's resident set otherwise."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return psutil.Process().memory_info().rss / 2**20
+
+
+class Training:
+    """The state of a training: networks, optimizer and epoch; everything that a checkpoint holds."""
+
+    def __init__(self, trial: Trial, data: Dataset, device: torch.device) -> None:
+        config = trial.config
+        self.trial, self.data, self.device = trial, data, device
+        self.seed, self.epochs, self.batch_size = config["seed"], config["epochs"], config["batch_size"]
+        self.precision = resolve_precision(config["precision"], device)
+        facts = {"vocabulary_size": data.vocabulary_size} if data.vocabulary_size else {}
+        self.augmentation = supply(trial.augmentation, **facts)
+        self.steps = len(data.train) // self.batch_size
+        self.learner = self._learner(facts).to(device)
+        self.optimizer = trial.optimizer(self.learner)
+        self.base_learning_rate = self.optimizer.param_groups[0]["lr"]
+        self.epoch, self.seconds, self.peak_mib = 0, 0.0, 0.0
+
+    def _learner(self, facts: dict[str, Any]) -> Learner:
+        encoder = seeded(supply(self.trial.encoder, **facts), seed=self._word(Stream.ENCODER))
+        head = seeded(lambda: self.trial.head(encoder.feature_dim), seed=self._word(Stream.HEAD))
+        setting = Setting(
+            batch_size=self.batch_size,
+            train_count=len(self.data.train),
+            classes=len(self.data.classes),
+            steps=self.steps * self.epochs,
+            generator=generator("cpu", self.seed, Stream.METHOD),
+        )
+        return seeded(
+            lambda: self.trial.method.learner(encoder, head, self.trial.contrast, setting),
+            seed=self._word(Stream.METHOD),
+        )
+
+    def _word(self, stream: int) -> int:
+        return generator("cpu", self.seed, stream).initial_seed()
+
+    def views(self, inputs: np.ndarray, draw: torch.Generator) -> Tensor:
+        """An augmented view of each of these inputs, on the device."""
+        return self.augmentation(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device), generator=draw)
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """The epoch's batches as indices into the training split: each example at most once."""
+        order = torch.randperm(len(self.data.train), generator=generator("cpu", self.seed, Stream.ORDER, self.epoch))
+        for step in range(self.steps):
+            yield order[step * self.batch_size : (step + 1) * self.batch_size].numpy()
+
+    def time_steps(self, count: int) -> float:
+        """Seconds a training step takes, the first one left out; the state is spent afterwards."""
+        draws = (generator(self.device, 0), generator(self.device, 1))
+        times = []
+        for step, index in zip(range(count + 1), itertools.cycle(self.batches()), strict=False):
+            started = time.perf_counter()
+            self._step(step, index, *draws, observe=False)
+            times.append(time.perf_counter() - started)
+        self.peak_mib = memory_mib(self.device)
+        return float(np.median(times[1:]))
+
+    def train_epoch(self) -> dict[str, float]:
+        """One pass over the training split; the epoch's mean metrics. Raises Diverged."""
+        started = time.perf_counter()
+        draw_views = generator(self.device, self.seed, Stream.VIEWS, self.epoch)
+        draw_step = generator(self.device, self.seed, Stream.STEP, self.epoch)
+        stride = max(self.steps // OBSERVED_STEPS, 1)
+        losses, observed = [], []
+        self.learner.train()
+        for step, index in enumerate(self.batches()):
+            loss, seen = self._step(step, index, draw_views, draw_step, observe=step % stride == 0)
+            losses.append(loss)
+            observed += [seen] if seen else []
+        self.epoch += 1
+        seconds = time.perf_counter() - started
+        self.seconds += seconds
+        self.peak_mib = max(self.peak_mib, memory_mib(self.device))
+        metrics = {
+            "loss": float(np.mean(losses)),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "temperature": self.trial.temperature.at(self.epoch / self.epochs),
+            "views_per_s": 2 * self.batch_size * self.steps / seconds,
+        }
+        names = observed[0] if observed else {}
+        metrics |= {name: float(np.mean([float(seen[name]) for seen in observed])) for name in names}
+        return {f"train.{name}": value for name, value in metrics.items()}
+
+    def _step(
+        self, step: int, index: np.ndarray, draw_views: torch.Generator, draw_step: torch.Generator, *, observe: bool
+    ) -> tuple[float, dict[str, Tensor]]:
+        config, total = self.trial.config, self.steps * self.epochs
+        at = self.epoch * self.steps + step
+        inputs, labels = self.data.train.inputs[index], self.data.train.labels
+        batch = Batch(
+            (self.views(inputs, draw_views), self.views(inputs, draw_views)),
+            torch.from_numpy(index).to(self.device),
+            None if labels is None else torch.from_numpy(labels[index]).to(self.device),
+        )
+        moment = Moment(draw_step, self.trial.temperature.at(at / total), self.epoch, self.epochs, observe)
+        set_learning_rate(
+            self.optimizer,
+            learning_rate(
+                at,
+                base=self.base_learning_rate,
+                warmup_steps=round(config["warmup"] * total),
+                total_steps=total,
+            ),
+        )
+        with autocast(self.precision, self.device):
+            made = self.learner.step(batch, moment)
+        loss = float(made.loss)
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"the loss is {loss} at epoch {self.epoch + 1}, step {step + 1} of {self.steps}; "
+                "lower optimizer.learning_rate, raise temperature, or lengthen warmup"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        made.loss.backward()
+        self.optimizer.step()
+        self.learner.after_step((at + 1) / total)
+        return loss, made.observed
+
+    def save(self, folder: TrialFolder) -> None:
+        """Checkpoint the completed epoch: all of it or nothing."""
+        content = io.BytesIO()
+        state = {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "learner": self.learner.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        torch.save(state, content)
+        write_atomically(folder.checkpoint, content.getvalue())
+
+    def restore(self, folder: TrialFolder) -> None:
+        """Go on from the folder's checkpoint; one that cannot be read is set aside, and the trial starts anew."""
+        if not folder.checkpoint.exists():
+            return
+        try:
+            state = torch.load(folder.checkpoint, map_location=self.device, weights_only=True)
+            self.learner.load_state_dict(state["learner"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.epoch, self.seconds = state["epoch"], state["seconds"]
+        except (RuntimeError, OSError, EOFError, KeyError, pickle.UnpicklingError):
+            os.replace(folder.checkpoint, folder.path / "checkpoint.unreadable")
+            fresh = Training(self.trial, self.data, self.device)
+            self.learner, self.optimizer, self.epoch, self.seconds = fresh.learner, fresh.optimizer, 0, 0.0
