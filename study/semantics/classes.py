@@ -1,0 +1,135 @@
+"""From class names to WordNet synsets: maps of the known data sets, and look-ups that ask instead of guessing."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+
+from models.registry import did_you_mean
+from study.semantics.wordnet import Hierarchy, Lexicon, embedded, embedded_lexicon, full
+
+WNID = re.compile(r"n\d{8}")
+SYNSET = re.compile(r"(?P<lemma>.+)\.n\.(?P<sense>\d{2,})")
+SHOWN_PROBLEMS = 10
+
+CLASS_MAPS: dict[str, dict[str, list[str]]] = json.loads(
+    files("study.semantics").joinpath("classes.json").read_text(encoding="utf-8")
+)
+"""Data set → class → its synset, then alternates that `mapping` may name.
+
+Where a class name has several senses, the one that the data set shows was chosen (CIFAR-100's `mouse` is the rodent,
+its `keyboard` the computer's). CIFAR-100's coarse classes are groups rather than words and have the synset nearest to
+the group's name, which does not lie above all five of its classes (a beaver is no aquatic mammal in WordNet); two of
+them share placental.n.01. AG News topics have the activities that the news is about, all beneath act.n.02, so that
+their depths compare: world affairs, sport, commercial enterprise, technology.
+"""
+
+
+class UnresolvedClasses(ValueError):
+    """Classes without a synset: the message names each with the candidate senses and what to write."""
+
+
+def resolve(
+    classes: Sequence[str], *, dataset: str | None = None, mapping: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """The WordNet 3.0 synset of each class, by its canonical name (`dog.n.01`).
+
+    A class is looked up, in this order, in `mapping` (class → synset name or wnid), in the map of the data set (a
+    key of CLASS_MAPS; other data sets have none), as a wnid (`n02084071`), as a synset name, and as a word, which
+    is accepted where WordNet has exactly one noun sense of it. A mapping without a data set has to name every class.
+
+    Raises UnresolvedClasses (a ValueError) that lists every class without a synset, with candidates and glosses.
+    """
+    mapping = mapping or {}
+    if unused := sorted(set(mapping) - set(classes)):
+        names = [f"{name!r}{did_you_mean(name, list(classes))}" for name in unused]
+        raise UnresolvedClasses(f"the mapping names classes that the data do not have: {', '.join(names)}")
+    known = {name: synsets[0] for name, synsets in CLASS_MAPS.get(dataset or "", {}).items()} | dict(mapping)
+    must_be_named = bool(mapping) and dataset not in CLASS_MAPS
+    synsets, problems = [], []
+    for name in classes:
+        try:
+            if must_be_named and name not in known:
+                raise UnresolvedClasses(f"the mapping has no synset for it{_candidates(name)}")
+            synsets.append(canonical(known[name]) if name in known else _look_up(name))
+        except UnresolvedClasses as problem:
+            problems.append(f"class {name!r}: {problem}")
+    if problems:
+        raise UnresolvedClasses(_report(problems, len(classes)))
+    return tuple(synsets)
+
+
+def canonical(synset: str) -> str:
+    """The name (`airplane.n.01`) of a synset given by that name, by another lemma (`plane.n.01`) or by its wnid."""
+    for hierarchy, lexicon in _wordnets():
+        if synset in hierarchy.row_of:
+            return hierarchy.names[hierarchy.row_of[synset]]
+        if synset in lexicon.glosses:
+            return synset
+        if parts := SYNSET.fullmatch(synset):
+            senses = lexicon.senses.get(parts["lemma"].lower(), ())
+            if 1 <= int(parts["sense"]) <= len(senses):
+                return senses[int(parts["sense"]) - 1]
+    raise UnresolvedClasses(f"no synset {synset!r}{_candidates(synset.split('.')[0]) or _needs_full_wordnet()}")
+
+
+def hierarchy_of(synsets: Sequence[str]) -> tuple[Hierarchy, list[int]]:
+    """A hierarchy that holds all the synsets (names or wnids), the embedded one if it does, and their rows in it."""
+    names = [name if name in embedded().row_of else canonical(name) for name in synsets]
+    missing = [name for name in names if name not in embedded().row_of]
+    if not missing:
+        return embedded(), [embedded().row_of[name] for name in names]
+    found = full()
+    if found is None:
+        raise UnresolvedClasses(f"not in the embedded extract: {', '.join(missing)}{_needs_full_wordnet()}")
+    return found[0], [found[0].row_of[name] for name in names]
+
+
+def _look_up(name: str) -> str:
+    if WNID.fullmatch(name) or SYNSET.fullmatch(name):
+        return canonical(name)
+    senses, _ = _senses(name)
+    if len(senses) != 1:
+        count = f"{len(senses)} noun senses in WordNet" if senses else "no noun sense in WordNet"
+        raise UnresolvedClasses(f"{count}{_candidates(name) or _needs_full_wordnet()}")
+    return senses[0]
+
+
+def _wordnets() -> Iterator[tuple[Hierarchy, Lexicon]]:
+    """The embedded WordNet, then, only if that was not enough, the full one."""
+    yield embedded(), embedded_lexicon()
+    if (found := full()) is not None:
+        yield found
+
+
+def _senses(word: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """The noun synsets of a word, with glosses."""
+    lemma = re.sub(r"[\s-]+", "_", word.strip().lower())
+    for _, lexicon in _wordnets():
+        for spelling in (lemma, lemma.replace("_", "-"), lemma.replace("_", "")):
+            if spelling in lexicon.senses:
+                return lexicon.senses[spelling], lexicon.glosses
+    return (), {}
+
+
+def _candidates(word: str) -> str:
+    senses, glosses = _senses(word)
+    return "".join(f"\n    {name}: {glosses[name]}" for name in senses)
+
+
+def _needs_full_wordnet() -> str:
+    if full() is not None:
+        return ""
+    return (
+        "; the embedded extract holds the classes of the known data sets and their hypernyms: for others install"
+        " WordNet 3.0 (Debian: wordnet-base; NLTK: nltk.download('wordnet')) or set WNHOME to its folder"
+    )
+
+
+def _report(problems: list[str], count: int) -> str:
+    shown = "\n  ".join(problems[:SHOWN_PROBLEMS])
+    more = f"\n  … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+    return (
+        f"{len(problems)} of {count} classes have no synset yet:\n  {shown}{more}\n"
+        "give them one: mapping={'class': 'lemma.n.NN', ...}"
+    )

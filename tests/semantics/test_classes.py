@@ -1,0 +1,117 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from study.semantics import classes
+from study.semantics.classes import CLASS_MAPS, UnresolvedClasses, canonical, hierarchy_of, resolve
+from study.semantics.wordnet import Hierarchy, Lexicon, embedded
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def without_full_wordnet(monkeypatch) -> None:
+    monkeypatch.setattr(classes, "full", lambda: None)
+
+
+def shared(name: str):
+    if not SHARED.exists():
+        pytest.skip(f"needs {name} of the shared development data beside the repository")
+    return json.loads((SHARED / name).read_text())
+
+
+@pytest.mark.parametrize("dataset", CLASS_MAPS)
+def test_every_class_of_a_known_data_set_resolves(dataset: str) -> None:
+    names = list(CLASS_MAPS[dataset])
+    assert resolve(names, dataset=dataset) == tuple(CLASS_MAPS[dataset][name][0] for name in names)
+
+
+@pytest.mark.parametrize(("dataset", "count"), [("shapes", 20), ("cifar10", 10), ("cifar100", 100),
+    ("cifar100_coarse", 20), ("imagenet", 1000), ("tiny_imagenet", 200), ("ag_news", 4)])  # fmt: skip
+def test_the_maps_are_whole(dataset: str, count: int) -> None:
+    assert len(CLASS_MAPS[dataset]) == count
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
+def test_maps_agree_with_the_shared_synsets(dataset: str) -> None:
+    for name, entry in shared(f"{dataset}_synsets.json").items():
+        assert CLASS_MAPS[dataset][name] == [entry["synset"], *entry.get("alternates", [])]
+        assert canonical(entry["wnid"]) == entry["synset"]
+
+
+@pytest.mark.parametrize("dataset", ["imagenet", "tiny_imagenet"])
+def test_wnid_folders_need_no_mapping(dataset: str) -> None:
+    entries = shared(f"{dataset}_synsets.json")
+    assert resolve([entry["wnid"] for entry in entries]) == tuple(entry["synset"] for entry in entries)
+
+
+def test_names_with_one_noun_sense_resolve_by_themselves() -> None:
+    assert resolve(["golden retriever", "airplane", "n02084071", "dog.n.01"]) == (
+        "golden_retriever.n.01", "airplane.n.01", "dog.n.01", "dog.n.01")  # fmt: skip
+
+
+def test_a_synset_may_be_named_by_any_of_its_lemmas() -> None:
+    assert canonical("plane.n.01") == "airplane.n.01"
+    assert hierarchy_of(["plane.n.01"]) == hierarchy_of(["n02691156"])
+
+
+def test_an_ambiguous_name_lists_its_senses_instead_of_guessing() -> None:
+    with pytest.raises(UnresolvedClasses) as caught:
+        resolve(["golden retriever", "crane"])
+    message = str(caught.value)
+    assert "1 of 2 classes" in message
+    assert "class 'crane': 5 noun senses" in message
+    assert "crane.n.04: lifts and moves heavy objects" in message
+    assert "crane.n.05: large long-necked wading bird" in message
+    assert "mapping={'class': 'lemma.n.NN'" in message
+
+
+def test_a_class_without_a_synset_is_named_with_what_to_do() -> None:
+    with pytest.raises(UnresolvedClasses, match=r"class 'frobnicator': no noun sense in WordNet; .*wordnet-base"):
+        resolve(["dog.n.01", "frobnicator"])
+
+
+def test_a_mapping_overrides_the_data_set() -> None:
+    assert resolve(["cat", "dog"], dataset="cifar10", mapping={"dog": "n02085374"}) == ("cat.n.01", "toy_dog.n.01")
+
+
+def test_a_mapping_that_misses_classes_names_them_with_candidates() -> None:
+    with pytest.raises(UnresolvedClasses) as caught:
+        resolve(["cat", "mouse"], mapping={"cat": "cat.n.01"})
+    message = str(caught.value)
+    assert "class 'mouse': the mapping has no synset for it" in message
+    assert "mouse.n.04: a hand-operated electronic device" in message
+    assert "class 'cat'" not in message
+
+
+def test_a_mapping_to_a_sense_that_does_not_exist_lists_those_that_do() -> None:
+    with pytest.raises(UnresolvedClasses, match=r"class 'cat': no synset 'cat\.n\.99'\n +cat\.n\.01: feline"):
+        resolve(["cat"], mapping={"cat": "cat.n.99"})
+
+
+def test_a_mapping_of_unknown_classes_is_refused() -> None:
+    with pytest.raises(UnresolvedClasses, match="'cta'; did you mean 'cat'"):
+        resolve(["cat"], dataset="cifar10", mapping={"cta": "cat.n.01"})
+
+
+def test_many_problems_are_counted_and_the_first_are_shown() -> None:
+    with pytest.raises(UnresolvedClasses, match=r"12 of 12 classes(.|\n)*and 2 more"):
+        resolve([f"frobnicator{i}" for i in range(12)])
+
+
+def test_a_sense_that_is_listed_but_not_embedded_needs_a_full_wordnet() -> None:
+    assert resolve(["mouse"], mapping={"mouse": "shiner.n.01"}) == ("shiner.n.01",)
+    with pytest.raises(UnresolvedClasses, match=r"not in the embedded extract: shiner\.n\.01; .*WNHOME"):
+        hierarchy_of(["shiner.n.01"])
+
+
+def test_a_full_wordnet_is_asked_for_what_the_extract_lacks(monkeypatch) -> None:
+    hierarchy = Hierarchy(("entity.n.01", "zeppelin.n.02"), (1740, 4614988), ((), (0,)), (1, 0))
+    lexicon = Lexicon({"zeppelin": ("zeppelin.n.02",)}, {"zeppelin.n.02": "a large rigid dirigible"})
+    with pytest.raises(UnresolvedClasses, match=r"no synset 'zeppelin\.n\.02'; .*WNHOME"):
+        hierarchy_of(["zeppelin.n.02"])
+    monkeypatch.setattr(classes, "full", lambda: (hierarchy, lexicon))
+    assert resolve(["zeppelin"]) == ("zeppelin.n.02",)
+    assert hierarchy_of(["entity.n.01", "zeppelin.n.02"]) == (hierarchy, [0, 1])
+    assert hierarchy_of(["entity.n.01"])[0] is embedded()
