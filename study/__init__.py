@@ -1,0 +1,33 @@
+"""Study what negatives do in contrastive representation learning: the public API.
+
+Lazy: `import study` loads neither torch, ray nor mlflow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from study.config import ConfigError, TrialConfig
+    from study.results import Results
+    from study.space import choice, grid, loguniform, randint, uniform
+    from study.study import Study
+
+_HOME = {
+    "ConfigError": "study.config",
+    "Results": "study.results",
+    "Study": "study.study",
+    "TrialConfig": "study.config",
+    "choice": "study.space",
+    "grid": "study.space",
+    "loguniform": "study.space",
+    "randint": "study.space",
+    "uniform": "study.space",
+}
+
+__all__ = ["ConfigError", "Results", "Study", "TrialConfig", "choice", "grid", "loguniform", "randint", "uniform"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'study' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,44 @@
+# Each target sets up what it needs; the set-up is skipped when it is done.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup study test lint test-slow lock clean
+
+help:  ## show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+setup: $(READY)  ## make the virtual environment
+
+study: $(READY)  ## run the quickstart study and write its report
+	@$(BIN)/study run quickstart
+	@$(BIN)/study report quickstart
+
+lint: $(READY)  ## formatter, linter, type checker, import contracts
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+
+test: lint  ## linters and tests
+	@$(BIN)/python -m pytest -q
+
+test-slow: $(READY)  ## the slow tests, for a weekly run
+	@$(BIN)/python -m pytest -q -m slow
+
+lock: $(READY)  ## renew requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
+
+clean:  ## remove the virtual environment and what tools cached
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

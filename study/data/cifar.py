@@ -1,0 +1,154 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), as published or as images in folders."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from filelock import FileLock
+
+from study.data.cache import data_home
+from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split
+from study.data.files import state
+from study.data.image_folder import ImageFolder
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+# The 20 superclasses in the order of their labels, each with its five classes.
+CIFAR100_SUPERCLASSES: dict[str, tuple[str, ...]] = {
+    "aquatic_mammals": ("beaver", "dolphin", "otter", "seal", "whale"),
+    "fish": ("aquarium_fish", "flatfish", "ray", "shark", "trout"),
+    "flowers": ("orchid", "poppy", "rose", "sunflower", "tulip"),
+    "food_containers": ("bottle", "bowl", "can", "cup", "plate"),
+    "fruit_and_vegetables": ("apple", "mushroom", "orange", "pear", "sweet_pepper"),
+    "household_electrical_devices": ("clock", "keyboard", "lamp", "telephone", "television"),
+    "household_furniture": ("bed", "chair", "couch", "table", "wardrobe"),
+    "insects": ("bee", "beetle", "butterfly", "caterpillar", "cockroach"),
+    "large_carnivores": ("bear", "leopard", "lion", "tiger", "wolf"),
+    "large_man-made_outdoor_things": ("bridge", "castle", "house", "road", "skyscraper"),
+    "large_natural_outdoor_scenes": ("cloud", "forest", "mountain", "plain", "sea"),
+    "large_omnivores_and_herbivores": ("camel", "cattle", "chimpanzee", "elephant", "kangaroo"),
+    "medium_mammals": ("fox", "porcupine", "possum", "raccoon", "skunk"),
+    "non-insect_invertebrates": ("crab", "lobster", "snail", "spider", "worm"),
+    "people": ("baby", "boy", "girl", "man", "woman"),
+    "reptiles": ("crocodile", "dinosaur", "lizard", "snake", "turtle"),
+    "small_mammals": ("hamster", "mouse", "rabbit", "shrew", "squirrel"),
+    "trees": ("maple_tree", "oak_tree", "palm_tree", "pine_tree", "willow_tree"),
+    "vehicles_1": ("bicycle", "bus", "motorcycle", "pickup_truck", "train"),
+    "vehicles_2": ("lawn_mower", "rocket", "streetcar", "tank", "tractor"),
+}
+CIFAR100_CLASSES = tuple(sorted(name for members in CIFAR100_SUPERCLASSES.values() for name in members))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cifar(DataSource):
+    """What CIFAR-10 and CIFAR-100 share: 50,000 training and 10,000 test images of 32×32."""
+
+    root: str | None = field(default=None, metadata={"identity": False})
+    """Folder of the published files, or a folder or tar archive of <split>/<class>/ images (None: $STUDY_DATA)."""
+    download: bool = field(default=False, metadata={"identity": False})
+    """Fetch the published files into root where they are missing or damaged."""
+
+    name: ClassVar[str]
+    reader: ClassVar[str]
+    """The class of torchvision.datasets that reads, fetches and verifies (MD5) the published files."""
+    published: ClassVar[tuple[str, str]]
+    """The published folder, and the archive that holds it."""
+    folder_classes: ClassVar[tuple[str, ...]]
+    """In the order of the published labels."""
+
+    def available(self) -> DataShape:
+        if self._as_images():
+            return super().available()
+        if not self.download and not self._has_published():
+            raise FileNotFoundError(
+                f"{self.name}: no {' or '.join(self.published)} in {self._root()}; set data.root to its folder or to "
+                "an archive of <split>/<class>/ images, or data.download to true"
+            )
+        return DataShape(50_000, 10_000, self.folder_classes, (32, 32))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The published contents are one and the same wherever they lie; images in folders are what they are."""
+        return super().fingerprint() | {"files": state(self._root()) if self._as_images() else "published"}
+
+    def decode(self) -> Dataset:
+        if not self._as_images():
+            return self._read_published()
+        whole = ImageFolder(root=str(self._root())).decode()
+        if set(whole.classes) != set(self.folder_classes):
+            foreign = ", ".join(sorted(set(whole.classes) ^ set(self.folder_classes)))
+            raise ValueError(f"{self._root()} does not hold the classes of {self.name}; these differ: {foreign}")
+        label = np.array([self.folder_classes.index(name) for name in whole.classes])
+        splits = {name: relabel(getattr(whole, name), label) for name in ("train", "test")}
+        return replace(whole, name=self.name, classes=self.folder_classes, **splits)
+
+    def _read_published(self) -> Dataset:
+        from torchvision import datasets  # six seconds, and needed only here
+
+        root = self._root()
+        fetch = self.download or not (root / self.published[0]).is_dir()
+        if fetch:
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / f".{self.name}.lock"):  # one process fetches, also where several nodes share the root
+                getattr(datasets, self.reader)(root, download=True)
+        parts = [getattr(datasets, self.reader)(root, train=train) for train in (True, False)]
+        train, test = (Split(part.data, np.array(part.targets, dtype=np.int64)) for part in parts)
+        return Dataset(self.name, "image", train, test, self.folder_classes, notes={"source": parts[0].url})
+
+    def _root(self) -> Path:
+        return Path(self.root).expanduser() if self.root else data_home()
+
+    def _has_published(self) -> bool:
+        return any((self._root() / name).exists() for name in self.published)
+
+    def _as_images(self) -> bool:
+        """Whether a root was given that holds images in folders instead of the published files."""
+        return self.root is not None and self._root().exists() and not self.download and not self._has_published()
+
+
+@DATASETS.register("cifar10")
+@dataclass(frozen=True, kw_only=True)
+class Cifar10(_Cifar):
+    """CIFAR-10: 10 classes of animals and vehicles, 50,000 + 10,000 images of 32×32."""
+
+    name: ClassVar = "cifar10"
+    reader: ClassVar = "CIFAR10"
+    published: ClassVar = ("cifar-10-batches-py", "cifar-10-python.tar.gz")
+    folder_classes: ClassVar = CIFAR10_CLASSES
+
+
+@DATASETS.register("cifar100")
+@dataclass(frozen=True, kw_only=True)
+class Cifar100(_Cifar):
+    """CIFAR-100: 100 classes in 20 superclasses, 50,000 + 10,000 images of 32×32."""
+
+    labels: Literal["fine", "coarse"] = "fine"
+    """Classes to label the images by: the 100 fine ones, or the 20 coarse superclasses."""
+
+    name: ClassVar = "cifar100"
+    reader: ClassVar = "CIFAR100"
+    published: ClassVar = ("cifar-100-python", "cifar-100-python.tar.gz")
+    folder_classes: ClassVar = CIFAR100_CLASSES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.labels not in ("fine", "coarse"):
+            raise ValueError(f'labels must be "fine" or "coarse", not {self.labels!r}')
+
+    def available(self) -> DataShape:
+        shape = super().available()
+        return shape if self.labels == "fine" else replace(shape, class_names=tuple(CIFAR100_SUPERCLASSES))
+
+    def decode(self) -> Dataset:
+        whole = super().decode()
+        if self.labels == "fine":
+            return whole
+        superclass = {name: index for index, names in enumerate(CIFAR100_SUPERCLASSES.values()) for name in names}
+        label = np.array([superclass[name] for name in CIFAR100_CLASSES])
+        splits = {name: relabel(getattr(whole, name), label) for name in ("train", "test")}
+        return replace(whole, classes=tuple(CIFAR100_SUPERCLASSES), **splits)
+
+
+def relabel(split: Split, label: np.ndarray) -> Split:
+    """The split with class c named `label[c]` (int64 [C])."""
+    return Split(split.inputs, label[split.labels])

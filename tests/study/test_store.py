@@ -1,0 +1,52 @@
+"""The files survive kills at any moment: no epoch is lost, none counts twice."""
+
+from study.store import Store
+
+
+def line(epoch: int, value: float = 1.0) -> dict:
+    return {"epoch": epoch, "time": 0.0, "metrics": {"train.loss": value}}
+
+
+def test_an_epoch_that_is_redone_counts_once_and_the_first_line_stays(tmp_path) -> None:
+    folder = Store.of("s", tmp_path).trial("a")
+    folder.write_config({})
+    folder.append(line(1))
+    folder.append(line(2))
+    folder.append(line(2, 9.0))
+    assert folder.journal() == [line(1), line(2)]
+
+
+def test_a_line_that_a_kill_cut_short_does_not_count_and_is_written_again(tmp_path) -> None:
+    folder = Store.of("s", tmp_path).trial("a")
+    folder.write_config({})
+    folder.append(line(1))
+    with (folder.path / "journal.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "ti')
+    assert folder.journal() == [line(1)]
+    folder.append(line(2))
+    folder.append(line(3))
+    assert folder.journal() == [line(1), line(2), line(3)]
+
+
+def test_the_status_follows_the_files(tmp_path) -> None:
+    folder = Store.of("s", tmp_path).trial("a")
+    assert folder.status() == "pending"
+    folder.write_config({})
+    assert folder.status() == "pending"
+    folder.append(line(1))
+    assert folder.status() == "started"
+    folder.checkpoint.write_bytes(b"x")
+    folder.write_result({"status": "failed", "reason": "why", "metrics": {}})
+    assert folder.status() == "failed"
+    assert not folder.checkpoint.exists()
+    folder.reset()
+    assert folder.status() == "started"
+
+
+def test_a_study_lists_its_trials_and_nothing_else(tmp_path) -> None:
+    store = Store.of("s", tmp_path)
+    assert list(store.trials()) == []
+    store.trial("b").write_config({})
+    store.trial("a").write_config({})
+    (store.path / "other").mkdir()
+    assert [folder.id for folder in store.trials()] == ["a", "b"]
