@@ -2,21 +2,24 @@
 
 Every objective has the signature `(positive[B], negatives[B, K], *, temperature, log_weight=None, **params)`, takes raw
 cosines, divides them by the temperature itself, and returns the mean over the B anchors. `log_weight[B, K]` is the
-selection's log-weight of each negative; −∞ leaves it out.
+selection's log-weight of each negative; −∞ leaves it out. An anchor may have no negative left: InfoNCE is 0 there.
+
+The trait `directions` says which views are anchors: "one" of the two, "both", or "any" that the method can serve.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from models.logsumexp import count_weights, log_sum_exp, scaled
 from models.registry import Registry
 
 OBJECTIVES = Registry("objective")
 
-
-def scaled(similarity: Tensor, temperature: float, log_weight: Tensor | None = None) -> Tensor:
-    """Logits s/t + log w, at least in float32: a bf16 cosine divided by t = 0.02 is off by a tenth of a nat."""
-    logits = similarity.to(torch.promote_types(similarity.dtype, torch.float32)) / temperature
-    return logits if log_weight is None else logits + log_weight
+OBSERVERS: dict[Callable[..., Tensor], Callable[..., dict[str, Tensor]]] = {}
+"""What else to log of an objective: a function of the same arguments, called where a step is observed."""
 
 
 @OBJECTIVES.register("info_nce", directions="one")
@@ -26,9 +29,9 @@ def info_nce(positive: Tensor, negatives: Tensor, *, temperature: float, log_wei
     Shapes: positive [B], negatives [B, K], log_weight [B, K]. Nats. Source: 1807.03748, eq. 4; as in MoCo, 1911.05722,
     eq. 1, and the L_cont of Nozawa & Sato, 2102.06866.
     """
-    s_pos = scaled(positive, temperature)  # [B]
-    log_negatives = scaled(negatives, temperature, log_weight).logsumexp(dim=1)  # [B]
-    return (torch.logaddexp(s_pos, log_negatives) - s_pos).mean()
+    log_pos = scaled(positive, temperature)  # [B]
+    log_neg = log_sum_exp(negatives, temperature, log_weight)  # [B]
+    return softplus(log_neg - log_pos).mean()
 
 
 @OBJECTIVES.register("nt_xent", directions="both")
@@ -38,3 +41,128 @@ def nt_xent(positive: Tensor, negatives: Tensor, *, temperature: float, log_weig
     Shapes: positive [2B], negatives [2B, 2B − 2] (or the K of them that are offered). Nats. Source: 2002.05709, eq. 1.
     """
     return info_nce(positive, negatives, temperature=temperature, log_weight=log_weight)
+
+
+@OBJECTIVES.register("decoupled", directions="any")
+def decoupled(positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None) -> Tensor:
+    """Decoupled: −s⁺/t + log Σ_k w_k e^{s_k/t}, the positive left out of the denominator; may be negative (Yeh 2021).
+
+    Shapes: positive [B], negatives [B, K]. Nats. Source: 2110.06848, eq. 6 (the mean, not the sum, of the directions).
+    """
+    return (log_sum_exp(negatives, temperature, log_weight) - scaled(positive, temperature)).mean()
+
+
+@OBJECTIVES.register("decoupled_weighted", directions="any")
+def decoupled_weighted(
+    positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None, sigma: float = 0.5
+) -> Tensor:
+    """Decoupled with weighted positives: −w s⁺/t + log Σ_k e^{s_k/t}, w = 2 − B softmax(s⁺/σ) (Yeh 2021).
+
+    The softmax runs over the B anchors, and gradient flows through it, as in the published code. Shapes: positive [B],
+    negatives [B, K]. Nats. Source: 2110.06848, §3.2, L_DCLW.
+    """
+    if sigma <= 0:
+        raise ValueError(f"decoupled_weighted: sigma must be positive, got {sigma}; the authors use 0.5")
+    w = 2 - len(positive) * scaled(positive, sigma).softmax(dim=0)  # [B]
+    return (log_sum_exp(negatives, temperature, log_weight) - w * scaled(positive, temperature)).mean()
+
+
+@OBJECTIVES.register("debiased", directions="any")
+def debiased(
+    positive: Tensor,
+    negatives: Tensor,
+    *,
+    temperature: float,
+    log_weight: Tensor | None = None,
+    tau_plus: float = 0.1,
+) -> Tensor:
+    """Debiased: log(1 + N_g e^{−s⁺/t}), N_g = max((Σ e^{s/t} − N τ⁺ e^{s⁺/t})/(1 − τ⁺), N e^{−1/t}) (Chuang 2020).
+
+    N = Σ_k w_k. With M positives an anchor, positive [B, M], N_g takes the mean of their e^{s⁺/t}, and the first one
+    stands in the numerator. Shapes: positive [B] or [B, M], negatives [B, K]. Nats. Source: 2007.00224, eq. 8.
+    """
+    return hard(
+        positive, negatives, temperature=temperature, log_weight=log_weight, tau_plus=tau_plus, beta=0.0
+    )  # fmt: skip
+
+
+@OBJECTIVES.register("hard", directions="any")
+def hard(
+    positive: Tensor,
+    negatives: Tensor,
+    *,
+    temperature: float,
+    log_weight: Tensor | None = None,
+    tau_plus: float = 0.1,
+    beta: float = 1.0,
+) -> Tensor:
+    """Hard: debiased, with each negative weighted by e^{β s/t} over its mean; β = 0 is debiased (Robinson 2020).
+
+    The weights are not detached, as in the published code. Shapes: positive [B] or [B, M], negatives [B, K]. Nats.
+    Source: 2010.04592, eq. 4 and appendix D.
+    """
+    log_pos, log_ng, _ = _corrected(positive, negatives, temperature, log_weight, tau_plus, beta)
+    return softplus(log_ng - log_pos).mean()
+
+
+@OBJECTIVES.register("ifm", directions="any")
+def ifm(
+    positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None, epsilon: float = 0.1
+) -> Tensor:
+    """Implicit feature modification: the mean of InfoNCE and InfoNCE at s⁺ − ε, s⁻ + ε (Robinson 2021).
+
+    Shapes: positive [B], negatives [B, K]. Nats. Source: 2106.11230, eq. 5 with α = 1.
+    """
+    if epsilon < 0:
+        raise ValueError(f"ifm: epsilon must not be negative, got {epsilon}; the authors use 0.05 to 0.2")
+    margin = log_sum_exp(negatives, temperature, log_weight) - scaled(positive, temperature)  # [B]
+    return (softplus(margin) + softplus(margin + 2 * epsilon / temperature)).mean() / 2
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + e^x), without torch's shortcut at 20, which is off by 2e-9. Any shape."""
+    return F.softplus(x, threshold=40)
+
+
+def _corrected(
+    positive: Tensor, negatives: Tensor, temperature: float, log_weight: Tensor | None, tau_plus: float, beta: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """log e^{s⁺/t}, log N_g and where the floor of N_g binds, each [B]; all of it is scaled by e^{−m} on the way."""
+    if not 0 <= tau_plus < 1:
+        raise ValueError(f"tau_plus, the share of the anchor's class, must lie in [0, 1), got {tau_plus}")
+    if beta < 0:
+        raise ValueError(f"hard: beta must not be negative, got {beta}; 0 is debiased, the authors use 0.5 to 2")
+    positives = scaled(positive if positive.ndim == 2 else positive[:, None], temperature)  # [B, M]
+    n = count_weights(negatives, log_weight)  # N, [B]
+    log_neg = log_sum_exp(negatives, temperature, log_weight)  # log Σ e^{s/t}
+    if beta:
+        log_importance = log_sum_exp(negatives, temperature / beta, log_weight)  # log Σ e^{βs/t}
+        log_neg = n.log() + log_sum_exp(negatives, temperature / (1 + beta), log_weight) - log_importance
+    m = torch.maximum(positives.amax(dim=1), log_neg).detach()
+    ng = ((log_neg - m).exp() - n * tau_plus * (positives - m[:, None]).exp().mean(dim=1)) / (1 - tau_plus)
+    log_floor = n.log() - 1 / temperature
+    clamped = ng <= (log_floor - m).exp()
+    log_ng = torch.where(clamped, log_floor, torch.where(clamped, 1.0, ng).log() + m)
+    return positives[:, 0], log_ng, clamped
+
+
+def clamped_fraction(
+    positive: Tensor,
+    negatives: Tensor,
+    *,
+    temperature: float,
+    log_weight: Tensor | None = None,
+    tau_plus: float = 0.1,
+    beta: float = 0.0,
+) -> dict[str, Tensor]:
+    """Share of the anchors at which N_g is clamped, which cuts the gradient of their negatives."""
+    clamped = _corrected(positive, negatives, temperature, log_weight, tau_plus, beta)[2]
+    return {"clamped_fraction": clamped.float().mean()}
+
+
+def _hard_clamped_fraction(*similarities: Tensor, beta: float = 1.0, **arguments: object) -> dict[str, Tensor]:
+    return clamped_fraction(*similarities, beta=beta, **arguments)  # type: ignore[arg-type]
+
+
+OBSERVERS[debiased] = clamped_fraction
+OBSERVERS[hard] = _hard_clamped_fraction

@@ -31,6 +31,10 @@ class Candidates:
             return torch.full((len(self.similarity),), self.similarity.shape[1], device=self.similarity.device)
         return self.offered.sum(dim=1)
 
+    def random_order(self, *, generator: torch.Generator) -> Tensor:
+        """A random score for each candidate, [B, P]: ranks by it are a random order of each anchor's candidates."""
+        return torch.rand(self.similarity.shape, generator=generator, device=self.similarity.device)
+
     def same_class(self) -> Tensor:
         """Which rows have the anchor's class, bool [B, P]: the collisions. Raises ValueError without labels."""
         if self.anchor_labels is None or self.key_labels is None:
@@ -50,9 +54,9 @@ class Selection:
     attract: Tensor | None = None  # bool [B, P], candidates that count as further positives
 
     @classmethod
-    def keep(cls, kept: Tensor, dtype: torch.dtype = torch.float32) -> "Selection":
+    def keep(cls, kept: Tensor) -> "Selection":
         """The candidates where `kept` [B, P] is true, each with weight 1."""
-        return cls(torch.zeros(kept.shape, dtype=dtype, device=kept.device).masked_fill_(~kept, float("-inf")))
+        return cls(torch.where(kept, 0.0, float("-inf")))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from models.negatives.rank import band, share
 from models.negatives.strategy import STRATEGIES, Candidates, Selection, Strategy
 
 
@@ -38,11 +39,7 @@ class Uniform(Strategy):
             raise ValueError(f"uniform: count must be at least 1, got {self.count}")
 
     def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
-        s = candidates.similarity
-        order = torch.rand(s.shape, generator=generator, device=s.device)  # [B, P]
-        if candidates.offered is not None:
-            order.masked_fill_(~candidates.offered, -1)
         k = candidates.count()  # [B]
-        n = k.clamp(max=self.count) if self.fraction is None else (k * self.fraction).round().long().clamp(min=1)
-        threshold = order.topk(int(n.max()), dim=1).values.gather(1, n[:, None] - 1)  # [B, 1]
-        return Selection.keep(order >= threshold, s.dtype)
+        n = k.clamp(max=self.count) if self.fraction is None else share(self.fraction, k).clamp(min=1)
+        order = candidates.random_order(generator=generator)
+        return Selection.keep(band(order, torch.zeros_like(n), n, candidates.offered))

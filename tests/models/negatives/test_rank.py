@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from models.negatives.rank import band, edges, share
+
+
+def test_share_is_not_off_by_one_from_rounding() -> None:
+    assert share(0.29, torch.tensor([100])).tolist() == [29]
+    assert share(0.07, torch.tensor([100])).tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "k", "expected"),
+    [(0.0, 0.05, 100, (0, 5)), (0.001, 1.0, 4096, (4, 4096)), (0.0, 0.05, 10, (0, 1)), (0.99, 1.0, 3, (2, 3)),
+     (0.5, 0.51, 1, (0, 1))],
+)  # fmt: skip
+def test_edges_hold_at_least_one_rank(lo: float, hi: float, k: int, expected: tuple[int, int]) -> None:
+    first, last = edges(lo, hi, torch.tensor([k]))
+    assert (first.item(), last.item()) == expected
+
+
+def slow_band(scores: torch.Tensor, first: int, last: int, offered: torch.Tensor) -> torch.Tensor:
+    """The band of one row, by a stable sort of Python's own."""
+    order = sorted(offered.nonzero()[:, 0].tolist(), key=lambda j: -scores[j].item())
+    kept = torch.zeros(len(scores), dtype=torch.bool)
+    kept[order[first:last]] = True
+    return kept
+
+
+@pytest.mark.parametrize("size", [7, 300, 20_000])
+@pytest.mark.parametrize("kind", ["distinct", "ties", "equal", "bfloat16"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_band_is_exactly_what_a_stable_sort_says(size: int, kind: str, masked: bool) -> None:
+    g = torch.Generator().manual_seed(0)
+    scores = torch.randn(6, size, generator=g)
+    if kind == "ties":
+        scores = scores.round()
+    elif kind == "equal":
+        scores = torch.zeros(6, size)
+    elif kind == "bfloat16":
+        scores = scores.bfloat16()
+    offered = torch.rand(6, size, generator=g) < 0.7 if masked else torch.ones(6, size, dtype=torch.bool)
+    offered[:, 0] = True
+    k = offered.sum(1)
+    for lo, hi in [(0.0, 0.05), (0.001, 1.0), (0.05, 0.3), (0.97, 1.0), (0.0, 1.0)]:
+        first, last = edges(lo, hi, k)
+        kept = band(scores, first, last, offered if masked else None)
+        for row in range(6):
+            expected = slow_band(scores[row], int(first[row]), int(last[row]), offered[row])
+            assert torch.equal(kept[row] & offered[row], expected), f"row {row}, band [{lo}, {hi})"
