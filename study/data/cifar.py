@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+from urllib.error import URLError
 
 import numpy as np
 from filelock import FileLock
@@ -58,52 +59,59 @@ class _Cifar(DataSource):
     """In the order of the published labels."""
 
     def available(self) -> DataShape:
-        if self._as_images():
+        if self._layout() == "images":
             return super().available()
-        if not self.download and not self._has_published():
-            raise FileNotFoundError(
-                f"{self.name}: no {' or '.join(self.published)} in {self._root()}; set data.root to its folder or to "
-                "an archive of <split>/<class>/ images, or data.download to true"
-            )
         return DataShape(50_000, 10_000, self.folder_classes, (32, 32))
 
     def fingerprint(self) -> dict[str, Any]:
         """The published contents are one and the same wherever they lie; images in folders are what they are."""
-        return super().fingerprint() | {"files": state(self._root()) if self._as_images() else "published"}
+        return super().fingerprint() | {"files": state(self._root()) if self._layout() == "images" else "published"}
 
     def decode(self) -> Dataset:
-        if not self._as_images():
+        if self._layout() == "published":
             return self._read_published()
         whole = ImageFolder(root=str(self._root())).decode()
         if set(whole.classes) != set(self.folder_classes):
             foreign = ", ".join(sorted(set(whole.classes) ^ set(self.folder_classes)))
             raise ValueError(f"{self._root()} does not hold the classes of {self.name}; these differ: {foreign}")
         label = np.array([self.folder_classes.index(name) for name in whole.classes])
-        splits = {name: relabel(getattr(whole, name), label) for name in ("train", "test")}
-        return replace(whole, name=self.name, classes=self.folder_classes, **splits)
+        return replace(relabelled(whole, label, self.folder_classes), name=self.name)
 
     def _read_published(self) -> Dataset:
         from torchvision import datasets  # six seconds, and needed only here
 
-        root = self._root()
-        fetch = self.download or not (root / self.published[0]).is_dir()
-        if fetch:
-            root.mkdir(parents=True, exist_ok=True)
-            with FileLock(root / f".{self.name}.lock"):  # one process fetches, also where several nodes share the root
-                getattr(datasets, self.reader)(root, download=True)
-        parts = [getattr(datasets, self.reader)(root, train=train) for train in (True, False)]
+        root, reader = self._root(), getattr(datasets, self.reader)
+        try:
+            if self.download or datasets.utils.check_integrity(root / self.published[1], reader.tgz_md5):
+                root.mkdir(parents=True, exist_ok=True)
+                with FileLock(root / f".{self.name}.lock"):  # one process unpacks, also where nodes share the root
+                    reader(root, download=True)
+            parts = [reader(root, train=train) for train in (True, False)]
+        except (RuntimeError, URLError) as error:
+            raise ValueError(
+                f"{self.name} in {root} is not usable ({error}); set data.download to true where there is a network, "
+                f"or put {self.published[1]} there"
+            ) from error
         train, test = (Split(part.data, np.array(part.targets, dtype=np.int64)) for part in parts)
-        return Dataset(self.name, "image", train, test, self.folder_classes, notes={"source": parts[0].url})
+        return Dataset(self.name, "image", train, test, self.folder_classes, notes={"source": reader.url})
 
     def _root(self) -> Path:
-        return Path(self.root).expanduser() if self.root else data_home()
+        root = Path(self.root).expanduser() if self.root else data_home()
+        return root.parent if root.name in self.published else root
 
-    def _has_published(self) -> bool:
-        return any((self._root() / name).exists() for name in self.published)
-
-    def _as_images(self) -> bool:
-        """Whether a root was given that holds images in folders instead of the published files."""
-        return self.root is not None and self._root().exists() and not self.download and not self._has_published()
+    def _layout(self) -> Literal["published", "images"]:
+        """What lies at the root: the published files (or the wish to fetch them), or images in folders."""
+        root = self._root()
+        if root.is_file():
+            return "images"
+        if self.download or any((root / name).exists() for name in self.published):
+            return "published"
+        if self.root and root.is_dir():
+            return "images"
+        raise FileNotFoundError(
+            f"{self.name}: no {' or '.join(self.published)} in {root}; set data.root to the folder that holds it or to "
+            "a folder or archive of <split>/<class>/ images, or data.download to true"
+        )
 
 
 @DATASETS.register("cifar10")
@@ -145,10 +153,10 @@ class Cifar100(_Cifar):
             return whole
         superclass = {name: index for index, names in enumerate(CIFAR100_SUPERCLASSES.values()) for name in names}
         label = np.array([superclass[name] for name in CIFAR100_CLASSES])
-        splits = {name: relabel(getattr(whole, name), label) for name in ("train", "test")}
-        return replace(whole, classes=tuple(CIFAR100_SUPERCLASSES), **splits)
+        return relabelled(whole, label, tuple(CIFAR100_SUPERCLASSES))
 
 
-def relabel(split: Split, label: np.ndarray) -> Split:
-    """The split with class c named `label[c]` (int64 [C])."""
-    return Split(split.inputs, label[split.labels])
+def relabelled(dataset: Dataset, label: np.ndarray, classes: tuple[str, ...]) -> Dataset:
+    """The data set with class c renamed to classes[label[c]] (label: int64 [C])."""
+    train, test = (Split(split.inputs, label[split.labels]) for split in (dataset.train, dataset.test))
+    return replace(dataset, train=train, test=test, classes=classes)
