@@ -1,0 +1,225 @@
+"""Results of a study: a tidy table, a row a trial; means over seeds with their 95 % intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy.special import stdtrit
+
+from study.store import Store
+
+BEFORE = ("trial_id", "status", "reason", "seed")
+"""The first columns; then what varies, `seconds`, and the metrics."""
+PRIMARY = ("linear.features.top1", "knn.features.top1", "mean_classifier.top1", "contrastive.loss")
+"""The metrics that are shown where all would be too many."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """A study's trials, finished or not. `frame` has a row a trial."""
+
+    frame: pd.DataFrame
+    study: str = ""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """the study's own metrics, "max" or "min": what its question asks for"""
+
+    @classmethod
+    def load(cls, store: Store) -> Results:
+        """Every trial that started, from the store's files."""
+        contents, outcomes = [], []
+        for trial in store.trials():
+            result = trial.result()
+            contents.append(trial.config())
+            outcomes.append({"trial_id": trial.id, "status": trial.status(), **(result or {})})
+        paths = _varying(contents)
+        frame = pd.DataFrame({name: [outcome.get(name) for outcome in outcomes] for name in BEFORE[:3]})
+        frame["seed"] = pd.Series([content["seed"] for content in contents], dtype="int64")
+        for path in paths:
+            frame[path] = _column([_value(content, path) for content in contents])
+        frame["seconds"] = pd.Series([_seconds(outcome) for outcome in outcomes], dtype="float64")
+        measured = pd.DataFrame([outcome.get("metrics", {}) for outcome in outcomes], dtype="float64")
+        described = store.path / "study.yaml"
+        study = yaml.safe_load(described.read_text()) if described.exists() else {}
+        return cls(pd.concat([frame, measured], axis=1), store.path.name, study.get("metrics", {}))
+
+    @classmethod
+    def read(cls, path: Path | str) -> Results:
+        """A table that `save` wrote: results.csv or results.parquet."""
+        path = Path(path)
+        if path.suffix not in (".csv", ".parquet"):
+            raise ValueError(f"results are read from .csv or .parquet, got {path.name}; write {path.stem}.csv")
+        text = {"trial_id": str, "reason": object}
+        frame = pd.read_csv(path, dtype=text) if path.suffix == ".csv" else pd.read_parquet(path)
+        missing = [name for name in (*BEFORE, "seconds") if name not in frame]
+        if missing:
+            raise ValueError(f"{path} is no table of results: it has no column {', '.join(missing)}")
+        return cls(frame, path.absolute().parent.name)
+
+    def save(self, folder: Path | str) -> list[Path]:
+        """Write results.csv and results.parquet into the folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / "results.csv", folder / "results.parquet"]
+        self.frame.to_csv(paths[0], index=False)
+        self.frame.to_parquet(paths[1], index=False)
+        return paths
+
+    @property
+    def varying(self) -> list[str]:
+        """The config paths that differ between trials, apart from the seed: the columns that name a cell."""
+        columns = list(self.frame.columns)
+        return columns[len(BEFORE) : columns.index("seconds")]
+
+    @property
+    def measured(self) -> list[str]:
+        """The names of all metrics."""
+        columns = list(self.frame.columns)
+        return columns[columns.index("seconds") + 1 :]
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        return self.frame[self.frame["status"] == "finished"]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        return self.frame[self.frame["status"] == "failed"]
+
+    def cells(self) -> pd.DataFrame:
+        """Mean and 95 % Student-t half-width over the seeds of each cell, a row a cell and metric.
+
+        Columns: what varies, metric, mean, half_width = t(.975; n−1)·s/√n (NaN for one seed), n (the finished
+        trials that have the metric).
+        """
+        return interval(self.finished, self.varying, ["seconds", *self.measured])
+
+    def table(self, metrics: Iterable[str] | None = None) -> pd.DataFrame:
+        """A row a cell: what varies, n, and each metric as text, mean ± half-width; the best cell first."""
+        shown = self.shown() if metrics is None else list(metrics)
+        cells, finished = self.cells(), self.finished
+        table = finished.groupby(self.varying or "status", dropna=False, sort=False).size().rename("n").reset_index()
+        table = table[[*self.varying, "n"]]
+        for name in shown:
+            of_metric = cells[cells["metric"] == name]
+            table[name] = [text(name, m, h) for m, h in zip(of_metric["mean"], of_metric["half_width"], strict=True)]
+        if shown and len(table):
+            means = cells.loc[cells["metric"] == shown[0], "mean"].to_numpy()
+            worst_first = np.argsort(means, kind="stable")
+            down = self.metrics.get(shown[0], "min" if shown[0].endswith("loss") else "max") == "max"
+            table = table.iloc[worst_first[::-1] if down else worst_first]
+        return table.reset_index(drop=True)
+
+    def shown(self) -> list[str]:
+        """The metrics of a short table: the study's own, then the usual ones, as far as there are any."""
+        return [name for name in dict.fromkeys((*self.metrics, *PRIMARY)) if name in self.frame]
+
+    def __str__(self) -> str:
+        return f"{self._headline()}\n{self.table().to_string(index=False)}" if len(self.finished) else self._headline()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._headline()}</p>{self.table().to_html(index=False, border=0)}"
+
+    def _headline(self) -> str:
+        counts = self.frame["status"].value_counts()
+        states = ", ".join(f"{count} {status}" for status, count in counts.items())
+        return f"{self.study}: {len(self.frame)} trials" + (f" ({states})" if states else "")
+
+
+def interval(frame: pd.DataFrame, by: list[str], metrics: list[str]) -> pd.DataFrame:
+    """Mean, 95 % Student-t half-width and n of each metric in each group, a row a group and metric."""
+    groups = frame.groupby(by or frame["status"], dropna=False, sort=False)[metrics]
+    mean, deviation, n = groups.mean(), groups.std(), groups.count()
+    half = stdtrit(np.maximum(n.to_numpy() - 1, 1), 0.975) * deviation.to_numpy() / np.sqrt(np.maximum(n.to_numpy(), 1))
+    keys = mean.index.to_frame(index=False)[by]
+    parts = [
+        keys.assign(metric=name, mean=mean[name].to_numpy(), half_width=half[:, i], n=n[name].to_numpy())
+        for i, name in enumerate(metrics)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def label(value: Any) -> str:
+    """A config value in a few characters: {"name": "difficulty", "hi": 0.05} → `difficulty(hi=0.05)`."""
+    if isinstance(value, Mapping) and "name" in value:
+        given = {key: inner for key, inner in value.items() if key != "name" and inner is not None}
+        arguments = ", ".join(f"{key}={label(inner)}" for key, inner in given.items())
+        return f"{value['name']}({arguments})" if given else str(value["name"])
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(label, value))}]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "default" if value is None else str(value)
+
+
+def cell_label(cell: Mapping[str, Any]) -> str:
+    """`k=64, temperature=0.1, negatives=all`."""
+    return ", ".join(f"{path}={label(value)}" for path, value in cell.items())
+
+
+def value_at(config: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
+    value: Any = config
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of everything in nested dicts; a list is one value."""
+    if not isinstance(value, Mapping) or not value:
+        yield path, value
+        return
+    for key, inner in value.items():
+        yield from flat(inner, f"{path}.{key}" if path else key)
+
+
+def is_percentage(metric: str) -> bool:
+    return metric.rpartition(".")[2] in ("top1", "top5")
+
+
+def text(metric: str, mean: float, half_width: float = float("nan")) -> str:
+    """`53.3 ± 0.4`; an empty string where nothing was measured."""
+    if np.isnan(mean):
+        return ""
+    digits = 1 if is_percentage(metric) or metric.startswith(("time.", "memory.", "seconds")) else 3
+    return f"{mean:.{digits}f}" + ("" if np.isnan(half_width) else f" ± {half_width:.{digits}f}")
+
+
+def _varying(contents: list[dict[str, Any]]) -> list[str]:
+    """The paths of the cells, and whatever else differs between the configs: trials of an earlier version of the study
+    lie in the same store, and are no replicates of the present ones."""
+    paths = list(dict.fromkeys(path for content in contents for path in content["cell"]))
+    values: dict[str, set[str]] = {}
+    for content in contents:
+        for path, value in flat(content["config"]):
+            values.setdefault(path, set()).add(json.dumps(value))
+    for path, distinct in values.items():
+        known = any(path == old or path.startswith(f"{old}.") for old in (*paths, "seed"))
+        if not known and (len(distinct) > 1):
+            paths.append(path)
+    return paths
+
+
+def _value(content: Mapping[str, Any], path: str) -> Any:
+    value = content["cell"].get(path)
+    return value_at(content["config"], path) if value is None else value
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Numbers as they are; a column with anything else as labels, so that it has one type."""
+    numbers = all(isinstance(value, int | float) for value in values)
+    return values if numbers else [label(value) for value in values]
+
+
+def _seconds(outcome: Mapping[str, Any]) -> float | None:
+    if "seconds" in outcome or "ended" not in outcome:
+        return outcome.get("seconds")
+    return outcome["ended"] - outcome["started"]
