@@ -1,0 +1,8 @@
+"""Evaluations of a trained encoder, one a file."""
+
+from study.evaluation import knn as knn
+from study.evaluation import linear as linear
+from study.evaluation import mean_classifier as mean_classifier
+from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric, Table, evaluate, reported
+
+__all__ = ["EVALUATIONS", "Encoded", "Evaluation", "Findings", "Metric", "Table", "evaluate", "reported"]

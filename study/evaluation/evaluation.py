@@ -1,0 +1,110 @@
+"""The contract of an evaluation: what a trained encoder made of the data → named metrics and tables."""
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from models.registry import Registry
+
+EVALUATIONS = Registry("evaluation")
+
+Table = list[dict[str, Any]]  # rows, each column → cell
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric's number means; it is declared under its dotted name before anything is measured."""
+
+    direction: Literal["max", "min"] | None  # which way is better; None: neither
+    unit: str  # "%", "nats", … ; "" for a pure number
+    description: str
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What the encoder made of both splits, computed once at the end of a trial. Float32, all on one device.
+
+    N training and M test images of C classes, feature width F, embedding width D, A augmented views. Of the training
+    views only the mean is kept: N·D numbers instead of A·N·D.
+    """
+
+    features_train: Tensor  # [N, F] h = f(x), un-augmented, evaluation mode
+    features_test: Tensor  # [M, F]
+    embeddings_train: Tensor  # [N, D] unit rows z, un-augmented
+    embeddings_test: Tensor  # [M, D]
+    mean_views_train: Tensor  # [N, D] f̄(x), mean over the A views of their unit z, not normalised again
+    views_test: Tensor  # [A, M, D] unit z of each view, A ≥ 2
+    labels_train: Tensor | None  # int64 [N], on the same device; both splits have labels or neither
+    labels_test: Tensor | None  # int64 [M]
+    classes: tuple[str, ...]  # C names, in the order of the labels
+    temperature: float
+    k: int | None  # K of the trial; None for a method without negatives
+
+    def labels(self) -> tuple[Tensor, Tensor]:
+        """Training and test labels. Raises ValueError where the data has none."""
+        if self.labels_train is None or self.labels_test is None:
+            raise ValueError("the data has no labels: choose evaluations that do not need them")
+        return self.labels_train, self.labels_test
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What evaluations found."""
+
+    metrics: dict[str, float]
+    tables: dict[str, Table] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)  # evaluation → why it was not made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(ABC):
+    """An evaluation: subclass, register, declare `reports` and give `evaluate`. It never trains the encoder.
+
+    Every name that it reports starts with its registered name and a dot.
+    """
+
+    reports: ClassVar[Mapping[str, Metric]]  # every metric it may report
+    needs_labels: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under, also on a worker whose registry has no such entry."""
+        return next(iter(self.reports)).split(".")[0]
+
+    def unavailable(self, encoded: Encoded) -> str | None:
+        """Why it cannot be made of this, or None."""
+        if self.needs_labels and (encoded.labels_train is None or encoded.labels_test is None):
+            return "the data has no labels"
+        return None
+
+    @abstractmethod
+    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
+        """Metrics (some or all of `reports`) and tables; the same generator state gives the same numbers."""
+
+
+def evaluate(evaluations: Iterable[Evaluation], encoded: Encoded, *, generator: torch.Generator) -> Findings:
+    """Make every evaluation that is available, each with a generator of its own: adding one changes no other's numbers.
+
+    The generator is a CPU one on every device, so that a GPU sees the same draws.
+    """
+    seed = int(torch.randint(2**62, (), generator=generator))
+    found = Findings({})
+    for evaluation in evaluations:
+        if reason := evaluation.unavailable(encoded):
+            found.skipped[evaluation.name] = reason
+            continue
+        own = torch.Generator().manual_seed(seed ^ zlib.crc32(evaluation.name.encode()))
+        findings = evaluation.evaluate(encoded, generator=own)
+        found.metrics.update(findings.metrics)
+        found.tables.update(findings.tables)
+    return found
+
+
+def reported() -> dict[str, Metric]:
+    """Every metric that a registered evaluation may report, by dotted name."""
+    return {name: metric for entry in EVALUATIONS for name, metric in EVALUATIONS.trait(entry, "reports").items()}

@@ -1,0 +1,72 @@
+"""Weighted k-nearest-neighbour classifier on cosine similarity."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from study.evaluation.accuracy import accuracies, accuracy_metrics
+from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric
+
+BLOCK = 2**24  # similarities held at once: 64 MiB in float32
+
+
+def knn_votes(
+    queries: Tensor, bank: Tensor, labels: Tensor, classes: int, *, neighbours: int, temperature: float
+) -> Tensor:
+    """votes[i, c] = Σ_{j among the k nearest of i} e^{s_ij/t} 1{y_j = c}, up to a factor a query (Wu 2018, 1805.01978).
+
+    Shapes: queries [M, D] and bank [N, D] of unit rows, labels int64 [N] → [M, C]. k is at most N. The factor is
+    e^{−max_j s_ij/t}, which keeps the sums in range at any temperature.
+    """
+    votes = queries.new_zeros(len(queries), classes)
+    rows = max(1, BLOCK // len(bank))
+    for query, vote in zip(queries.split(rows), votes.split(rows), strict=True):
+        s, nearest = (query @ bank.T).topk(min(neighbours, len(bank)), dim=1)  # [rows, k]
+        vote.scatter_add_(1, labels[nearest], ((s - s[:, :1]) / temperature).exp())
+    return votes
+
+
+@EVALUATIONS.register("knn")
+@dataclass(frozen=True, kw_only=True)
+class Knn(Evaluation):
+    """Weighted nearest neighbours among the training images, on normalised features and on embeddings."""
+
+    neighbours: int = 200
+    """k, how many training images vote; all of them where train is smaller"""
+    temperature: float = 0.07
+    """t of the vote's weight e^{s/t}"""
+
+    needs_labels: ClassVar[bool] = True
+    reports: ClassVar[Mapping[str, Metric]] = {
+        **accuracy_metrics("knn.features", "weighted kNN on normalised features"),
+        **accuracy_metrics("knn.embeddings", "weighted kNN on embeddings"),
+    }
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:
+            raise ValueError(f"knn: neighbours must be at least 1, got {self.neighbours}; try 200")
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ValueError(f"knn: temperature must be a finite number above 0, got {self.temperature}; try 0.07")
+
+    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
+        labels_train, labels_test = encoded.labels()
+        metrics: dict[str, float] = {}
+        for space, train, test in (
+            ("features", F.normalize(encoded.features_train), F.normalize(encoded.features_test)),
+            ("embeddings", encoded.embeddings_train, encoded.embeddings_test),
+        ):
+            votes = knn_votes(
+                test,
+                train,
+                labels_train,
+                len(encoded.classes),
+                neighbours=self.neighbours,
+                temperature=self.temperature,
+            )
+            metrics |= accuracies(f"knn.{space}", votes, labels_test)
+        return Findings(metrics)
