@@ -14,7 +14,7 @@ import numpy as np
 
 from study.data.cache import data_home
 from study.data.dataset import DATASETS, Dataset, DataSource, Split
-from study.data.files import entries, state
+from study.data.files import absolute, entries, state
 
 PADDING, UNKNOWN = 0, 1
 _CLASSES = ("World", "Sports", "Business", "Sci/Tech")
@@ -38,6 +38,7 @@ class AgNews(DataSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "root", absolute(self.root))
         if self.vocabulary < 3:
             raise ValueError(f"vocabulary must be at least 3 (padding, unknown and a word), not {self.vocabulary}")
         if self.max_length < 1:
@@ -63,7 +64,7 @@ class AgNews(DataSource):
         return Dataset("ag_news", "text", train, test, _CLASSES, vocabulary_size=size, notes=notes)
 
     def _location(self) -> Path:
-        return Path(self.root).expanduser() if self.root else data_home() / "ag_news"
+        return Path(self.root) if self.root else data_home() / "ag_news"
 
 
 def tokenize(text: str) -> list[str]:

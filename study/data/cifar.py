@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from study.data.cache import data_home
 from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split
-from study.data.files import state
+from study.data.files import absolute, state
 from study.data.image_folder import ImageFolder
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -58,6 +58,10 @@ class _Cifar(DataSource):
     folder_classes: ClassVar[tuple[str, ...]]
     """In the order of the published labels."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "root", absolute(self.root))
+
     def available(self) -> DataShape:
         if self._layout() == "images":
             return super().available()
@@ -96,7 +100,7 @@ class _Cifar(DataSource):
         return Dataset(self.name, "image", train, test, self.folder_classes, notes={"source": reader.url})
 
     def _root(self) -> Path:
-        root = Path(self.root).expanduser() if self.root else data_home()
+        root = Path(self.root) if self.root else data_home()
         return root.parent if root.name in self.published else root
 
     def _layout(self) -> Literal["published", "images"]:

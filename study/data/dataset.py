@@ -66,10 +66,12 @@ class Dataset:
     """Provenance that JSON can hold: source, skipped files, synsets of the classes where the source knows them."""
 
     def __post_init__(self) -> None:
-        dtype, dimensions, form = {"image": ("uint8", 4, "[N, H, W, 3]"), "text": ("int32", 2, "[N, L]")}[self.modality]
+        dtype, form = {"image": ("uint8", "[N, H, W, 3]"), "text": ("int32", "[N, L]")}[self.modality]
         for name, split in (("train", self.train), ("test", self.test)):
-            if split.inputs.dtype != dtype or split.inputs.ndim != dimensions or len(split) == 0:
-                found = f"{split.inputs.dtype} {list(split.inputs.shape)}"
+            inputs = split.inputs
+            fits = inputs.ndim == 4 and inputs.shape[3] == 3 if self.modality == "image" else inputs.ndim == 2
+            if inputs.dtype != dtype or not fits or len(split) == 0:
+                found = f"{inputs.dtype} {list(inputs.shape)}"
                 raise ValueError(f"{self.name}: {name} inputs must be {dtype} {form} with N ≥ 1, not {found}")
             labels = split.labels
             if labels is not None and (labels.dtype != np.int64 or labels.shape != (len(split),)):

@@ -23,6 +23,11 @@ class Entry(NamedTuple):
     """Its bytes, to be called before the next entry is asked for; None for a folder."""
 
 
+def absolute(root: str | None) -> str | None:
+    """A root as its source keeps it: `~` expanded, and independent of the folder that a trial later runs in."""
+    return root and str(Path(root).expanduser().absolute())
+
+
 def entries(root: Path) -> Iterator[Entry]:
     """What lies in a folder, or in a tar archive of any compression; names that start with a dot are left out.
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from study.data.dataset import DATASETS, Dataset, DataSource, Split
-from study.data.files import Entry, entries, state
+from study.data.files import Entry, absolute, entries, state
 
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
@@ -36,6 +36,7 @@ class ImageFolder(DataSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "root", absolute(self.root))
         if self.image_size < 1:
             raise ValueError(f"image_size must be at least 1 pixel, not {self.image_size}")
         if self.train_split == self.test_split:
@@ -67,9 +68,9 @@ class ImageFolder(DataSource):
         return Dataset("image_folder", "image", train, test, classes, notes=notes)
 
     def _location(self) -> Path:
-        if self.root is None:
+        if not self.root:
             raise ValueError("image_folder needs a root: set data.root to a folder or tar archive of <split>/<class>/")
-        return Path(self.root).expanduser()
+        return Path(self.root)
 
 
 @dataclass
