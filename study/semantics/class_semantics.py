@@ -1,0 +1,33 @@
+"""What the classes of a data set mean: names, synsets and similarity matrices."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from study.semantics.classes import hierarchy_of, resolve
+from study.semantics.similarity import MEASURES, Ancestry, Matrix
+
+MEASURE_NAMES = ("wup", "lca_depth", "path", "lch", "lin", "wup_nltk")
+"""The measures in the order of their tables and metrics; class pairs are ranked by the first."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSemantics:
+    """C classes; without synsets (`ClassSemantics(names)`) only same-class shares and ranks are known of them."""
+
+    names: tuple[str, ...]
+    synsets: tuple[str, ...] = ()
+    similarities: Mapping[str, Matrix] = field(default_factory=dict)
+    """Measure → float64 [C, C]."""
+
+
+def class_semantics(
+    classes: Sequence[str],
+    *,
+    dataset: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    measures: Sequence[str] = MEASURE_NAMES,
+) -> ClassSemantics:
+    """The classes with their synsets, found as by `resolve`, and one similarity matrix a measure."""
+    synsets = resolve(classes, dataset=dataset, mapping=mapping)
+    ancestry = Ancestry(*hierarchy_of(synsets))
+    return ClassSemantics(tuple(classes), synsets, {measure: MEASURES[measure](ancestry) for measure in measures})
