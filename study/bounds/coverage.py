@@ -78,7 +78,7 @@ def _conditioned(log_phi: np.ndarray, absent: Array) -> np.ndarray:
 
 
 def _saddle(mean: Callable[[float], Any], n: int, low: float, high: float) -> float:
-    """The tilt in [low, high] at which the conditioned sum has mean n (the identity holds at any; here it is stable)."""
+    """The tilt in [low, high] at which the conditioned sum has mean n (the identity holds at any, stably here)."""
     if mean(high) <= n:
         return high
     return float(brentq(lambda tilt: mean(tilt) - n, low, high, rtol=1e-10))

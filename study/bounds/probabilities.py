@@ -19,14 +19,25 @@ Floats = Any  # a float for a scalar K or n, else an array of its shape
 
 
 def collision_probability(
-    k: ArrayLike, priors: int | ArrayLike | None = None, *, class_counts: ArrayLike | None = None
+    k: ArrayLike,
+    priors: int | ArrayLike | None = None,
+    *,
+    complement: bool = False,
+    class_counts: ArrayLike | None = None,
 ) -> Floats:
-    """τ_K = P(Col ≥ 1) = 1 − Σ_c π_c (1−π_c)^K (Arora et al. 2019, 1902.09229, §4)."""
+    """τ_K = P(Col ≥ 1) = 1 − Σ_c π_c (1−π_c)^K (Arora et al. 2019, 1902.09229, §4); with `complement`, 1 − τ_K.
+
+    The complement has the full relative precision too, where 1 − τ_K would round to 0.
+    """
     sizes, total = class_sizes(priors, class_counts)
     ks = whole_numbers(k, "k", most=None if total is None else total - 1)
-    if total is None:
-        return _for_each(ks, lambda one: min(1.0, sizes @ -np.expm1(one * _log1m(sizes))))
-    return _for_each(ks, lambda one: min(1.0, sizes / total @ -np.expm1(_log_no_collision(one, sizes, total))))
+
+    def one(k: int) -> float:
+        log_free = k * _log1m(sizes) if total is None else _log_no_collision(k, sizes, total)
+        conditional = np.exp(log_free) if complement else -np.expm1(log_free)
+        return min(1.0, float(sizes @ conditional) / (total or 1))
+
+    return _for_each(ks, one)
 
 
 def coverage_probability(
@@ -129,7 +140,7 @@ def _decay(x: Array) -> Array:
 
 
 def _log_no_collision(k: int, counts: Array, total: int) -> Array:
-    """log P(Col = 0 | anchor of class c) = log (N−N_c choose K)/(N−1 choose K) = Σ_{i < N_c−1} log(1 − K/(N−1−i)) [C]."""
+    """log P(Col = 0 | anchor of class c) = log (N−N_c choose K)/(N−1 choose K) = Σ_{i<N_c−1} log(1 − K/(N−1−i)) [C]."""
     longest = int(counts.max()) - 1
     chance = np.minimum(k / (total - 1 - np.arange(longest)), 1.0)
     with np.errstate(divide="ignore"):  # log 0: more draws than samples of other classes

@@ -226,6 +226,13 @@ def test_draws_without_replacement_from_a_huge_set_are_draws_with():
         np.testing.assert_allclose(function(k, class_counts=counts), function(k, counts / counts.sum()), rtol=1e-3)
 
 
+def test_the_complement_of_a_near_certain_collision_is_not_zero():
+    assert collision_probability(65_536, 1000, complement=True) == pytest.approx(0.999**65_536, rel=1e-10, abs=0)
+    assert collision_probability(5_000, 10, complement=True) == pytest.approx(0.9**5_000, rel=1e-10, abs=0)
+    exact = sum(Fraction(c, 90) * Fraction(math.comb(90 - c, 60), math.comb(89, 60)) for c in COUNTS)
+    assert collision_probability(60, class_counts=COUNTS, complement=True) == pytest.approx(float(exact), rel=1e-12)
+
+
 def test_answers_have_the_shape_of_the_question():
     for function in (collision_probability, coverage_probability, expected_log_collisions, collision_free_coverage):
         assert np.ndim(function(7, 3)) == 0
