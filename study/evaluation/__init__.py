@@ -1,5 +1,7 @@
 """Evaluations of a trained encoder, one a file."""
 
+from study.evaluation import contrastive as contrastive
+from study.evaluation import geometry as geometry
 from study.evaluation import knn as knn
 from study.evaluation import linear as linear
 from study.evaluation import mean_classifier as mean_classifier

@@ -14,9 +14,9 @@ from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findin
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """A linear classifier of standardised features: scores = ((h − mean)/std) W + b."""
+    """A linear classifier of standardised features: scores = W (h − mean)/std + b."""
 
-    weight: Tensor  # [F, C]
+    weight: Tensor  # [C, F]
     bias: Tensor  # [C]
     mean: Tensor  # [F] of the training features
     std: Tensor  # [F], 1 where a feature is constant
@@ -24,7 +24,7 @@ class Probe:
 
     def scores(self, features: Tensor) -> Tensor:
         """Logits. Shape: [M, F] → [M, C]."""
-        return (features - self.mean) / self.std @ self.weight + self.bias
+        return F.linear((features - self.mean) / self.std, self.weight, self.bias)
 
 
 def logistic_regression(
@@ -36,9 +36,9 @@ def logistic_regression(
     tolerance: float,
     max_iterations: int = 500,
 ) -> tuple[Tensor, Tensor]:
-    """W and b that minimise −(1/N) Σ_i log softmax(x_i W + b)[y_i] + (λ/2)‖W‖², from `start`, by L-BFGS.
+    """W and b that minimise −(1/N) Σ_i log softmax(W x_i + b)[y_i] + (λ/2)‖W‖², from `start`, by L-BFGS.
 
-    Shapes: x [N, F] with columns of mean about 0, labels int64 [N] → W [F, C], b [C]. The search runs over V, W = P V
+    Shapes: x [N, F] with columns of mean about 0, labels int64 [N] → W [C, F], b [C]. The search runs over V, W = V Pᵀ
     with P Pᵀ = (xᵀx/(N C) + λ)⁻¹, the inverse of the curvature at W = 0 (Böhning 1992): the optimum is the same, in
     5 times fewer steps on convolutional features. It ends where no entry of the gradient in V exceeds `tolerance`.
     """
@@ -48,15 +48,15 @@ def logistic_regression(
     root = torch.linalg.cholesky(curvature)
     eye = torch.eye(len(root), dtype=root.dtype, device=root.device)
     p = torch.linalg.solve_triangular(root.T, eye, upper=True).to(x.dtype)  # [F, F]
-    v, b = root.T.to(x.dtype) @ start[0], start[1].clone()
-    target = F.one_hot(labels, classes).to(x.dtype)  # [N, C]
+    v, b = start[0] @ root.to(x.dtype), start[1].clone()
+    target = F.one_hot(labels, classes).T.to(x.dtype)  # [C, N]: narrow products are 3 times faster this way round
 
     def loss_and_gradient() -> float:
-        w = p @ v  # [F, C]
-        log_q = (x @ w + b).log_softmax(dim=1)  # [N, C]
+        w = v @ p.T  # [C, F]
+        log_q = (w @ x.T + b[:, None]).log_softmax(dim=0)  # [C, N]
         residual = (log_q.exp() - target) / n
-        v.grad, b.grad = p.T @ (x.T @ residual + penalty * w), residual.sum(dim=0)
-        return float(F.nll_loss(log_q, labels) + penalty / 2 * w.square().sum())
+        v.grad, b.grad = (residual @ x + penalty * w) @ p, residual.sum(dim=1)
+        return float(penalty / 2 * w.square().sum() - (target * log_q).sum() / n)
 
     lbfgs = torch.optim.LBFGS(
         [v, b],
@@ -66,7 +66,7 @@ def logistic_regression(
         line_search_fn="strong_wolfe",
     )
     lbfgs.step(loss_and_gradient)
-    return p @ v, b
+    return v @ p.T, b
 
 
 def stratified_split(labels: Tensor, held_out: float, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -101,11 +101,11 @@ def fit_probe(
     x = (features - mean) / std
     fitted, held = stratified_split(labels, held_out, generator=generator)
     x_fit, y_fit, x_held, y_held = x[fitted], labels[fitted], x[held], labels[held]
-    best = weights = (x.new_zeros(x.shape[1], classes), x.new_zeros(classes))
+    best = weights = (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
     chosen, least = max(penalties), float("inf")
     for penalty in sorted(penalties, reverse=True):
         weights = logistic_regression(x_fit, y_fit, penalty, start=weights, tolerance=1e-3)
-        loss = F.cross_entropy(x_held @ weights[0] + weights[1], y_held).item()
+        loss = F.cross_entropy(F.linear(x_held, *weights), y_held).item()
         if not loss < least:
             break
         best, chosen, least = weights, penalty, loss
