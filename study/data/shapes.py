@@ -19,10 +19,11 @@ Points = np.ndarray
 
 
 class Face(NamedTuple):
-    """One polygon of a drawing, and how bright it is."""
+    """One polygon of a drawing."""
 
     points: Points
     brightness: float = 1.0
+    """Between 0 and 2. The faces of a solid average about 1, so that solids are no darker than flat shapes."""
 
 
 class Shape(NamedTuple):
@@ -87,18 +88,18 @@ def _cube(u: float) -> list[Face]:
     corners = np.exp(1j * np.pi * (np.arange(6) / 3 + 0.5))
     inner = (u - 0.5) * 0.3j
     quads = [corners[[5, 0, 1]], corners[[1, 2, 3]], corners[[3, 4, 5]]]
-    return [Face(np.append(quad, inner), light) for quad, light in zip(quads, (1.0, 0.7, 0.4), strict=True)]
+    return [Face(np.append(quad, inner), light) for quad, light in zip(quads, (1.4, 1.0, 0.6), strict=True)]
 
 
 def _pyramid(u: float) -> list[Face]:
     edge = -0.2 + 0.6 * u - 1j
-    return [Face(np.array([1j, -0.9 - 0.6j, edge]), 1.0), Face(np.array([1j, edge, 0.9 - 0.6j]), 0.45)]
+    return [Face(np.array([1j, -0.9 - 0.6j, edge]), 1.3), Face(np.array([1j, edge, 0.9 - 0.6j]), 0.6)]
 
 
 def _cylinder(u: float) -> list[Face]:
     width, lid = 0.5 + 0.15 * u, 0.35
     side = np.concatenate([0.75j + width * _arc(0, math.pi, lid), -0.75j + width * _arc(math.pi, 2 * math.pi, lid)])
-    return [Face(side, 0.6), Face(0.75j + width * _arc(0, 2 * math.pi, lid), 1.0)]
+    return [Face(side, 0.85), Face(0.75j + width * _arc(0, 2 * math.pi, lid), 1.4)]
 
 
 # Colours: classical multidimensional scaling of 1 − wup (WordNet 3.0) to three axes, turned to fill the RGB cube.
@@ -206,7 +207,7 @@ def paint(labels: np.ndarray, colour_semantics: float, *, generator: np.random.G
     """Images uint8 [N, 32, 32, 3] of the classes `labels` [N], each at its own pose, colour and background."""
     count = len(labels)
     layers = np.stack(list(_masks(labels, generator))).astype(np.float32) / 255  # [N, 32, 32, 2]
-    light, coverage = layers[..., :1], layers[..., 1:]
+    light, coverage = 2 * layers[..., :1], layers[..., 1:]
     meaning = np.array([shape.colour for shape in SHAPES.values()])[labels]  # [N, 3]
     colour = colour_semantics * meaning + (1 - colour_semantics) * generator.uniform(size=(count, 3))
     image = coverage * light * colour[:, None, None] + (1 - coverage) * _backgrounds(colour, generator)
@@ -215,7 +216,7 @@ def paint(labels: np.ndarray, colour_semantics: float, *, generator: np.random.G
 
 
 def _masks(labels: np.ndarray, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """For each label an array [32, 32, 2]: how bright the shape is at each pixel, and how much of it it covers."""
+    """For each label an array [32, 32, 2]: half the brightness of the shape in each pixel, how much it covers."""
     outlines = [shape.outline for shape in SHAPES.values()]
     side = SIDE * _OVERSAMPLING
     for label in labels:
@@ -227,7 +228,7 @@ def _masks(labels: np.ndarray, generator: np.random.Generator) -> Iterator[np.nd
         pen = ImageDraw.Draw(canvas)
         for face in outlines[label](parameter):
             points = np.conj(face.points) * pose + centre
-            pen.polygon(list(zip(points.real, points.imag, strict=True)), fill=(int(255 * face.brightness), 255))
+            pen.polygon(list(zip(points.real, points.imag, strict=True)), fill=(int(127.5 * face.brightness), 255))
         yield np.asarray(canvas.reduce(_OVERSAMPLING))
 
 
