@@ -1,4 +1,4 @@
-"""WordNet semantics of classes, and statistics of negatives; numpy and scipy only."""
+"""WordNet semantics of classes, and statistics of negatives: numpy arrays in, plain numbers and tables out."""
 
 from study.semantics.class_semantics import MEASURE_NAMES, ClassSemantics, class_semantics
 from study.semantics.classes import CLASS_MAPS, UnresolvedClasses, resolve

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from study.semantics.classes import hierarchy_of, resolve
+from study.semantics.classes import WNID, hierarchy_of, resolve
 from study.semantics.similarity import MEASURES, Ancestry, Matrix
 
 MEASURE_NAMES = ("wup", "lca_depth", "path", "lch", "lin", "wup_nltk")
@@ -15,6 +15,7 @@ class ClassSemantics:
     """C classes; without synsets (`ClassSemantics(names)`) only same-class shares and ranks are known of them."""
 
     names: tuple[str, ...]
+    """As people read them: the class, or its synset's name where the class is a wnid."""
     synsets: tuple[str, ...] = ()
     similarities: Mapping[str, Matrix] = field(default_factory=dict)
     """Measure → float64 [C, C]."""
@@ -30,4 +31,5 @@ def class_semantics(
     """The classes with their synsets, found as by `resolve`, and one similarity matrix a measure."""
     synsets = resolve(classes, dataset=dataset, mapping=mapping)
     ancestry = Ancestry(*hierarchy_of(synsets))
-    return ClassSemantics(tuple(classes), synsets, {measure: MEASURES[measure](ancestry) for measure in measures})
+    names = tuple(s if WNID.fullmatch(name) else name for name, s in zip(classes, synsets, strict=True))
+    return ClassSemantics(names, synsets, {measure: MEASURES[measure](ancestry) for measure in measures})

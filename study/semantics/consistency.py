@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtr
 
 from study.semantics.ranking import BANDS, SUMMARY_BANDS, Floats, Ints, band_sizes
 
@@ -80,7 +79,7 @@ class ConsistencyTally:
             observed = np.bincount(hits)
             expected = np.zeros(len(observed))
             for n, negatives in zip(*np.unique(self.trials, return_counts=True), strict=True):
-                expected += negatives * np.diff(bdtr(np.arange(len(observed)), n, share), prepend=0.0)
+                expected += negatives * np.diff(_cumulative(len(observed), n, share), prepend=0.0)
             rows += [
                 {"band": name, "hits": k, "observed": int(o), "expected": float(e)}
                 for k, (o, e) in enumerate(zip(observed, expected, strict=True))
@@ -111,5 +110,12 @@ def _interval(trials: Ints, share: float) -> tuple[Floats, Floats]:
     """[P], [P]: the quantiles of Binomial(trials, share) that enclose LEVEL."""
     distinct, which = np.unique(trials, return_inverse=True)
     tail = (1 - LEVEL) / 2
-    bounds = np.array([np.searchsorted(bdtr(np.arange(n + 1), n, share), [tail, 1 - tail]) for n in distinct])
+    bounds = np.array([np.searchsorted(_cumulative(n + 1, n, share), [tail, 1 - tail]) for n in distinct])
     return bounds[which, 0], bounds[which, 1]
+
+
+def _cumulative(length: int, n: int, share: float) -> Floats:
+    """P(X ≤ k) for k = 0 … length − 1 and X ~ Binomial(n, share)."""
+    from scipy.special import bdtr  # its import takes longer than all else here
+
+    return bdtr(np.arange(length), n, share)
