@@ -94,10 +94,12 @@ def fixed(content: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def outcome(result: Mapping[str, Any]) -> dict[str, str]:
-    """A result's tags: status, reason and what it was measured on."""
+def outcome(result: Mapping[str, Any], *, again: bool) -> dict[str, str]:
+    """A result's tags: status, reason (an empty one takes back that of an attempt before), what it was measured on."""
     where = result.get("environment", {})
-    found = {"status": result["status"], "reason": result["reason"] or ""}
+    found = {"status": result["status"]}
+    if result["reason"] or again:
+        found["reason"] = result["reason"] or ""
     found |= {f"environment.{name}": value for name, value in where.items()}
     if where.get("git_commit"):
         found["mlflow.source.git.commit"] = where["git_commit"]

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from filelock import FileLock, Timeout
 
 from study import tracked, tracking_uri
@@ -75,12 +76,12 @@ class Tracker:
         tracking_uri.check(self.uri)
         self.store.path.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(
-                self._opening_lock(), timeout=120
-            ):  # a fresh database breaks when two processes migrate it at once
+            # A fresh database breaks when two processes migrate it at once, so drivers take turns.
+            with FileLock(self._opening_lock(), timeout=120):
                 self._client = _client(self.uri)
                 self.experiment_id = self._experiment()
                 self.parent_id = self._parent()
+            self._client.set_tag(self.parent_id, "mlflow.note.content", yaml.safe_load(study_yaml).get("question", ""))
             self._client.log_text(self.parent_id, without_secrets(study_yaml), "study.yaml")
             self._client.log_text(self.parent_id, without_secrets(json.dumps(plan, indent=1)), "plan.json")
         except TrackingRefused:
@@ -160,7 +161,8 @@ class Tracker:
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self.study)
         if found is None:
-            return self._client.create_experiment(self.study, artifact_location=_artifacts(self.uri, self.store))
+            training = {"mlflow.experimentKind": "custom_model_development"}  # which of MLflow's pages opens first
+            return self._client.create_experiment(self.study, _artifacts(self.uri, self.store), training)
         if found.lifecycle_stage == "deleted":
             raise TrackingRefused(
                 f"the experiment {self.study!r} was deleted in MLflow; bring it back with "
@@ -234,7 +236,7 @@ class Tracker:
             stepwise = {name for line in trial.journal() for name in line["metrics"]}
             final = {name: value for name, value in result["metrics"].items() if name not in stepwise}
             metrics += _metrics(final, result["ended"], step=0)
-            self._log(trial, sent, metrics, tracked.outcome(result))
+            self._log(trial, sent, metrics, tracked.outcome(result, again=sent.ended is not None))
             self._finish(sent, result)
         elif lines or not sent.status:
             if sent.status not in ("", "RUNNING"):  # it was interrupted, or it failed and is tried again
