@@ -36,7 +36,8 @@ def resolve(
 
     A class is looked up, in this order, in `mapping` (class → synset name or wnid), in the map of the data set (a
     key of CLASS_MAPS; other data sets have none), as a wnid (`n02084071`), as a synset name, and as a word, which
-    is accepted where WordNet has exactly one noun sense of it. A mapping without a data set has to name every class.
+    is accepted where WordNet has exactly one noun sense of it. A mapping without a data set's map has to name every
+    class that is a word.
 
     Raises UnresolvedClasses (a ValueError) that lists every class without a synset, with candidates and glosses.
     """
@@ -49,7 +50,7 @@ def resolve(
     synsets, problems = [], []
     for name in classes:
         try:
-            if must_be_named and name not in known:
+            if must_be_named and name not in known and not _is_synset(name):
                 raise UnresolvedClasses(f"the mapping has no synset for it{_candidates(name)}")
             synsets.append(canonical(known[name]) if name in known else _look_up(name))
         except UnresolvedClasses as problem:
@@ -85,8 +86,12 @@ def hierarchy_of(synsets: Sequence[str]) -> tuple[Hierarchy, list[int]]:
     return found[0], [found[0].row_of[name] for name in names]
 
 
+def _is_synset(name: str) -> bool:
+    return bool(WNID.fullmatch(name) or SYNSET.fullmatch(name))
+
+
 def _look_up(name: str) -> str:
-    if WNID.fullmatch(name) or SYNSET.fullmatch(name):
+    if _is_synset(name):
         return canonical(name)
     senses, _ = _senses(name)
     if len(senses) != 1:

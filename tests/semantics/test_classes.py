@@ -76,6 +76,10 @@ def test_a_mapping_overrides_the_data_set() -> None:
     assert resolve(["cat", "dog"], dataset="cifar10", mapping={"dog": "n02085374"}) == ("cat.n.01", "toy_dog.n.01")
 
 
+def test_a_mapping_may_leave_out_wnid_folders() -> None:
+    assert resolve(["n02084071", "mouse"], mapping={"mouse": "mouse.n.04"}) == ("dog.n.01", "mouse.n.04")
+
+
 def test_a_mapping_that_misses_classes_names_them_with_candidates() -> None:
     with pytest.raises(UnresolvedClasses) as caught:
         resolve(["cat", "mouse"], mapping={"cat": "cat.n.01"})
