@@ -222,19 +222,17 @@ def adjust_saturation(planes: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_hue(planes: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of the HSV colour by `shift` turns, shift [B] in [−½, ½].
+    """Turn the hue of the HSV colour by `shift` turns, shift [B] in [−½, ½]; value and chroma stay.
 
-    A channel is min + (max − min) · w(hue) with w a trapezoid of the hue: red rises and falls around 0, green around
-    2, blue around 4 sixths of a turn (the hexcone of Smith 1978, without passing through saturation and value).
+    The hue, in sixths of a turn, is ±(1 + (g + b − r − min) / (max − min)) with the sign of g − b, the signed distance
+    from red on Smith's hexcone (1978). Back, a channel is min + (max − min) · w(hue), w a trapezoid of height 1 around
+    red 0, green 2, blue 4. No case is told apart, which is several times as fast as the usual six.
     """
     r, g, b = planes
     low, high = torch.minimum(r, g).minimum(b), torch.maximum(r, g).maximum(b)
     chroma = high - low
-    sixth = 1 / chroma.clamp(min=1e-12)  # grey pixels: chroma 0, any hue
-    hue = torch.where(
-        high == r, (g - b) * sixth, torch.where(high == g, (b - r) * sixth + 2, (r - g) * sixth + 4)
-    )  # in sixths of a turn, [−1, 5]
-    hue = hue.add_(6 * shift[:, None, None]).remainder_(6)
+    from_red = (g + b).sub_(r).sub_(low).div_(chroma.clamp(min=1e-12)).add_(1)  # of greys, chroma 0: any hue does
+    hue = from_red.copysign_(g - b).add_(6 * shift[:, None, None]).remainder_(6)
     red = (hue - 3).abs_().sub_(1).clamp_(0, 1)
     green = (hue - 2).abs_().neg_().add_(2).clamp_(0, 1)
     blue = (hue - 4).abs_().neg_().add_(2).clamp_(0, 1)

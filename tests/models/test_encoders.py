@@ -15,7 +15,7 @@ def some_inputs(modality: str) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     if modality == "text":
         return torch.randint(0, 50, (3, 7), generator=generator)
-    return torch.randn(3, 3, 32, 32, generator=generator).to(memory_format=torch.channels_last)
+    return torch.randn(3, 3, 16, 16, generator=generator).to(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("name", ENCODERS.names())
@@ -65,7 +65,7 @@ def test_resnet_keeps_full_resolution_in_its_stem(name: str) -> None:
     shapes: list[torch.Size] = []
     encoder.layers.layer1.register_forward_hook(lambda _module, inputs, _output: shapes.append(inputs[0].shape))
     encoder(some_inputs("image"))
-    assert shapes == [(3, 64, 32, 32)]
+    assert shapes == [(3, 64, 16, 16)]
 
 
 def test_resnet18_has_the_parameters_of_the_cifar_variant() -> None:
