@@ -1,0 +1,153 @@
+"""The figures of the theory: each is an info tuple, made from a table, and a drawing of it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import t as student
+
+from study.analysis.compare import inverted_bound
+from study.analysis.fit import Fit
+from study.bounds import BOUNDS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Line(NamedTuple):
+    """A mean over seeds at each K with a 95 % interval (NaN for one seed); infinite values are left out."""
+
+    label: str
+    k: list[int]
+    value: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class BoundsInfo(NamedTuple):
+    """The figure of the field: upper bounds on L_sup (log scale) and downstream accuracy against K."""
+
+    bounds: list[Line]
+    absent: list[str]  # "name at K: reason", where a bound does not exist
+    accuracies: list[Line]
+
+
+class SlackInfo(NamedTuple):
+    """L_cont minus each lower bound against K; below 0 the bound is violated."""
+
+    slacks: list[Line]
+
+
+class FitInfo(NamedTuple):
+    """Observed L_cont against K, and the curves that were fitted to it."""
+
+    observed: Line
+    fitted: list[Line]
+
+
+def line(label: str, ks: pd.Series, values: pd.Series) -> Line:
+    """Means and Student's t intervals of the finite values at each K."""
+    finite = np.isfinite(values.to_numpy(dtype=float))
+    groups = values[finite].astype(float).groupby(ks[finite])
+    mean, error, count = groups.mean(), groups.sem(), groups.count()
+    half = error * student.ppf(0.975, np.maximum(count - 1, 1))
+    return Line(label, [int(k) for k in mean.index], list(mean), list(mean - half), list(mean + half))
+
+
+def bounds_info(
+    frame: pd.DataFrame,
+    *,
+    priors: int | ArrayLike,
+    accuracies: Sequence[str],
+    bounds: Sequence[str] = ("arora2019", "nozawa2021"),
+    loss: str = "contrastive_loss",
+) -> BoundsInfo:
+    """From trials with columns k, temperature, loss, and each of `accuracies`: a line a bound and an accuracy."""
+    classes = priors if isinstance(priors, int) else len(np.asarray(priors))
+    reasons = (
+        (name, int(k), BOUNDS[name]().nonexistent(int(k), classes)) for name in bounds for k in frame["k"].unique()
+    )
+    return BoundsInfo(
+        bounds=[line(name, frame["k"], inverted_bound(frame, name, priors=priors, loss=loss)) for name in bounds],
+        absent=[f"{name} at K = {k}: {reason}" for name, k, reason in reasons if reason],
+        accuracies=[line(name, frame["k"], frame[name]) for name in accuracies],
+    )
+
+
+def slack_info(table: pd.DataFrame) -> SlackInfo:
+    """From rows of (K, bound) with columns k, bound and slack, as `Estimate.bounds` gives them, of any trials."""
+    return SlackInfo([line(str(name), rows["k"], rows["slack"]) for name, rows in table.groupby("bound", sort=False)])
+
+
+def fit_info(frame: pd.DataFrame, fits: Sequence[Fit], *, loss: str = "contrastive_loss", points: int = 60) -> FitInfo:
+    """From the trials of one group and their fits: curves between the smallest and the largest K."""
+    grid = np.unique(np.geomspace(frame["k"].min(), frame["k"].max(), points).round().astype(int))
+    fitted = []
+    for fit in fits:
+        curve = fit.curve(grid)
+        fitted.append(Line(fit.bound, [int(k) for k in grid], *(list(curve[c]) for c in ("value", "low", "high"))))
+    return FitInfo(line("observed", frame["k"], frame[loss]), fitted)
+
+
+def draw_bounds(info: BoundsInfo, axes: "Axes") -> "Axes":
+    """Bounds on the left axis, logarithmic; accuracies on the right. Returns the right axis.
+
+    A closed form is negative, and off the scale, where L_cont < E ln(Col+1): its d = 0 does not hold there.
+    """
+    for index, one in enumerate(info.bounds):
+        _draw_line(one, axes, f"C{index}", marker="o")
+    right = axes.twinx()
+    for index, one in enumerate(info.accuracies):
+        _draw_line(one, right, f"C{len(info.bounds) + index}", marker="s", style="--")
+    scale = "log" if any(value > 0 for one in info.bounds for value in one.value) else "linear"
+    axes.set(xscale="log", yscale=scale, xlabel="K", ylabel="upper bound on the supervised loss [nats]")
+    right.set_ylabel("downstream accuracy")
+    if info.absent:
+        axes.set_title("; ".join(info.absent), fontsize="x-small")
+    handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
+    axes.legend(handles=handles, fontsize="small")
+    return right
+
+
+def draw_slack(info: SlackInfo, axes: "Axes") -> None:
+    """Slack of each bound against K, with the line that no bound may cross."""
+    for index, one in enumerate(info.slacks):
+        _draw_line(one, axes, f"C{index}", marker="o")
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(xscale="log", xlabel="K", ylabel="contrastive loss − lower bound [nats]")
+    axes.legend(fontsize="small")
+
+
+def draw_fit(info: FitInfo, axes: "Axes") -> None:
+    """Observed losses as points with intervals, fitted curves as lines with bands."""
+    seen = info.observed
+    errors = np.array([np.subtract(seen.value, seen.low), np.subtract(seen.high, seen.value)])
+    axes.errorbar(seen.k, seen.value, yerr=np.nan_to_num(errors), fmt="ko", capsize=3, label=seen.label)
+    for index, one in enumerate(info.fitted):
+        _draw_line(one, axes, f"C{index}")
+    axes.set(xscale="log", xlabel="K", ylabel="contrastive loss [nats]")
+    axes.legend(fontsize="small")
+
+
+def figure(info: BoundsInfo | SlackInfo | FitInfo, path: str) -> None:
+    """Draw any of the figures into a file (its suffix chooses the format), without a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    page = Figure(figsize=(6.4, 4.0), layout="constrained")
+    FigureCanvasAgg(page)
+    axes = page.add_subplot()
+    if isinstance(info, BoundsInfo):
+        draw_bounds(info, axes)
+    elif isinstance(info, SlackInfo):
+        draw_slack(info, axes)
+    else:
+        draw_fit(info, axes)
+    page.savefig(path, dpi=150)
+
+
+def _draw_line(one: Line, axes: "Axes", color: str, *, marker: str = "", style: str = "-") -> None:
+    axes.plot(one.k, one.value, color=color, marker=marker, linestyle=style, label=one.label)
+    axes.fill_between(one.k, one.low, one.high, color=color, alpha=0.2, linewidth=0)

@@ -1,0 +1,249 @@
+"""Observed contrastive losses over K, fitted by a bound: which L_sup, L_sub and d would explain them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from study.analysis.least_squares import corrected_akaike, half_width, nonnegative_least_squares, null_space
+from study.bounds import BOUNDS, PARAMETERS, Bound
+from study.bounds.priors import Array
+
+Indices = np.ndarray[Any, np.dtype[Any]]
+_SIGN = np.array([1.0, 1.0, -1.0])  # L_sup ≥ 0, L_sub ≥ 0, d ≤ 0: with these signs, non-negative
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A fitted unknown, in nats, with its 95 % interval; NaN where the curve does not determine it."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    identified: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A bound fitted to the trials of one group. Losses and errors in nats; intervals are 95 %."""
+
+    bound: str
+    group: dict[str, Any]
+    parameters: tuple[Parameter, ...]
+    rmse: float
+    r2: float
+    aicc: float  # Akaike's criterion with small-sample correction; ∞ with too few trials
+    leave_one_k_out: float  # RMSE at a K that the fit has not seen; NaN with fewer than three K
+    ks: tuple[int, ...]
+    trials: int
+    seeds: int
+    notes: tuple[str, ...]  # what is not identified, at a limit, or missing
+    priors: int | Array = field(repr=False)
+    temperature: float = field(repr=False)
+    solution: Array = field(repr=False)  # (L_sup, L_sub, d), one that attains the fit [3]
+    resampled: Array = field(repr=False)  # the same over bootstrap resamples [R, 3]
+
+    def curve(self, k: ArrayLike) -> pd.DataFrame:
+        """Columns k, value, low, high: the fitted L_cont over K with a pointwise interval."""
+        ks = np.atleast_1d(np.asarray(k))
+        design, constant = _design(BOUNDS[self.bound](), ks, self.priors, self.temperature)
+        half = half_width(self.resampled @ design.T, self.seeds)
+        value = design @ self.solution + constant
+        return pd.DataFrame({"k": ks, "value": value, "low": value - half, "high": value + half})
+
+    def as_dict(self) -> dict[str, Any]:
+        """What can be written as JSON."""
+        names = ("bound", "group", "rmse", "r2", "aicc", "leave_one_k_out", "ks", "trials", "seeds", "notes")
+        return {name: getattr(self, name) for name in names} | {
+            "parameters": {p.name: {"value": p.value, "low": p.low, "high": p.high} for p in self.parameters}
+        }
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{name}={value}" for name, value in self.group.items())
+        lines = [
+            f"{self.bound}{f' [{where}]' if where else ''}: {self.trials} trials, {self.seeds} seeds, K = {self.ks}"
+        ]
+        lines += [
+            f"  {p.name} = {p.value:.4g} [{p.low:.4g}, {p.high:.4g}]" if p.identified else f"  {p.name}: not identified"
+            for p in self.parameters
+        ]
+        lines.append(f"  RMSE {self.rmse:.4g}, R² {self.r2:.4g}, AICc {self.aicc:.4g}")
+        lines.append(f"  RMSE {self.leave_one_k_out:.4g} at a K left out")
+        return "\n".join(lines + [f"  {note}" for note in self.notes])
+
+
+def fit_bound(
+    frame: pd.DataFrame,
+    bound: str,
+    *,
+    priors: int | ArrayLike,
+    generator: np.random.Generator,
+    by: Sequence[str] = (),
+    loss: str = "contrastive_loss",
+    fixed: Mapping[str, float | str] | None = None,
+    resamples: int = 1000,
+) -> list[Fit]:
+    """One `Fit` for each group of trials that share the columns `by`: everything but K and the seed.
+
+    frame: a row a trial, with columns k, seed, temperature and the test loss L_cont(K) in nats.
+    fixed: unknowns that are known, as a number or the name of a column (such as {"d": "gap"}).
+
+    Least squares with L_sup, L_sub ≥ 0 and d ≤ 0, the probabilities at their exact values. Intervals: the standard
+    error of a bootstrap over seeds times Student's t with S−1 degrees of freedom, corrected by √(S/(S−1)) (percentiles
+    of so few clusters are too narrow: Cameron, Gelbach & Miller 2008, doi 10.1162/rest.90.3.414).
+    """
+    return [
+        _fit_curve(_observe(rows, bound, priors, loss, dict(fixed or {})), group, generator, resamples)
+        for group, rows in groups_of(frame, by, loss)
+    ]
+
+
+def groups_of(frame: pd.DataFrame, by: Sequence[str], loss: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """(values of `by`, their finished trials), each group checked to be a curve over K at one temperature."""
+    missing = [name for name in ("k", "seed", "temperature", loss, *by) if name not in frame.columns]
+    if missing:
+        raise ValueError(f"the table lacks the columns {missing}; it has {list(frame.columns)}")
+    pieces = frame.groupby(list(by), dropna=False) if by else [((), frame)]
+    for values, rows in pieces:
+        group = dict(zip(by, values, strict=True))
+        finite = rows[np.isfinite(rows[loss].astype(float))]
+        ks, temperatures = sorted(finite["k"].unique()), sorted(finite["temperature"].unique())
+        if len(temperatures) > 1:
+            raise ValueError(
+                f"the trials of {group or 'the table'} mix temperatures {temperatures}, whose losses lie on different "
+                "curves; pass by=['temperature'] or filter"
+            )
+        if len(ks) < 2:
+            raise ValueError(
+                f"a curve over K needs at least two values of K, but {group or 'the table'} has {ks}; "
+                "run the study with another K"
+            )
+        yield group, finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Curve:
+    """The observed losses [n] of one group, and the right-hand side that is to explain them."""
+
+    bound: str
+    priors: int | Array
+    temperature: float
+    ks: Indices  # [K]
+    at: Indices  # index of each trial's K [n]
+    seed: Indices  # index of each trial's seed [n]
+    observed: Array  # L_cont [n]
+    design: Array  # coefficients of L_sup, L_sub and d at each K [K, 3]
+    constant: Array  # [K]
+    given: Array  # the fixed unknowns of each trial, 0 where free [n, 3]
+    free: Array  # which unknowns are fitted [3]
+
+    def columns(self) -> Array:
+        """The free unknowns' columns [K, p], with signs that make the unknowns non-negative."""
+        return (self.design * _SIGN)[:, self.free]
+
+    def solve(self, weights: Array) -> Array:
+        """(L_sup, L_sub, d) [R, 3] for weights [R, n] of the trials; fixed ones at their mean."""
+        rows = self.columns()[self.at]  # [n, p]
+        target = self.observed - self.constant[self.at] - (self.design[self.at] * self.given).sum(axis=1)
+        gram = np.tensordot(weights, rows[:, :, None] * rows[:, None, :], axes=1)  # [R, p, p]
+        solution = np.tile(self.given.mean(axis=0), (len(weights), 1))
+        solution[:, self.free] = nonnegative_least_squares(gram, weights @ (rows * target[:, None])) * _SIGN[self.free]
+        return solution
+
+    def residuals(self, solution: Array) -> Array:
+        unknowns = np.where(self.free, solution, self.given)
+        return self.observed - self.constant[self.at] - (self.design[self.at] * unknowns).sum(axis=1)
+
+
+def _observe(
+    rows: pd.DataFrame, name: str, priors: int | ArrayLike, loss: str, fixed: dict[str, float | str]
+) -> _Curve:
+    bound: Bound = BOUNDS[name]()
+    if unknown := set(fixed) - set(bound.parameters):
+        raise ValueError(f"fixed names {sorted(unknown)}, but {name} has the unknowns {bound.parameters}")
+    temperature = float(rows["temperature"].iloc[0])
+    ks, at = np.unique(rows["k"].to_numpy(dtype=np.int64), return_inverse=True)
+    design, constant = _design(bound, ks, priors, temperature)
+    return _Curve(
+        bound=name,
+        priors=priors if isinstance(priors, int) else np.asarray(priors),
+        temperature=temperature,
+        ks=ks,
+        at=at,
+        seed=np.unique(rows["seed"].to_numpy(), return_inverse=True)[1],
+        observed=rows[loss].to_numpy(dtype=np.float64),
+        design=design,
+        constant=constant,
+        given=np.column_stack([_known(rows, fixed.get(parameter, 0.0)) for parameter in PARAMETERS]),
+        free=np.array([p in bound.parameters and p not in fixed for p in PARAMETERS]),
+    )
+
+
+def _fit_curve(curve: _Curve, group: dict[str, Any], generator: np.random.Generator, resamples: int) -> Fit:
+    trials, seeds = len(curve.observed), int(curve.seed.max()) + 1
+    solution = curve.solve(np.ones((1, trials)))[0]
+    counts = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)  # of each seed [R, S]
+    resampled = curve.solve(counts[:, curve.seed].astype(np.float64))
+    left_out = [curve.at == i for i in range(len(curve.ks))]
+    unseen = [curve.residuals(curve.solve((~out)[None].astype(np.float64))[0])[out] for out in left_out]
+    rank, loose = null_space(curve.columns())
+    parameters = _parameters(curve, solution, half_width(resampled, seeds), loose)
+    residual, spread = curve.residuals(solution), curve.observed - curve.observed.mean()
+    squares = float(residual @ residual)
+    return Fit(
+        bound=curve.bound,
+        group=group,
+        parameters=parameters,
+        rmse=float(np.sqrt(squares / trials)),
+        r2=1 - squares / float(spread @ spread),
+        aicc=corrected_akaike(squares, trials, rank + 1),
+        leave_one_k_out=float(np.sqrt(np.mean(np.concatenate(unseen) ** 2))) if len(curve.ks) > 2 else np.nan,
+        ks=tuple(int(k) for k in curve.ks),
+        trials=trials,
+        seeds=seeds,
+        notes=_notes(parameters, rank, seeds),
+        priors=curve.priors,
+        temperature=curve.temperature,
+        solution=solution,
+        resampled=resampled,
+    )
+
+
+def _parameters(curve: _Curve, solution: Array, half: Array, loose: Array) -> tuple[Parameter, ...]:
+    """The free unknowns with their intervals, cut at the physical limits; NaN for those that no prediction needs."""
+    parameters = []
+    for i, tied in zip(np.flatnonzero(curve.free), loose, strict=True):
+        low, high = (0.0, np.inf) if _SIGN[i] > 0 else (-np.inf, 0.0)
+        interval = float(np.clip(solution[i] - half[i], low, high)), float(np.clip(solution[i] + half[i], low, high))
+        values = (np.nan, np.nan, np.nan) if tied else (float(solution[i]), *interval)
+        parameters.append(Parameter(PARAMETERS[i], *values, identified=not tied))
+    return tuple(parameters)
+
+
+def _notes(parameters: tuple[Parameter, ...], rank: int, seeds: int) -> tuple[str, ...]:
+    notes = [f"{p.name} is at its physical limit 0" for p in parameters if p.value == 0]
+    if tied := [p.name for p in parameters if not p.identified]:
+        notes.append(
+            f"not identified: {', '.join(tied)}; the curve determines {rank} of {len(parameters)} unknowns: "
+            "give one, as in fixed={'d': 'gap'}, or add other K"
+        )
+    if seeds == 1:
+        notes.append("one seed: no intervals; run the study with more seeds")
+    return tuple(notes)
+
+
+def _design(bound: Bound, ks: Array, priors: int | ArrayLike, temperature: float) -> tuple[Array, Array]:
+    curve = bound.curve(ks, priors, temperature)
+    return np.column_stack([curve.sup, curve.sub, curve.gap]), curve.constant
+
+
+def _known(rows: pd.DataFrame, source: float | str) -> Array:
+    if isinstance(source, str):
+        if source not in rows.columns:
+            raise ValueError(f"fixed refers to column {source!r}, which the table lacks; it has {list(rows.columns)}")
+        return rows[source].to_numpy(dtype=np.float64)
+    return np.full(len(rows), float(source))

@@ -1,0 +1,66 @@
+"""The figures' numbers without a renderer, and that each can be drawn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t as student
+
+from study.analysis.bound_figures import bounds_info, figure, fit_info, slack_info
+from study.analysis.fit import fit_bound
+from study.bounds import BOUNDS
+from tests.analysis.test_fit import KS, losses
+
+
+def trials() -> pd.DataFrame:
+    frame = losses("arora2019", np.random.default_rng(0), ks=(4, *KS))
+    frame["contrastive_loss"] += 1.0  # so that the closed forms, which take d = 0, are positive
+    return frame.assign(linear=0.5 + 0.01 * np.log2(frame["k"]))
+
+
+def test_bounds_that_do_not_exist_are_left_out_of_the_line_and_named():
+    info = bounds_info(trials(), priors=10, accuracies=["linear"])
+    arora, nozawa = info.bounds
+    assert (arora.label, nozawa.label) == ("arora2019", "nozawa2021")
+    assert nozawa.k == [k for k in KS if k + 1 >= 10]
+    assert {text.split(":")[0] for text in info.absent} == {
+        f"{name} at K = {k}" for name in ("arora2019", "nozawa2021") for k in (4, 8)
+    }
+    assert arora.value[-1] > 1e6 > 10 > nozawa.value[-1]
+    assert info.accuracies[0].value[0] == pytest.approx(0.52)
+
+
+def test_lines_are_means_with_intervals_over_seeds():
+    frame = trials()
+    observed = fit_info(frame, []).observed
+    at_16 = frame.loc[frame["k"] == 16, "contrastive_loss"]
+    i = observed.k.index(16)
+    assert observed.value[i] == pytest.approx(at_16.mean())
+    assert observed.high[i] - observed.value[i] == pytest.approx(student.ppf(0.975, 4) * at_16.sem())
+
+
+def test_fitted_curves_are_those_of_the_fits():
+    frame = trials()
+    options = {"priors": 10, "generator": np.random.default_rng(0), "fixed": {"d": "gap"}, "resamples": 50}
+    fits = [fit_bound(frame, name, **options)[0] for name in ("arora2019", "nozawa2021")]
+    info = fit_info(frame, fits, points=5)
+    assert [line.label for line in info.fitted] == ["arora2019", "nozawa2021"]
+    assert info.fitted[1].k[0] == 4
+    assert info.fitted[1].k[-1] == 256
+    assert info.fitted[1].value == pytest.approx(list(fits[1].curve(info.fitted[1].k)["value"]))
+
+
+def test_every_figure_can_be_drawn(tmp_path):
+    frame = trials()
+    fits = fit_bound(frame, "nozawa2021", priors=10, generator=np.random.default_rng(0), resamples=20)
+    slack = pd.DataFrame({"k": [8, 16, 8, 16], "bound": ["arora2019", "arora2019", "bao2021", "bao2021"], "slack": 0.4})
+    assert [line.label for line in slack_info(slack).slacks] == ["arora2019", "bao2021"]
+    for number, info in enumerate(
+        [bounds_info(frame, priors=10, accuracies=["linear"]), slack_info(slack), fit_info(frame, fits)]
+    ):
+        figure(info, str(tmp_path / f"{number}.png"))
+        assert (tmp_path / f"{number}.png").stat().st_size > 5_000
+
+
+def test_any_registered_bound_can_be_in_the_figure():
+    info = bounds_info(trials(), priors=10, accuracies=[], bounds=BOUNDS.names())
+    assert [line.label for line in info.bounds] == list(BOUNDS.names())
