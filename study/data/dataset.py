@@ -174,13 +174,13 @@ def subset(split: Split, size: int) -> Split:
     """`size` examples, evenly spaced within each class, the classes in their proportions: no randomness involved."""
     if size == len(split):
         return split
-    if split.labels is None:
-        chosen = np.arange(size) * len(split) // size
-        return Split(split.inputs[chosen], None)
-    members = [np.flatnonzero(split.labels == label) for label in np.unique(split.labels)]
+    labels = np.zeros(len(split), dtype=np.int64) if split.labels is None else split.labels
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     quotas = proportional_counts(np.array([len(m) for m in members]), size)
     chosen = np.sort(np.concatenate([m[np.arange(q) * len(m) // q] for m, q in zip(members, quotas, strict=True)]))
-    return Split(split.inputs[chosen], split.labels[chosen])
+    inputs, labels = split.inputs[chosen], labels[chosen]
+    inputs.flags.writeable = labels.flags.writeable = False  # as those of the whole split are
+    return Split(inputs, None if split.labels is None else labels)
 
 
 def proportional_counts(weights: np.ndarray, total: int) -> np.ndarray:

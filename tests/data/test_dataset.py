@@ -72,6 +72,7 @@ def test_a_subset_is_stratified_the_same_each_time_and_of_its_own_split_only() -
     np.testing.assert_array_equal(whole.train.labels[chosen], part.train.labels)
     np.testing.assert_array_equal(Mine(train_size=10).load().train.inputs, part.train.inputs)
     np.testing.assert_array_equal(Mine(train_size=10).load().test.inputs, whole.test.inputs)
+    assert not part.train.inputs.flags.writeable
 
 
 def test_subsets_of_unlabelled_data_are_spread_evenly() -> None:

@@ -188,3 +188,12 @@ def test_changed_files_are_decoded_again(image_files: MakeFiles, write_folder: W
 
 def test_image_size_decides_the_size(image_files: MakeFiles, write_folder: Write) -> None:
     assert load(write_folder(image_files()), image_size=16).load().train.inputs.shape == (6, 16, 16, 3)
+
+
+@pytest.mark.slow
+def test_folders_named_by_wnid_and_a_val_split_are_read_from_the_shared_archive(shared: Path) -> None:
+    data = load(shared / "tiny-imagenet-32-small.tar.xz").load()
+    assert data.shape.classes == 200
+    assert data.classes[0] == "n01443537"
+    assert set(np.bincount(data.train.labels)) == {100}
+    assert set(np.bincount(data.test.labels)) == {50}
