@@ -42,7 +42,9 @@ def training(encoder: str, seconds: float) -> dict[str, float]:
     config = TrialConfig(data={"name": "shapes", "train_size": 1000}, encoder=encoder, batch_size=BATCH, epochs=1)
     trial = resolve(config)
     with tempfile.TemporaryDirectory() as cache:
-        work = Training(trial, trial.data.load(Path(cache)), torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        work = Training(
+            trial, trial.data.load(Path(cache)), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        )
         ceiling = _ceiling(work)
         step = _steps(work)
         rounds: list[tuple[float, float]] = []
@@ -69,7 +71,7 @@ def _ceiling(work: Training) -> Callable[[], None]:
     encoder = seeded(work.trial.encoder, seed=0).to(work.device)
     head = seeded(lambda: work.trial.head(encoder.feature_dim), seed=0).to(work.device)
     both = torch.nn.Sequential(encoder, head)
-    optimizer = work.trial.optimizer(both)
+    optimizer = work.trial.optimizer.optimizer(both)
     height, width = work.data.train.inputs.shape[1:3]
     inputs = torch.randn(2 * BATCH, 3, height, width, device=work.device).to(memory_format=torch.channels_last)
 

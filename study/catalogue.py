@@ -35,12 +35,11 @@ def studies() -> dict[str, dict[str, Any]]:
 
 def entry(registry: Registry, name: str) -> dict[str, Any]:
     """One entry's line."""
-    from study.resolve import SUPPLIED
+    from study.resolve import settable
 
     parameters = {
         n: "required" if p.default is inspect.Parameter.empty else p.default
-        for n, p in registry.parameters(name).items()
-        if n not in (*SUPPLIED, "temperature", "log_weight")
+        for n, p in settable(registry, name).items()
     }
     uses_labels = bool(registry.trait(name, "uses_labels"))
     return {"description": registry.describe(name), "parameters": parameters, "uses_labels": uses_labels}

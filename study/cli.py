@@ -196,7 +196,7 @@ def trial_(options: argparse.Namespace) -> int:
         print(f"epoch {epoch}/{epochs}  loss {metrics['train.loss']:.4f}  "
               f"{metrics['train.views_per_s']:,.0f} views/s", file=sys.stderr)  # fmt: skip
 
-    result = run_trial(trial, folder, cell=point.cell, report=report)
+    result = run_trial(trial, folder, cell=point.cell, threads=study.threads, report=report)
     if options.json:
         print(json.dumps({"trial_id": trial.id, **result}, indent=1))
     else:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -57,9 +57,7 @@ class TrialConfig:
     epochs: Annotated[int, Field(ge=1)] = 100
     """passes over the training split; a last batch that is not full is left out"""
     optimizer: Component = "sgd"
-    """the optimizer, with its learning-rate schedule"""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """share of the training in which the learning rate rises linearly; then half a cosine to zero"""
+    """the optimizer, with its learning rate, warm-up and weight decay"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """of the networks' arithmetic; auto: bfloat16 where the hardware has it"""
     evaluations: tuple[Component, ...] | None = None
@@ -123,14 +121,13 @@ def split_component(value: Component) -> tuple[str, dict[str, Any]]:
     return value["name"], {k: v for k, v in value.items() if k != "name"}
 
 
-def build(registry: Registry, value: Component, *, supplied: Iterable[str] = ()) -> tuple[Any, dict[str, Any]]:
-    """The registry's entry and its checked parameters, defaults filled in; every problem in one ConfigError.
-
-    `supplied` names parameters that the trial fills in, not the user.
-    """
+def build(
+    registry: Registry, value: Component, schema_of: Callable[[Registry, str], Mapping[str, inspect.Parameter]]
+) -> tuple[Any, dict[str, Any]]:
+    """The registry's entry and its checked parameters, defaults filled in; every problem in one ConfigError."""
     name, given = split_component(value)
     entry = registry.get(name)
-    schema = {n: p for n, p in registry.parameters(name).items() if n not in set(supplied)}
+    schema = schema_of(registry, name)
     kinds = {n: (p.annotation, ... if p.default is inspect.Parameter.empty else p.default) for n, p in schema.items()}
     model = pydantic.create_model(name, __config__=ConfigDict(extra="forbid"), **kinds)  # type: ignore[call-overload]
     try:

@@ -61,7 +61,7 @@ def probed(points: "list[Point]", study: "Study") -> Estimate:
             [config[name] for name in ("data", "encoder", "head", "method", "negatives", "batch_size", "epochs")]
         )
         kinds.setdefault(key, point.trial)
-    torch.set_num_threads(max(int(study.cpus), 1))
+    torch.set_num_threads(study.threads)
     seconds, mib = [], []
     device = torch.device("cuda" if torch.cuda.is_available() and study.gpus else "cpu")
     for trial in kinds.values():

@@ -6,13 +6,13 @@ the objects themselves.
 
 import dataclasses
 import functools
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from models.temperature import TEMPERATURES
 
 from models.augment import AUGMENTATIONS
 from models.contrast import Contrast
@@ -23,9 +23,10 @@ from models.negatives import STRATEGIES
 from models.objectives import OBJECTIVES
 from models.optim import OPTIMIZERS
 from models.registry import Registry, UnknownName
+from models.temperature import TEMPERATURES
 from study.config import Component, ConfigError, TrialConfig, build, split_component, trial_id
 from study.data import DATASETS, DataShape, DataSource
-from study.evaluation import EVALUATIONS
+from study.evaluation import EVALUATIONS, Evaluation
 
 REGISTRIES: dict[str, Registry] = {
     "data": DATASETS,
@@ -41,8 +42,12 @@ REGISTRIES: dict[str, Registry] = {
 }
 """The registry that each field of a config takes its names from."""
 
-SUPPLIED = ("vocabulary_size",)
-"""Parameters that the data decides, not the user."""
+
+def settable(registry: Registry, name: str) -> dict[str, inspect.Parameter]:
+    """The parameters of an entry that are the user's: not those that the data, the schedule or the batch supplies."""
+    supplied = ("vocabulary_size", "temperature", "log_weight")
+    parameters = registry.parameters(name).items()
+    return {n: p for n, p in parameters if n not in supplied and "Tensor" not in str(p.annotation)}
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Trial:
     contrast: Contrast | None
     temperature: Any
     optimizer: Any
-    evaluations: tuple[Any, ...]
+    evaluations: dict[str, Evaluation]
 
     @property
     def id(self) -> str:
@@ -86,7 +91,7 @@ def component(field: str, value: Component) -> Resolved:
     """Look a component up, check its parameters and construct it; ConfigError with the field's path on each line."""
     registry = REGISTRIES[field]
     try:
-        entry, params = build(registry, value, supplied=SUPPLIED)
+        entry, params = build(registry, value, settable)
         made = entry(**params) if isinstance(entry, type) else functools.partial(entry, **params)
         if field in TRY_OUT:
             TRY_OUT[field](made)
@@ -104,7 +109,6 @@ def component(field: str, value: Component) -> Resolved:
 TRY_OUT: dict[str, Callable[[Any], Any]] = {
     "head": lambda head: head(8),
     "objective": lambda objective: objective(torch.zeros(2), torch.zeros(2, 3), temperature=1.0),
-    "optimizer": lambda optimizer: optimizer(torch.nn.Linear(2, 2)),
 }
 """How an entry that is a function checks the ranges of its parameters: by a call on next to nothing."""
 
@@ -137,7 +141,7 @@ class Resolver:
             identity=_canonical(config, {name: part.identity for name, part in parts.items()}, k),
             data=parts["data"].value,
             contrast=contrast,
-            evaluations=tuple(part.value for name, part in parts.items() if "." in name),
+            evaluations={part.plain["name"]: part.value for name, part in parts.items() if "." in name},
             **{name: parts[name].value for name in plain},
         )
 
@@ -217,6 +221,7 @@ def _check(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape)
     if not shape.labelled:
         users = [f for f in ("method", "negatives") if f in parts and parts[f].value.uses_labels]
         problems += [f"{f}: {parts[f].plain['name']} uses labels, but the data has none" for f in users]
+    problems += _refused("optimizer", parts["optimizer"].value.check, config.epochs)
     problems += _refused("method", method.check, config.batch_size, shape.train, config.epochs)
     if not method.has_negatives:
         set_in_vain = [f for f in ("k", "negatives", "objective") if getattr(config, f) is not None]

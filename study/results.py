@@ -133,6 +133,17 @@ class Results:
         return f"{self.study}: {len(self.frame)} trials" + (f" ({states})" if states else "")
 
 
+def journals(store: Store, metrics: Iterable[str]) -> pd.DataFrame:
+    """A row a trial and epoch: trial_id, epoch and these stepwise metrics."""
+    names = list(metrics)
+    rows = [
+        (trial.id, line["epoch"], *(line["metrics"].get(name) for name in names))
+        for trial in store.trials()
+        for line in trial.journal()
+    ]
+    return pd.DataFrame(rows, columns=["trial_id", "epoch", *names])
+
+
 def interval(frame: pd.DataFrame, by: list[str], metrics: list[str]) -> pd.DataFrame:
     """Mean, 95 % Student-t half-width and n of each metric in each group, a row a group and metric."""
     groups = frame.groupby(by or frame["status"], dropna=False, sort=False)[metrics]

@@ -67,7 +67,7 @@ def run(
 
 
 def _tune(study: Study, store: Store, sampler: Sampler, progress: Progress) -> None:
-    proposals = _Proposals(sampler, store, progress)
+    proposals = _Proposals(sampler, store, progress, study.threads)
     scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
     resources = {"cpu": study.cpus, "gpu": study.gpus}
     tuner = tune.Tuner(
@@ -89,16 +89,14 @@ def _tune(study: Study, store: Store, sampler: Sampler, progress: Progress) -> N
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
     """One trial on a worker: what it needs came with it, names are not looked up."""
-    import torch
-
     from study.trial import run_trial
 
-    torch.set_num_threads(max(int(os.environ.get("OMP_NUM_THREADS", "1")), 1))
     point = cloudpickle.loads(base64.b64decode(config["point"]))
     result = run_trial(
         point.trial,
         TrialFolder(Path(config["folder"])),
         cell=point.cell,
+        threads=config["threads"],
         report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
     )
     return {"status": result["status"]}
@@ -107,9 +105,9 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
 class _Proposals(Searcher):
     """Ray's view of a sampler: asks it for points, and tells it and the progress display what came of them."""
 
-    def __init__(self, sampler: Sampler, store: Store, progress: Progress) -> None:
+    def __init__(self, sampler: Sampler, store: Store, progress: Progress, threads: int) -> None:
         super().__init__()
-        self._sampler, self._store, self._progress = sampler, store, progress
+        self._sampler, self._store, self._progress, self._threads = sampler, store, progress, threads
         self._points: dict[str, Point] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -118,7 +116,8 @@ class _Proposals(Searcher):
             return Searcher.FINISHED
         self._points[trial_id] = point
         folder = self._store.trial(point.trial.id).path
-        return {"point": base64.b64encode(cloudpickle.dumps(point)).decode(), "folder": str(folder)}
+        shipped = base64.b64encode(cloudpickle.dumps(point)).decode()
+        return {"point": shipped, "folder": str(folder), "threads": self._threads}
 
     def start(self, trial_id: str) -> None:
         """The trial got its worker."""
@@ -143,6 +142,10 @@ class _Proposals(Searcher):
         self._sampler.tell(point, found)
         self._progress.end(trial_id, found)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing for Ray to keep: the store is the state."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store is the state."""
 
@@ -153,6 +156,9 @@ class _Proposals(Searcher):
 class _Watch(tune.Callback):
     def __init__(self, proposals: _Proposals) -> None:
         self._proposals = proposals
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._proposals.start(trial.trial_id)
@@ -165,7 +171,7 @@ def user_modules(points: list[Point]) -> list[str]:
     for point in points:
         trial = point.trial
         parts = [trial.data, trial.encoder, trial.head, trial.augmentation, trial.method, trial.temperature]
-        parts += [trial.optimizer, *trial.evaluations]
+        parts += [trial.optimizer, *trial.evaluations.values()]
         parts += [trial.contrast.strategy, trial.contrast.objective] if trial.contrast else []
         for part in parts:
             function = getattr(part, "func", part)

@@ -86,6 +86,11 @@ class Study:
         if problems:
             raise ConfigError(problems)
 
+    @property
+    def threads(self) -> int:
+        """Of the processor, for each trial: its CPUs, at least one."""
+        return max(int(self.cpus), 1)
+
     def config(self, cell: Cell) -> TrialConfig:
         """The base with a cell's values in place."""
         plain = self.base.plain()

@@ -21,7 +21,7 @@ from torch import Tensor
 from models.contrast import Moment
 from models.encoders import seeded
 from models.methods import Batch, Learner, Setting
-from models.optim import learning_rate, set_learning_rate
+from models.optim import set_learning_rate
 from models.precision import autocast
 from models.precision import resolve as resolve_precision
 from study.data import Dataset
@@ -83,8 +83,7 @@ class Training:
         self.augmentation = supply(trial.augmentation, **facts)
         self.steps = len(data.train) // self.batch_size
         self.learner = self._learner(facts).to(device)
-        self.optimizer = trial.optimizer(self.learner)
-        self.base_learning_rate = self.optimizer.param_groups[0]["lr"]
+        self.optimizer = trial.optimizer.optimizer(self.learner)
         self.epoch, self.seconds, self.peak_mib = 0, 0.0, 0.0
 
     def _learner(self, facts: dict[str, Any]) -> Learner:
@@ -155,7 +154,7 @@ class Training:
     def _step(
         self, step: int, index: np.ndarray, draw_views: torch.Generator, draw_step: torch.Generator, *, observe: bool
     ) -> tuple[float, dict[str, Tensor]]:
-        config, total = self.trial.config, self.steps * self.epochs
+        total = self.steps * self.epochs
         at = self.epoch * self.steps + step
         inputs, labels = self.data.train.inputs[index], self.data.train.labels
         batch = Batch(
@@ -164,22 +163,15 @@ class Training:
             None if labels is None else torch.from_numpy(labels[index]).to(self.device),
         )
         moment = Moment(draw_step, self.trial.temperature.at(at / total), self.epoch, self.epochs, observe)
-        set_learning_rate(
-            self.optimizer,
-            learning_rate(
-                at,
-                base=self.base_learning_rate,
-                warmup_steps=round(config["warmup"] * total),
-                total_steps=total,
-            ),
-        )
+        rate = self.trial.optimizer.learning_rate_at(at, steps_per_epoch=self.steps, epochs=self.epochs)
+        set_learning_rate(self.optimizer, rate)
         with autocast(self.precision, self.device):
             made = self.learner.step(batch, moment)
-        loss = float(made.loss)
+        loss = float(made.loss.detach())
         if not math.isfinite(loss):
             raise Diverged(
                 f"the loss is {loss} at epoch {self.epoch + 1}, step {step + 1} of {self.steps}; "
-                "lower optimizer.learning_rate, raise temperature, or lengthen warmup"
+                "lower optimizer.learning_rate, raise temperature, or lengthen optimizer.warmup_epochs"
             )
         self.optimizer.zero_grad(set_to_none=True)
         made.loss.backward()

@@ -81,9 +81,9 @@ def inverted_bound(
 
 
 def rank_correlation(bound: pd.Series, frame: pd.DataFrame, accuracy: str) -> tuple[float, int]:
-    """(Spearman's ρ, number of K) between means over trials of one K; infinite bounds tie at the top."""
+    """(Spearman's ρ, number of K) between means over trials of one K; K where the bound does not exist are left out."""
     means = pd.DataFrame({"k": frame["k"], "bound": bound, "accuracy": frame[accuracy].astype(float)})
-    means = means.dropna().groupby("k")[["bound", "accuracy"]].mean()
+    means = means.replace(np.inf, np.nan).dropna().groupby("k")[["bound", "accuracy"]].mean()
     constant = means["bound"].nunique() < 2 or means["accuracy"].nunique() < 2
     if len(means) < 3 or constant:
         return np.nan, len(means)

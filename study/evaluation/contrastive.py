@@ -9,44 +9,50 @@ from torch import Tensor
 
 from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric
 
-BLOCK = 2**22  # similarities, or negatives, held at once: 16 MiB in float32, 32 MiB of indices
+BLOCKS = 40  # groups of anchors that share a draw of negatives: the replicates behind the standard error
+
+
+def draw_others(m: int, k: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """K draws from an anchor's m − 1 other instances: which, counted without itself, and how often each.
+
+    Uniform without replacement; independent draws where K exceeds what there is. Returns int64 [n] in [0, m − 1),
+    distinct, and counts int64 [n] that sum to K, on the CPU.
+    """
+    if k < m:
+        return torch.randperm(m - 1, generator=generator)[:k], torch.ones(k, dtype=torch.int64)
+    return torch.randint(m - 1, (k,), generator=generator).unique(return_counts=True)
 
 
 def info_nce_losses(
-    anchors: Tensor, keys: Tensor, own: Tensor, k: int, *, temperature: float, generator: torch.Generator
+    anchors: Tensor, keys: Tensor, own: Tensor, drawn: Tensor, counts: Tensor, temperature: float
 ) -> Tensor:
-    """−s⁺/t + log(e^{s⁺/t} + Σ_{k=1..K} e^{s_k/t}) of each anchor, its K negatives drawn anew from the other keys.
+    """−s⁺/t + log(e^{s⁺/t} + Σ_k e^{s_k/t}) of each anchor, in nats: one-directional, the keys are another view.
 
-    One-directional (anchors are one view, positives and negatives another). The draws are independent and uniform
-    over the M − 1 other instances, with replacement, as the theory has it, so any K is possible (Nozawa & Sato 2021,
-    2102.06866, eq. 1). Shapes: anchors [n, D] and keys [M, D] of unit rows, own int64 [n] (row of the positive) → [n]
-    in nats. `generator` is a CPU one.
+    Shapes: anchors [n, D] and keys [M, D] of unit rows; own int64 [n], the row of each positive; drawn int64 [k] in
+    [0, M − 1), rows of the negatives, counted without the anchor's own, and counts [k], how often each is met → [n].
+    Nozawa & Sato 2021, 2102.06866, eq. 1.
     """
-    losses = []
-    rows = max(1, BLOCK // max(k, len(keys)))
-    for z, i in zip(anchors.split(rows), own.split(rows), strict=True):
-        logits = z @ keys.T / temperature  # [rows, M]
-        drawn = torch.randint(len(keys) - 1, (len(z), k), generator=generator).to(z.device)  # [rows, K]
-        drawn += drawn >= i[:, None]  # steps over the own instance
-        positive = logits.gather(1, i[:, None])[:, 0]  # [rows]
-        negatives = logits.gather(1, drawn).logsumexp(dim=1)  # [rows]
-        losses.append(torch.logaddexp(positive, negatives) - positive)
-    return torch.cat(losses)
+    s_pos = (anchors * keys[own]).sum(dim=1) / temperature  # [n]
+    past_own = drawn >= own[:, None]  # [n, k]
+    s_neg = torch.where(past_own, anchors @ keys[drawn + 1].T, anchors @ keys[drawn].T) / temperature  # [n, k]
+    return torch.logaddexp(s_pos, (s_neg + counts.log()).logsumexp(dim=1)) - s_pos
 
 
 @EVALUATIONS.register("contrastive")
 @dataclass(frozen=True, kw_only=True)
 class Contrastive(Evaluation):
-    """L_cont(K): InfoNCE of test images with K negatives drawn at random from the test split."""
+    """L_cont(K): InfoNCE of test images with K negatives drawn from the test split, without their own instance."""
 
     repetitions: int = 4
     """how often each anchor is evaluated, each time with another pair of views and other negatives"""
     max_negatives: int = 2**26
-    """negatives drawn in all, at most: with a great K, fewer of the test images are anchors"""
+    """similarities to negatives computed in all, at most: with a great K, fewer of the test images are anchors"""
 
     reports: ClassVar[Mapping[str, Metric]] = {
         "contrastive.loss": Metric("min", "nats", "L_cont: InfoNCE at the trial's K with negatives of the test split"),
-        "contrastive.loss_se": Metric(None, "nats", "standard error of L_cont over its anchors"),
+        "contrastive.loss_se": Metric(
+            None, "nats", "standard error of L_cont over groups of anchors with their own draws"
+        ),
         "contrastive.draws": Metric(None, "draws", "draws of an anchor, its positive and K negatives behind L_cont"),
     }
 
@@ -61,17 +67,20 @@ class Contrastive(Evaluation):
 
     def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         views, m, k = encoded.views_test, encoded.views_test.shape[1], encoded.k or 0
-        n = min(m, max(2, self.max_negatives // (k * self.repetitions)))
-        own = torch.randperm(m, generator=generator)[:n].to(views.device)
-        losses = torch.zeros(n, dtype=torch.float64, device=views.device)
+        n = min(m, max(BLOCKS, self.max_negatives // (min(k, m) * self.repetitions)))
+        blocks = torch.randperm(m, generator=generator)[:n].to(views.device).tensor_split(min(n, BLOCKS))
+        losses = [torch.zeros(len(own), dtype=torch.float64, device=views.device) for own in blocks]
         for r in range(self.repetitions):
-            anchors, keys = views[r % len(views)][own], views[(r + 1) % len(views)]
-            losses += info_nce_losses(anchors, keys, own, k, temperature=encoded.temperature, generator=generator)
-        losses /= self.repetitions  # [n]
+            anchors, keys = views[r % len(views)], views[(r + 1) % len(views)]
+            for own, total in zip(blocks, losses, strict=True):
+                drawn, counts = (x.to(views.device) for x in draw_others(m, k, generator=generator))
+                total += info_nce_losses(anchors[own], keys, own, drawn, counts, encoded.temperature)
+        loss = torch.cat(losses).mean() / self.repetitions
+        replicates = torch.stack([total.mean() for total in losses]) / self.repetitions
         return Findings(
             {
-                "contrastive.loss": losses.mean().item(),
-                "contrastive.loss_se": (losses.std() / n**0.5).item(),
+                "contrastive.loss": loss.item(),
+                "contrastive.loss_se": (replicates.std() / len(replicates) ** 0.5).item(),
                 "contrastive.draws": float(n * self.repetitions),
             }
         )

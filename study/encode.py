@@ -1,0 +1,108 @@
+"""What an encoder makes of both splits, and the evaluations of it; the untrained encoder's floor beside them."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.augment import NoAugmentation
+from models.methods.method import unit_rows
+from models.precision import autocast
+from study.data import Split
+from study.data.cache import cache_root
+from study.evaluation import Encoded, Findings
+from study.evaluation import evaluate as evaluate_encoded
+from study.evaluation.accuracy import accuracies
+from study.evaluation.linear import Linear, fit_probe
+from study.store import write_atomically
+from study.training import Stream, Training, generator
+
+ENCODE_BATCH = 500
+"""Examples that pass the encoder at once; its memory does not depend on the batch size of the training."""
+
+
+@torch.no_grad()
+def represent(training: Training, split: Split, *, view: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features h [b, F] and unit embeddings z [b, D] of a split, batch by batch, in evaluation mode.
+
+    `view`: the number of an augmented view, the same draw whenever it is asked for; None: the examples themselves.
+    """
+    learner, device = training.learner, training.device
+    learner.eval()
+    draw = generator(device, training.seed, Stream.EVALUATION, 0 if view is None else view + 1, len(split))
+    augment = NoAugmentation() if view is None else training.augmentation
+    for start in range(0, len(split), ENCODE_BATCH):
+        inputs = torch.from_numpy(split.inputs[start : start + ENCODE_BATCH].copy()).to(device)
+        with autocast(training.precision, device):
+            h = learner.encoder(augment(inputs, generator=draw))
+            z = learner.head(h)
+        yield h.float(), unit_rows(z)
+
+
+def encode(training: Training) -> Encoded:
+    """Both splits, un-augmented and in A augmented views."""
+    data, config = training.data, training.trial.config
+    views = range(config["evaluation_views"])
+    features_train, embeddings_train = _both(training, data.train)
+    features_test, embeddings_test = _both(training, data.test)
+    mean_views = torch.zeros_like(embeddings_train)
+    for view in views:
+        mean_views += _embeddings(training, data.train, view) / len(views)
+    labels = [None if s.labels is None else torch.from_numpy(s.labels.copy()) for s in (data.train, data.test)]
+    return Encoded(
+        features_train=features_train,
+        features_test=features_test,
+        embeddings_train=embeddings_train,
+        embeddings_test=embeddings_test,
+        mean_views_train=mean_views,
+        views_test=torch.stack([_embeddings(training, data.test, view) for view in views]),
+        labels_train=None if labels[0] is None else labels[0].to(training.device),
+        labels_test=None if labels[1] is None else labels[1].to(training.device),
+        classes=data.classes,
+        temperature=training.trial.temperature.at(1.0),
+        k=config["k"] or None,
+    )
+
+
+def _both(training: Training, split: Split) -> tuple[Tensor, Tensor]:
+    h, z = zip(*represent(training, split), strict=True)
+    return torch.cat(h), torch.cat(z)
+
+
+def _embeddings(training: Training, split: Split, view: int) -> Tensor:
+    return torch.cat([z for _, z in represent(training, split, view=view)])
+
+
+def evaluate(training: Training) -> Findings:
+    """Every evaluation of the trained encoder; numbers come from the test split."""
+    return evaluate_encoded(
+        training.trial.evaluations.values(),
+        encode(training),
+        generator=generator("cpu", training.seed, Stream.EVALUATION),
+    )
+
+
+def floor(training: Training, cache: Path | None) -> dict[str, float]:
+    """`linear.floor.*`: the linear probe on the untrained encoder; trials that differ in nothing of it share it.
+
+    To be called before the first step; nothing where no linear probe is asked for or the data has no labels.
+    """
+    probe = training.trial.evaluations.get("linear")
+    data = training.data
+    if not isinstance(probe, Linear) or data.train.labels is None or data.test.labels is None:
+        return {}
+    identity = {name: training.trial.identity[name] for name in ("data", "encoder", "evaluations", "seed")}
+    key = json.dumps([identity, data.digest, training.precision], sort_keys=True)
+    path = (cache or cache_root()) / "floors" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    if not path.exists():
+        train, test = _both(training, data.train)[0], _both(training, data.test)[0]
+        labels = [torch.from_numpy(split.labels.copy()).to(train.device) for split in (data.train, data.test)]
+        draw = generator("cpu", training.seed, Stream.EVALUATION)
+        fitted = fit_probe(
+            train, labels[0], len(data.classes), penalties=probe.penalties, held_out=probe.held_out, generator=draw
+        )  # fmt: skip
+        write_atomically(path, json.dumps(accuracies("linear.floor", fitted.scores(test), labels[1])))
+    return dict(json.loads(path.read_text()))
