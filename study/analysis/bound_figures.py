@@ -30,7 +30,7 @@ class BoundsInfo(NamedTuple):
     """The figure of the field: upper bounds on L_sup (log scale) and downstream accuracy against K."""
 
     bounds: list[Line]
-    absent: list[str]  # "name at K: reason", where a bound does not exist
+    absent: list[str]  # at which K a bound does not exist, and why
     accuracies: list[Line]
 
 
@@ -66,12 +66,15 @@ def bounds_info(
 ) -> BoundsInfo:
     """From trials with columns k, temperature, loss, and each of `accuracies`: a line a bound and an accuracy."""
     classes = priors if isinstance(priors, int) else len(np.asarray(priors))
-    reasons = (
-        (name, int(k), BOUNDS[name]().nonexistent(int(k), classes)) for name in bounds for k in frame["k"].unique()
-    )
+    ks = sorted(int(k) for k in frame["k"].unique())
+    reasons = {name: {k: why for k in ks if (why := BOUNDS[name]().nonexistent(k, classes))} for name in bounds}
     return BoundsInfo(
         bounds=[line(name, frame["k"], inverted_bound(frame, name, priors=priors, loss=loss)) for name in bounds],
-        absent=[f"{name} at K = {k}: {reason}" for name, k, reason in reasons if reason],
+        absent=[
+            f"{name}: none at K = {', '.join(map(str, whys))} ({whys[max(whys)]})"
+            for name, whys in reasons.items()
+            if whys
+        ],
         accuracies=[line(name, frame["k"], frame[name]) for name in accuracies],
     )
 
@@ -105,7 +108,7 @@ def draw_bounds(info: BoundsInfo, axes: "Axes") -> "Axes":
     axes.set(xscale="log", yscale=scale, xlabel="K", ylabel="upper bound on the supervised loss [nats]")
     right.set_ylabel("downstream accuracy")
     if info.absent:
-        axes.set_title("; ".join(info.absent), fontsize="x-small")
+        axes.set_title("\n".join(info.absent), fontsize="x-small", loc="left")
     handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
     axes.legend(handles=handles, fontsize="small")
     return right

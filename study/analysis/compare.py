@@ -26,7 +26,7 @@ def compare_bounds(
     """A row a (group, bound), best first: rmse, r2, aicc, delta_aicc, weight, leave_one_k_out, unidentified, and with
     `accuracy` (a column) rank_correlation and rank_points.
 
-    weight: Akaike weight within the group, exp(−Δ/2) normalised (Burnham & Anderson 2002, §2.9).
+    weight: Akaike weight within the group, exp(−Δ/2) normalised (Burnham & Anderson 2002).
     rank_correlation: Spearman's ρ over K between means over seeds of the inverted bound on L_sup and of the accuracy;
     −1 where a lower bound on the loss always meant a higher accuracy, NaN with fewer than three finite points.
     fixed: as in `fit_bound`; an unknown that a bound does not have is left out for that bound.

@@ -17,7 +17,7 @@ from study.bounds.probabilities import (
 class Arora2019(Bound):
     """L_cont ≥ E[ℓ_present·1{Col=0}] + E ln(Col+1) + d: collision-free draws only (Arora et al. 2019, 1902.09229).
 
-    As Nozawa & Sato (2021, 2102.06866, §3) restate it for self-supervision. Solved for L_sup:
+    As Nozawa & Sato (2021, 2102.06866) restate it for self-supervision. Solved for L_sup:
     (L_cont − E[ℓ_present·1{Col=0, not all present}] − E ln(Col+1) − d)/(1−τ_K); closed form, without the data terms:
     (L_cont − E ln(Col+1))/((1−τ_K) υ_{K+1}). The published data form divides by P(Col=0) = 1−τ_K what is measured on
     the event {Col=0, all present}; where collision-free draws miss classes it understates the bound, the closed form

@@ -12,7 +12,7 @@ from study.bounds.probabilities import Floats
 class Bao2021(Bound):
     """L_sup ≤ L_cont + ln(π_max C² cosh²(b²)/K): slope 1 at every K, b² = 1/t (Bao et al. 2021, 2110.02501).
 
-    Theorem 1 also bounds it below: L_sup ≥ L_cont + H(π) + ln K − 2 ln(1+K) − 2 ln cosh(b²). ‖f‖ ≤ b, so that unit
+    The paper also bounds it below: L_sup ≥ L_cont + H(π) + ln K − 2 ln(1+K) − 2 ln cosh(b²). ‖f‖ ≤ b, so that unit
     embeddings at temperature t have b² = 1/t. The data form takes d off L_cont.
     """
 

@@ -86,14 +86,15 @@ def estimate_bounds(
     class_means: Matrix | None = None,
     replacement: bool = False,
 ) -> Estimate:
-    """L_cont(K), L_sup, L_sub, d(f), the terms and frequencies of SCIENCE's bounds at every K, from the same draws.
+    """L_cont(K), L_sup, L_sub, d(f), and the other terms of the bounds at every K, all from the same draws.
 
     embeddings [A, N, D]: A ≥ 2 views of N test samples, unit rows. labels [N] in 0 … C−1.
-    class_means: µ [C, D] = means over *training* samples and views, not normalised; else those of `embeddings`.
+    class_means: µ [C, D] = means over *training* samples and views, not normalised; the theorems then hold up to
+    the difference between training and test means. Else those of `embeddings`, for which they hold exactly.
     Each test sample is an anchor once, in a random view, with another of its views as positive; f̄ is the mean of the
     anchor's other views, whose expectation over positives is exact. Each block of anchors draws its own keys, in
     random views; without replacement from the N − 1 other samples (K ≤ N − 1), else from all N, itself included.
-    Nozawa & Sato 2021 (2102.06866), §5, with batches of K+1 samples as the draws.
+    Nozawa & Sato 2021 (2102.06866) estimate the same on batches of K+1 samples (`study.bounds.draws.given_batch`).
     """
     views, labels, ks = _checked(embeddings, labels, ks, temperature, replacement)
     class_counts, count = np.bincount(labels), len(labels)
@@ -139,7 +140,7 @@ def class_means_of(embeddings: Matrix, labels: ArrayLike) -> Matrix:
 def collision_upper_bound(view: Matrix, other: Matrix, labels: ArrayLike) -> tuple[float, float]:
     """Mean over samples i of Σ_{j≠i, same class} |s(i,j) − s(i,i⁺)|/(n_c−1), and its standard error; in cosine units.
 
-    view, other [N, D]: two views, unit rows. A class of one sample has no term. Nozawa & Sato 2021, Proposition 3.
+    view, other [N, D]: two views, unit rows. A class of one sample has no term. Nozawa & Sato 2021, 2102.06866.
     """
     labels, deviations = np.asarray(labels), []
     for c in np.unique(labels):

@@ -25,7 +25,7 @@ def collision_probability(
     complement: bool = False,
     class_counts: ArrayLike | None = None,
 ) -> Floats:
-    """τ_K = P(Col ≥ 1) = 1 − Σ_c π_c (1−π_c)^K (Arora et al. 2019, 1902.09229, §4); with `complement`, 1 − τ_K.
+    """τ_K = P(Col ≥ 1) = 1 − Σ_c π_c (1−π_c)^K (Arora et al. 2019, 1902.09229); with `complement`, 1 − τ_K.
 
     The complement has the full relative precision too, where 1 − τ_K would round to 0.
     """
@@ -45,7 +45,7 @@ def coverage_probability(
 ) -> Floats:
     """υ_n = P(all C classes are among n draws) = n! [xⁿ] Π_c (e^{π_c x} − 1); its logarithm with `log`.
 
-    The coupon collector of Nozawa & Sato 2021 (2102.06866), §3; for uniform π it is C! S(n, C)/Cⁿ. Without
+    The coupon collector of Nozawa & Sato 2021 (2102.06866); for uniform π it is C! S(n, C)/Cⁿ. Without
     replacement: [xⁿ] Π_c ((1+x)^{N_c} − 1) / (N choose n).
     """
     sizes, total = class_sizes(priors, class_counts)
@@ -108,7 +108,7 @@ def expected_draws(priors: int | ArrayLike | None = None, *, class_counts: Array
 def expected_log_collisions(
     k: ArrayLike, priors: int | ArrayLike | None = None, *, class_counts: ArrayLike | None = None
 ) -> Floats:
-    """E ln(Col+1) = Σ_c π_c Σ_m Binom(m; K, π_c) ln(1+m), in nats (Nozawa & Sato 2021, 2102.06866, Theorem 1).
+    """E ln(Col+1) = Σ_c π_c Σ_m Binom(m; K, π_c) ln(1+m), in nats (Nozawa & Sato 2021, 2102.06866).
 
     From ln(1+m) = ∫₀^∞ (e^{−x} − e^{−(1+m)x})/x dx it is Σ_c π_c ∫ e^{−x} [1 − (1 − π_c (1 − e^{−x}))^K] d(log x):
     positive, bounded and analytic in a strip, so that the trapezoidal rule is exact. Without replacement: the sum over
