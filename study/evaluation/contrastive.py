@@ -35,7 +35,7 @@ def info_nce_losses(
     s_pos = (anchors * keys[own]).sum(dim=1) / temperature  # [n]
     past_own = drawn >= own[:, None]  # [n, k]
     s_neg = torch.where(past_own, anchors @ keys[drawn + 1].T, anchors @ keys[drawn].T) / temperature  # [n, k]
-    return torch.logaddexp(s_pos, (s_neg + counts.log()).logsumexp(dim=1)) - s_pos
+    return torch.logaddexp(s_pos, (s_neg + counts.to(s_neg.dtype).log()).logsumexp(dim=1)) - s_pos
 
 
 @EVALUATIONS.register("contrastive")
@@ -45,7 +45,7 @@ class Contrastive(Evaluation):
 
     repetitions: int = 4
     """how often each anchor is evaluated, each time with another pair of views and other negatives"""
-    max_negatives: int = 2**26
+    max_similarities: int = 2**26
     """similarities to negatives computed in all, at most: with a great K, fewer of the test images are anchors"""
 
     reports: ClassVar[Mapping[str, Metric]] = {
@@ -59,15 +59,17 @@ class Contrastive(Evaluation):
     def __post_init__(self) -> None:
         if self.repetitions < 1:
             raise ValueError(f"contrastive: repetitions must be at least 1, got {self.repetitions}; try 4")
-        if self.max_negatives < 1:
-            raise ValueError(f"contrastive: max_negatives must be at least 1, got {self.max_negatives}; try {2**26}")
+        if self.max_similarities < 1:
+            raise ValueError(
+                f"contrastive: max_similarities must be at least 1, got {self.max_similarities}; try {2**26}"
+            )
 
     def unavailable(self, encoded: Encoded) -> str | None:
         return "the method has no negatives" if not encoded.k else super().unavailable(encoded)
 
     def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         views, m, k = encoded.views_test, encoded.views_test.shape[1], encoded.k or 0
-        n = min(m, max(BLOCKS, self.max_negatives // (min(k, m) * self.repetitions)))
+        n = min(m, max(BLOCKS, self.max_similarities // (min(k, m) * self.repetitions)))
         blocks = torch.randperm(m, generator=generator)[:n].to(views.device).tensor_split(min(n, BLOCKS))
         losses = [torch.zeros(len(own), dtype=torch.float64, device=views.device) for own in blocks]
         for r in range(self.repetitions):

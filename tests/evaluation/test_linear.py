@@ -1,0 +1,145 @@
+"""The linear probe against SciPy's optimizer, and how its penalty is chosen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+from torch import Tensor
+
+from study.evaluation.linear import Linear, fit_probe, logistic_regression, stratified_split
+
+
+def correlated(n: int, width: int, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Standardised columns that share most of their variance, and labels that they predict in part."""
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=(n, 3)) @ draw.normal(size=(3, width)) + 0.3 * draw.normal(size=(n, width))
+    x = (x - x.mean(0)) / x.std(0)
+    labels = (x @ draw.normal(size=(width, classes)) + 3 * draw.normal(size=(n, classes))).argmax(1)
+    return torch.tensor(x), torch.tensor(labels)
+
+
+def scipy_optimum(x: np.ndarray, labels: np.ndarray, classes: int, penalty: float) -> tuple[float, np.ndarray]:
+    n, width = x.shape
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        w, b = flat[: width * classes].reshape(classes, width), flat[width * classes :]
+        logits = x @ w.T + b
+        log_q = logits - logsumexp(logits, axis=1, keepdims=True)
+        residual = (np.exp(log_q) - np.eye(classes)[labels]) / n
+        gradient = np.concatenate([(residual.T @ x + penalty * w).ravel(), residual.sum(0)])
+        return -log_q[np.arange(n), labels].mean() + penalty / 2 * (w**2).sum(), gradient
+
+    options = {"gtol": 1e-10, "ftol": 1e-16, "maxiter": 10_000, "maxfun": 20_000}
+    best = minimize(objective, np.zeros((width + 1) * classes), jac=True, method="L-BFGS-B", options=options)
+    return float(best.fun), best.x[: width * classes].reshape(classes, width)
+
+
+@pytest.mark.parametrize("penalty", [1e-1, 1e-3, 1e-5])
+def test_regression_reaches_the_optimum_that_scipy_finds(penalty):
+    x, labels = correlated(200, 12, 4)
+    start = (x.new_zeros(4, 12), x.new_zeros(4))
+    weight, bias = logistic_regression(x, labels, penalty, start=start, tolerance=1e-9)
+    least, expected = scipy_optimum(x.numpy(), labels.numpy(), 4, penalty)
+    loss = torch.nn.functional.cross_entropy(x @ weight.T + bias, labels) + penalty / 2 * weight.square().sum()
+    assert loss.item() == pytest.approx(least, rel=1e-8)
+    np.testing.assert_allclose(weight.numpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_float32_at_the_probes_tolerance_classifies_as_the_optimum_does():
+    x, labels = correlated(600, 40, 5)
+    start = (torch.zeros(5, 40), torch.zeros(5))
+    weight, bias = logistic_regression(x.float(), labels, 1e-2, start=start, tolerance=1e-4)
+    least, expected = scipy_optimum(x.numpy(), labels.numpy(), 5, 1e-2)
+    loss = torch.nn.functional.cross_entropy(x.float() @ weight.T + bias, labels) + 5e-3 * weight.square().sum()
+    assert loss.item() == pytest.approx(least, abs=2e-6)
+    np.testing.assert_allclose(weight.numpy(), expected, atol=2e-3)
+
+
+def test_the_optimum_does_not_depend_on_the_start(generator):
+    x, labels = correlated(200, 12, 4)
+    far = (torch.randn(4, 12, dtype=x.dtype, generator=generator), torch.randn(4, dtype=x.dtype, generator=generator))
+    weight, _ = logistic_regression(x, labels, 1e-2, start=far, tolerance=1e-9)
+    np.testing.assert_allclose(weight.numpy(), scipy_optimum(x.numpy(), labels.numpy(), 4, 1e-2)[1], atol=2e-3)
+
+
+def test_split_holds_out_the_same_share_of_every_class(generator):
+    labels = torch.tensor([0] * 50 + [1] * 20 + [2] * 2 + [3])
+    fitted, held = stratified_split(labels, 0.1, generator=generator)
+    assert torch.bincount(labels[held], minlength=4).tolist() == [5, 2, 1, 0]
+    assert sorted([*fitted.tolist(), *held.tolist()]) == list(range(73))
+
+
+def test_penalty_is_the_best_on_held_out_data_alone(generator):
+    """With labels that are pure chance the strongest penalty wins; with a clean signal a weak one does."""
+    x = torch.randn(400, 30, generator=generator)
+    chance = torch.randint(3, (400,), generator=generator)
+    signal = (x @ torch.randn(30, 3, generator=generator)).argmax(1)
+    penalties = (10.0, 1.0, 1e-1, 1e-2, 1e-3)
+    chosen = [
+        fit_probe(x, y, 3, penalties=penalties, held_out=0.2, generator=generator).penalty for y in (chance, signal)
+    ]
+    assert chosen[0] >= 1.0
+    assert chosen[1] <= 1e-2
+
+
+def test_test_labels_have_no_part_in_the_fit(make_encoded):
+    encoded = make_encoded()
+    shuffled = replace(encoded, labels_test=(encoded.labels_test + 1) % 4)
+    a, b = (Linear().evaluate(e, generator=torch.Generator().manual_seed(0)).metrics for e in (encoded, shuffled))
+    assert a["linear.features.penalty"] == b["linear.features.penalty"]
+    assert a["linear.features.top1"] > 90 > b["linear.features.top1"]
+
+
+def test_probe_ignores_scale_shift_and_constant_features(make_encoded):
+    encoded = make_encoded()
+    scale = torch.logspace(-3, 3, encoded.features_train.shape[1])
+
+    def moved(h):
+        return torch.cat([h * scale + 5 * scale, torch.full((len(h), 1), 3.0)], dim=1)
+
+    other = replace(encoded, features_train=moved(encoded.features_train), features_test=moved(encoded.features_test))
+    a, b = (Linear().evaluate(e, generator=torch.Generator().manual_seed(0)).metrics for e in (encoded, other))
+    assert a == pytest.approx(b)
+
+
+def test_features_that_say_nothing_give_chance(make_encoded, generator):
+    encoded = make_encoded(test=400)
+    constant = replace(
+        encoded, features_train=torch.ones_like(encoded.features_train), features_test=torch.ones(400, 12)
+    )
+    assert Linear().evaluate(constant, generator=generator).metrics["linear.features.top1"] == 25
+
+
+def test_floor_is_the_same_probe_of_other_features_under_its_own_name(make_encoded):
+    encoded = make_encoded()
+    floor = Linear().floor(
+        encoded.features_train, encoded.features_test, encoded, generator=torch.Generator().manual_seed(0)
+    )
+    metrics = Linear().evaluate(encoded, generator=torch.Generator().manual_seed(0)).metrics
+    assert floor == {name.replace("features", "floor"): v for name, v in metrics.items() if "features" in name}
+    assert floor.keys() <= Linear.reports.keys()
+
+
+def test_confusion_is_tabled_for_features_and_embeddings(make_encoded, generator):
+    tables = Linear().evaluate(make_encoded(), generator=generator).tables
+    assert sorted(tables) == [
+        "linear.embeddings.by_class", "linear.embeddings.confusion",
+        "linear.features.by_class", "linear.features.confusion",
+    ]  # fmt: skip
+    assert sum(row["count"] for row in tables["linear.features.confusion"]) == 60
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"penalties": ()}, "one or more numbers above 0"),
+        ({"penalties": (0.0,)}, "above 0, got"),
+        ({"held_out": 1}, "held_out must lie in"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        Linear(**parameters)
