@@ -32,6 +32,7 @@ COLUMNS = {
     "seconds": "seconds a trial",
 }
 """The metrics of the results table, as far as there are any, after the study's own."""
+MEANS_ONLY = ("train.collision_rate.selection", "seconds")
 ROWS = 40
 """The table shows so many cells at once, and the others on demand."""
 INK = "#010203"
@@ -56,7 +57,7 @@ def write_report(store: Store, folder: Path | None = None, sections: Sequence[Ma
     folder = folder or store.path
     results = Results.load(store)
     results.save(folder)
-    made = (make(results, store) for make in (accuracy_section, loss_section, *sections))
+    made = (make(results, store) for make in (loss_section, *sections))
     page = _page(results, store, [section for section in made if section is not None])
     write_atomically(folder / "report.html", page)
     return folder / "report.html"
@@ -69,7 +70,7 @@ def svg(draw: Callable[[], "Figure"]) -> Markup:
     colours = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     settings = dict.fromkeys(colours, INK) | {"svg.fonttype": "none", "axes.facecolor": "none", "svg.hashsalt": "study"}
     out = StringIO()
-    with mpl.rc_context(settings):  # type: ignore[arg-type]
+    with mpl.rc_context(settings):
         draw().savefig(out, format="svg", transparent=True, metadata={"Date": None})
     drawing = out.getvalue()
     return Markup(drawing[drawing.index("<svg") :].replace(INK, "currentColor"))
@@ -81,16 +82,12 @@ def table(frame: pd.DataFrame) -> Markup:
     return Markup(f'<div class="wide">{html}</div>')
 
 
-def accuracy_section(results: Results, store: Store) -> Section | None:
+def accuracy_figures(results: Results) -> Markup:
     """The study's first metric against K and against temperature."""
     metric = next(iter(results.shown()), "")
     infos = [study_figures.accuracy_info(results, x, metric) for x in ("k", "temperature")]
-    figures = [_figure(info, "Error bars: 95 % Student-t interval over seeds.") for info in infos if info is not None]
-    return (
-        Section(f"{COLUMNS.get(metric, metric)}, against K and temperature", Markup("").join(figures))
-        if figures
-        else None
-    )
+    note = "Error bars: 95 % Student-t interval over seeds."
+    return Markup("").join(_figure(info, note) for info in infos if info is not None)
 
 
 def loss_section(results: Results, store: Store) -> Section | None:
@@ -130,6 +127,7 @@ def _page(results: Results, store: Store, sections: list[Section]) -> str:
         shown=ROWS,
         failures=_trials(results, results.failed),
         trials=_trials(results, results.frame),
+        figures=accuracy_figures(results),
         sections=sections,
         provenance=_provenance(outcomes),
         written=time.strftime("%Y-%m-%d %H:%M %Z"),
@@ -195,7 +193,10 @@ def _row(cell: tuple[str, ...], uses_labels: bool, columns: list[str], measured:
     mean, half = measured["mean"].to_dict(), measured["half_width"].to_dict()
     floors = {name: mean.get(f"floor.{name}", math.nan) for name in columns}
     entries = [
-        (text(name, mean[name], half[name]), text(name, floors[name]) if is_percentage(name) else "")
+        (
+            text(name, mean[name], math.nan if name in MEANS_ONLY else half[name]),
+            text(name, floors[name]) if is_percentage(name) else "",
+        )
         for name in columns
     ]
     first = columns[0]
@@ -226,7 +227,8 @@ def _sentence(row: Row, metric: str, results: Results) -> str:
     )
     gain = "" if math.isnan(row.floor) else f", {row.mean - row.floor:+.1f} against the untrained encoder"
     oracle = ", uses labels" if row.uses_labels else ""
-    return f"{cell}: {COLUMNS.get(metric, metric).removesuffix(', %')} {text(metric, row.mean, row.half_width)}{unit} (n = {row.n}{oracle}){gain}."
+    name = COLUMNS.get(metric, metric).removesuffix(", %")
+    return f"{cell}: {name} {text(metric, row.mean, row.half_width)}{unit} (n = {row.n}{oracle}){gain}."
 
 
 def _space(space: Mapping[str, Any]) -> dict[str, str]:
@@ -242,11 +244,11 @@ def _space(space: Mapping[str, Any]) -> dict[str, str]:
     return shown
 
 
-def _trials(results: Results, frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _trials(results: Results, frame: pd.DataFrame) -> list[dict[Any, Any]]:
     columns = ["trial_id", "status", "reason", "seed", "seconds"]
     cells = zip(*(frame[path] for path in results.varying), strict=True) if results.varying else [()] * len(frame)
     plain = frame[columns].to_dict("records")
-    return [row | {"cell": list(map(label, cell))} for row, cell in zip(plain, cells, strict=True)]
+    return [{**row, "cell": list(map(label, cell))} for row, cell in zip(plain, cells, strict=True)]
 
 
 def _provenance(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -141,7 +141,7 @@ def journals(store: Store, metrics: Iterable[str]) -> pd.DataFrame:
         for trial in store.trials()
         for line in trial.journal()
     ]
-    return pd.DataFrame(rows, columns=["trial_id", "epoch", *names])
+    return pd.DataFrame(rows, columns=["trial_id", "epoch", *names]).astype(dict.fromkeys(names, float))
 
 
 def interval(frame: pd.DataFrame, by: list[str], metrics: list[str]) -> pd.DataFrame:

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 EVERY = 2.0
 """Seconds between two syncs."""
 PATIENCE = 30.0
-"""Seconds that the end of a study waits for a server that is away."""
+"""Seconds that the end of a study waits for a server that does not answer."""
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a create_run that MLflow repeats by itself would double the run
@@ -66,7 +66,8 @@ class Tracker:
         self._refused: set[str] = set()  # trial ids
         self._away = False
         self._lock = threading.RLock()
-        self._deadline = math.inf
+        self._patience = math.inf  # seconds without an answer after which a sync ends
+        self._answered = 0.0
 
     def open(self, study_yaml: str, plan: Mapping[str, Any]) -> None:
         """Create the database, the experiment and the study's parent run, or go on with them.
@@ -108,7 +109,7 @@ class Tracker:
 
     @contextmanager
     def background(self, every: float = EVERY, patience: float = PATIENCE) -> Iterator[None]:
-        """Sync in a thread meanwhile; at the end send the rest, waiting at most `patience` seconds for the server."""
+        """Sync in a thread meanwhile; at the end send the rest, until the server is silent for `patience` seconds."""
         stop = threading.Event()
 
         def keep_syncing() -> None:
@@ -127,10 +128,10 @@ class Tracker:
             raise
         finally:
             stop.set()
-            self._deadline = time.monotonic() + patience
+            self._answered, self._patience = time.monotonic(), patience
             thread.join()
             self._close(status)
-            self._deadline = math.inf
+            self._patience = math.inf
 
     def summarise(self, results: Results) -> None:
         """On the parent: counts, and of each of the study's metrics the best cell's mean and the mean over cells."""
@@ -185,7 +186,7 @@ class Tracker:
         return found[0].info.run_id if found else None
 
     def _close(self, status: str) -> None:
-        while not self.sync() and time.monotonic() < self._deadline:
+        while not self.sync() and not self._given_up():
             time.sleep(0.5)
         trials = list(self.store.trials())
         self._tolerantly(lambda: self._end(status, [trial for trial in trials if trial.result() is None]))
@@ -214,7 +215,7 @@ class Tracker:
             stamp = tracked.stamp(trial)
             if stamp == self._seen.get(trial.id):
                 continue
-            if failed == 2 or time.monotonic() > self._deadline:  # not one trial's problem: the server is away
+            if failed == 2 or self._given_up():  # not one trial's problem: the server is away
                 return False
             try:
                 self._send(trial)
@@ -226,6 +227,7 @@ class Tracker:
                     failed += 1
             else:
                 self._seen[trial.id] = stamp
+                self._answered = time.monotonic()
         return not failed
 
     def _send(self, trial: TrialFolder) -> None:
@@ -302,6 +304,9 @@ class Tracker:
                 send()
             except Exception as error:
                 self._outage("MLflow does not answer", error)
+
+    def _given_up(self) -> bool:
+        return time.monotonic() - self._answered > self._patience
 
     def _forget(self, trial: TrialFolder, error: Exception) -> None:
         """Send the whole trial again next time, to a new run if its run was deleted."""

@@ -87,9 +87,10 @@ def loss_info(results: Results, journals: pd.DataFrame, metric: str = "train.los
     if metric not in journals:
         return None
     frame = journals[["trial_id", "epoch", metric]].dropna()
-    frame = frame[np.isfinite(frame[metric])].merge(results.frame[["trial_id", *results.varying]], on="trial_id")
+    frame = frame[np.isfinite(frame[metric])]
     if frame.empty:
         return None
+    frame = frame.merge(results.frame[["trial_id", *results.varying]], on="trial_id")
     colour, panels, averaged = _roles(frame, results.varying, "epoch")
     table = interval(frame, [*panels, *filter(None, [colour]), "epoch"], [metric])
     shown = tuple(_panels(table, panels, colour, "epoch"))
