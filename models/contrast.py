@@ -1,6 +1,5 @@
 """One contrastive step: one similarity product, K candidates an anchor, the strategy's selection, the objective."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.negatives.strategy import Candidates, Selection, Strategy
+from models.objectives import Objective
+from models.observe import observe, observe_objective
 from models.pools import Pool
-
-Objective = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Contrast:
     params: dict[str, Any] = field(default_factory=dict)  # of the objective
     k: int | None = None  # candidates an anchor; None: the whole pool
     directions: str = "both"  # of the objective: "one" view or "both" views of an instance are anchors
+    class_similarity: Tensor | None = None  # [C, C] of the measure strategy.needs_similarity
 
     def __call__(
         self,
@@ -53,32 +53,49 @@ class Contrast:
         *,
         labels: Tensor | None = None,
     ) -> Step:
-        """The objective over the anchors.
+        """The objective over the anchors, without autocast: similarities are divided by t, and ranked.
 
-        Shapes: anchors [B, D] and positive [B, D] unit rows, pool [P, D], offered bool [B, P] or None (every row).
+        Shapes: anchors [B, D] and positive [B, D] unit rows, or [B, M, D] for an objective that takes M positives; pool
+        [P, D]; offered bool [B, P] or None (every row).
         """
-        s_pos = (anchors * positive).sum(dim=1)  # [B]
-        s_neg = anchors @ pool.keys.T  # [B, P]: the step's one similarity product
-        candidates = Candidates(
-            s_neg.detach(), anchors.detach(), pool.keys.detach(), offered, labels, pool.labels,
-            epoch=moment.epoch, epochs=moment.epochs,
-        )  # fmt: skip
-        with torch.no_grad():
-            selection = self.strategy.select(candidates, generator=moment.generator)
-            log_weight = _log_weight(candidates, selection)
-        negatives = s_neg
-        if selection.synthetic is not None:
-            s_synthetic = torch.einsum("bd,bsd->bs", anchors, selection.synthetic)  # [B, S]
-            negatives = torch.cat([s_neg, s_synthetic], dim=1)  # [B, P + S]
-            if log_weight is not None:
-                log_weight = F.pad(log_weight, (0, s_synthetic.shape[1]))
-        loss = self.objective(
-            s_pos, negatives, temperature=moment.temperature, log_weight=log_weight, **self.params
-        )  # fmt: skip
-        if selection.attract is not None:
-            loss = loss + attraction(s_pos, s_neg, selection.attract, temperature=moment.temperature)
-        observed = observe(candidates, negatives.detach(), log_weight, s_pos.detach()) if moment.observe else {}
+        with torch.autocast(anchors.device.type, enabled=False):
+            s_pos = (anchors if positive.ndim == 2 else anchors[:, None]).mul(positive).sum(dim=-1)  # [B] or [B, M]
+            s_neg = anchors @ pool.keys.T  # [B, P]: the step's one similarity product
+            candidates = self._candidates(s_neg, anchors, pool, offered, labels, moment)
+            with torch.no_grad():
+                selection = self.strategy.select(candidates, generator=moment.generator)
+                log_weight = _log_weight(candidates, selection)
+            negatives = s_neg
+            if selection.synthetic is not None:
+                s_synthetic = torch.einsum("bd,bsd->bs", anchors, selection.synthetic)  # [B, S]
+                negatives = torch.cat([s_neg, s_synthetic], dim=1)  # [B, P + S]
+                if log_weight is not None:
+                    log_weight = F.pad(log_weight, (0, s_synthetic.shape[1]))
+            arguments = {"temperature": moment.temperature, "log_weight": log_weight, **self.params}
+            loss = self.objective(s_pos, negatives, **arguments)
+            if selection.attract is not None:
+                loss = loss + attraction(s_pos, s_neg, selection.attract, temperature=moment.temperature)
+            observed = {}
+            if moment.observe:
+                observed = observe(candidates, negatives.detach(), log_weight, s_pos.detach(), moment.temperature)
+                observed |= observe_objective(self.objective, s_pos.detach(), negatives.detach(), arguments)
         return Step(loss, observed)
+
+    def _candidates(
+        self, similarity: Tensor, anchors: Tensor, pool: Pool, offered: Tensor | None, labels: Tensor | None, at: Moment
+    ) -> Candidates:
+        matrix = None if self.class_similarity is None else self.class_similarity.to(anchors.device)
+        return Candidates(
+            similarity.detach(),
+            anchors.detach(),
+            pool.keys.detach(),
+            offered,
+            labels,
+            pool.labels,
+            epoch=at.epoch,
+            epochs=at.epochs,
+            class_similarity=matrix,
+        )
 
 
 def attraction(positive: Tensor, similarity: Tensor, attract: Tensor, *, temperature: float) -> Tensor:
@@ -86,7 +103,8 @@ def attraction(positive: Tensor, similarity: Tensor, attract: Tensor, *, tempera
 
     Shapes: positive [B], similarity [B, P], attract bool [B, P]. Source: Huynh 2020, 2011.11765, eq. 3.
     """
-    total = positive + (similarity * attract).sum(dim=1)
+    row, column = attract.nonzero(as_tuple=True)
+    total = positive.index_add(0, row, similarity[row, column])
     return ((positive - total / (1 + attract.sum(dim=1))) / temperature).mean()
 
 
@@ -96,24 +114,3 @@ def _log_weight(candidates: Candidates, selection: Selection) -> Tensor | None:
     if selection.log_weight is None:
         return Selection.keep(candidates.offered).log_weight
     return selection.log_weight.masked_fill(~candidates.offered, float("-inf"))
-
-
-def observe(
-    candidates: Candidates, negatives: Tensor, log_weight: Tensor | None, positive: Tensor
-) -> dict[str, Tensor]:
-    """K, K_eff, mean similarities, and, with labels, the collision rates of the pool and of the selection."""
-    rows = candidates.similarity.shape[1]
-    kept = torch.ones_like(negatives) if log_weight is None else (log_weight > float("-inf")).to(negatives.dtype)
-    observed = {
-        "k": candidates.count().float().mean(),
-        "k_eff": kept.sum(dim=1).mean(),
-        "similarity.positive": positive.mean(),
-        "similarity.negative": (negatives * kept).sum() / kept.sum(),
-    }
-    if candidates.anchor_labels is not None and candidates.key_labels is not None:
-        same = candidates.same_class().to(kept.dtype)
-        offered = torch.ones_like(same) if candidates.offered is None else candidates.offered.to(same.dtype)
-        real = kept[:, :rows]
-        observed["collision_rate.pool"] = (same * offered).sum() / offered.sum()
-        observed["collision_rate.selection"] = (same * real).sum() / real.sum().clamp(min=1)
-    return observed

@@ -4,7 +4,7 @@ Every objective has the signature `(positive[B], negatives[B, K], *, temperature
 cosines, divides them by the temperature itself, and returns the mean over the B anchors. `log_weight[B, K]` is the
 selection's log-weight of each negative; −∞ leaves it out. An anchor may have no negative left: InfoNCE is 0 there.
 
-The trait `directions` says which views are anchors: "one" of the two, "both", or "any" that the method can serve.
+The trait `directions` says which views are anchors: "one" of the two, or "both"; without it, as the method has it.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,9 @@ from models.registry import Registry
 
 OBJECTIVES = Registry("objective")
 
-OBSERVERS: dict[Callable[..., Tensor], Callable[..., dict[str, Tensor]]] = {}
+Objective = Callable[..., Tensor]
+
+OBSERVERS: dict[Objective, Callable[..., dict[str, Tensor]]] = {}
 """What else to log of an objective: a function of the same arguments, called where a step is observed."""
 
 
@@ -43,7 +45,7 @@ def nt_xent(positive: Tensor, negatives: Tensor, *, temperature: float, log_weig
     return info_nce(positive, negatives, temperature=temperature, log_weight=log_weight)
 
 
-@OBJECTIVES.register("decoupled", directions="any")
+@OBJECTIVES.register("decoupled")
 def decoupled(positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None) -> Tensor:
     """Decoupled: −s⁺/t + log Σ_k w_k e^{s_k/t}, the positive left out of the denominator; may be negative (Yeh 2021).
 
@@ -52,7 +54,7 @@ def decoupled(positive: Tensor, negatives: Tensor, *, temperature: float, log_we
     return (log_sum_exp(negatives, temperature, log_weight) - scaled(positive, temperature)).mean()
 
 
-@OBJECTIVES.register("decoupled_weighted", directions="any")
+@OBJECTIVES.register("decoupled_weighted")
 def decoupled_weighted(
     positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None, sigma: float = 0.5
 ) -> Tensor:
@@ -67,7 +69,7 @@ def decoupled_weighted(
     return (log_sum_exp(negatives, temperature, log_weight) - w * scaled(positive, temperature)).mean()
 
 
-@OBJECTIVES.register("debiased", directions="any")
+@OBJECTIVES.register("debiased")
 def debiased(
     positive: Tensor,
     negatives: Tensor,
@@ -86,7 +88,7 @@ def debiased(
     )  # fmt: skip
 
 
-@OBJECTIVES.register("hard", directions="any")
+@OBJECTIVES.register("hard")
 def hard(
     positive: Tensor,
     negatives: Tensor,
@@ -105,7 +107,7 @@ def hard(
     return softplus(log_ng - log_pos).mean()
 
 
-@OBJECTIVES.register("ifm", directions="any")
+@OBJECTIVES.register("ifm")
 def ifm(
     positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None, epsilon: float = 0.1
 ) -> Tensor:

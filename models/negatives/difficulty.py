@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from models.negatives.rank import band, edges
-from models.negatives.strategy import STRATEGIES, Candidates, Selection, Strategy
+from models.negatives.strategy import STRATEGIES, Candidates, Filter
+from models.negatives.uniform import random_subset
 
 
 def check_band(name: str, lo: float, hi: float) -> None:
@@ -19,7 +21,7 @@ def check_band(name: str, lo: float, hi: float) -> None:
 
 @STRATEGIES.register("difficulty")
 @dataclass(frozen=True, kw_only=True)
-class Difficulty(Strategy):
+class Difficulty(Filter):
     """The percentile band [lo, hi) of each anchor's candidates, ranked by similarity, hardest first; at least one.
 
     Source: Cai 2020, 2010.06682, §3.
@@ -33,9 +35,9 @@ class Difficulty(Strategy):
     def __post_init__(self) -> None:
         check_band("difficulty", self.lo, self.hi)
 
-    def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
+    def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         first, last = edges(self.lo, self.hi, candidates.count())
-        return Selection.keep(band(candidates.similarity, first, last, candidates.offered))
+        return band(candidates.ranked_by(candidates.similarity), first, last)
 
 
 @STRATEGIES.register("difficulty_control")
@@ -43,10 +45,9 @@ class Difficulty(Strategy):
 class DifficultyControl(Difficulty):
     """As many candidates as difficulty(lo, hi) keeps, at random: fewer negatives alone act like another temperature."""
 
-    def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
+    def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         first, last = edges(self.lo, self.hi, candidates.count())
-        order = candidates.random_order(generator=generator)
-        return Selection.keep(band(order, torch.zeros_like(first), last - first, candidates.offered))
+        return random_subset(candidates, last - first, generator=generator)
 
 
 PRESETS = {  # Cai 2020's conditions: lo, hi

@@ -1,15 +1,19 @@
 """The contract of a negative-selection strategy: K candidates an anchor → which of them, with what log-weight."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from models.blocks import row_blocks
 from models.registry import Registry
 
 STRATEGIES = Registry("negative-selection strategy")
+
+WEIGHTS = torch.bfloat16  # of 0 and −∞, which are exact in it
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,24 @@ class Candidates:
     key_labels: Tensor | None = None  # int64 [P], −1 where a row has no class (an initial random row)
     epoch: int = 0
     epochs: int = 1
+    class_similarity: Tensor | None = None  # [C, C] of the measure that the strategy needs
+
+    def rows(self, at: slice) -> "Candidates":
+        """The same for some of the anchors."""
+        return replace(
+            self,
+            similarity=self.similarity[at],
+            anchors=self.anchors[at],
+            offered=None if self.offered is None else self.offered[at],
+            anchor_labels=None if self.anchor_labels is None else self.anchor_labels[at],
+        )
+
+    def by_rows(self, of: Callable[["Candidates"], Tensor], *, dtype: torch.dtype) -> Tensor:
+        """`of` some of the anchors at a time, in one matrix [B, P] of that type."""
+        out = torch.empty(self.similarity.shape, dtype=dtype, device=self.similarity.device)
+        for at in row_blocks(self.similarity.shape, self.similarity.device):
+            out[at] = of(self.rows(at))
+        return out
 
     def count(self) -> Tensor:
         """K: how many candidates each anchor is offered, int64 [B]."""
@@ -31,15 +53,17 @@ class Candidates:
             return torch.full((len(self.similarity),), self.similarity.shape[1], device=self.similarity.device)
         return self.offered.sum(dim=1)
 
-    def random_order(self, *, generator: torch.Generator) -> Tensor:
-        """A random score for each candidate, [B, P]: ranks by it are a random order of each anchor's candidates."""
-        return torch.rand(self.similarity.shape, generator=generator, device=self.similarity.device)
+    def ranked_by(self, scores: Tensor) -> Tensor:
+        """Scores [B, P] with what is not offered below everything that is."""
+        return scores if self.offered is None else scores.masked_fill(~self.offered, scores.amin() - 1)
 
     def same_class(self) -> Tensor:
-        """Which rows have the anchor's class, bool [B, P]: the collisions. Raises ValueError without labels."""
+        """1 where a row has the anchor's class, else 0, [B, P]: the collisions. Raises ValueError without labels."""
         if self.anchor_labels is None or self.key_labels is None:
             raise ValueError("the data has no labels: choose a strategy that does not use them")
-        return self.anchor_labels[:, None] == self.key_labels[None, :]
+        dtype = self.similarity.dtype  # straight to 0 and 1: several times faster than by way of bool
+        out = torch.empty_like(self.similarity)
+        return torch.eq(self.anchor_labels.to(dtype)[:, None], self.key_labels.to(dtype)[None, :], out=out)
 
 
 @dataclass(frozen=True)
@@ -55,8 +79,17 @@ class Selection:
 
     @classmethod
     def keep(cls, kept: Tensor) -> "Selection":
-        """The candidates where `kept` [B, P] is true, each with weight 1."""
-        return cls(torch.where(kept, 0.0, float("-inf")))
+        """The candidates where `kept` [B, P], of bools or of 1 and 0, is true, each with weight 1."""
+        log_weight = torch.empty(kept.shape, dtype=WEIGHTS, device=kept.device)
+        for at in row_blocks(kept.shape, kept.device):
+            log_weight[at] = log_of_marks(kept[at])
+        return cls(log_weight)
+
+
+def log_of_marks(kept: Tensor) -> Tensor:
+    """0 where `kept` is true or 1, −∞ where it is false or 0. Any shape."""
+    marks = kept.float() if kept.dtype == torch.bool else kept
+    return 1 - marks.reciprocal()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +98,44 @@ class Strategy(ABC):
 
     uses_labels: ClassVar[bool] = False
 
+    @property
+    def needs_similarity(self) -> str | None:
+        """The measure whose class-similarity matrix the caller has to put into the candidates; None: no measure."""
+        return None
+
     @abstractmethod
     def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
         """Which of the candidates each anchor meets; arithmetic on [B, P], never a loop over anchors."""
 
     def check(self, epochs: int) -> None:  # noqa: B027 (a hook: most strategies have nothing to refuse)
         """Refuse, with ValueError, what does not fit a training of that many epochs (a warm-up that is longer)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(Strategy):
+    """A strategy that only leaves candidates out: give `kept`. It is called for some of the anchors at a time.
+
+    An anchor that it would leave without negatives keeps its easiest candidate: the one that weighs least.
+    """
+
+    @abstractmethod
+    def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
+        """Which candidates are left, [B, P] of bools or of 1 and 0 in the similarities' type."""
+
+    def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
+        def log_weight(block: Candidates) -> Tensor:
+            return log_of_marks(_not_empty(self.kept(block, generator=generator), block))
+
+        return Selection(candidates.by_rows(log_weight, dtype=WEIGHTS))
+
+
+def _not_empty(kept: Tensor, candidates: Candidates) -> Tensor:
+    if candidates.offered is not None:
+        kept = kept * candidates.offered
+    empty = kept.sum(dim=1) == 0
+    if empty.any():
+        easiest = -candidates.similarity[empty]
+        if candidates.offered is not None:
+            easiest = easiest.masked_fill(~candidates.offered[empty], float("-inf"))
+        kept[empty] = torch.zeros_like(kept[empty]).scatter_(1, easiest.argmax(dim=1, keepdim=True), 1)
+    return kept

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from models.negatives.rank import band, share
-from models.negatives.strategy import STRATEGIES, Candidates, Selection, Strategy
+from models.negatives.strategy import STRATEGIES, Candidates, Filter, Selection, Strategy
 
 
 @STRATEGIES.register("all")
@@ -19,7 +20,7 @@ class All(Strategy):
 
 @STRATEGIES.register("uniform")
 @dataclass(frozen=True, kw_only=True)
-class Uniform(Strategy):
+class Uniform(Filter):
     """A random subset of the K candidates, by count or by fraction: the equal-count control for every filter."""
 
     fraction: float | None = None
@@ -38,8 +39,20 @@ class Uniform(Strategy):
         if self.count is not None and self.count < 1:
             raise ValueError(f"uniform: count must be at least 1, got {self.count}")
 
-    def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
+    def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         k = candidates.count()  # [B]
         n = k.clamp(max=self.count) if self.fraction is None else share(self.fraction, k).clamp(min=1)
-        order = candidates.random_order(generator=generator)
-        return Selection.keep(band(order, torch.zeros_like(n), n, candidates.offered))
+        return random_subset(candidates, n, generator=generator)
+
+
+def random_subset(candidates: Candidates, n: Tensor, *, generator: torch.Generator) -> Tensor:
+    """1 for n[b] random candidates of each anchor, else 0, [B, P]: every subset of that size equally often.
+
+    An anchor's order of the candidates is the product of one random permutation of the columns with an odd random
+    factor of its own, modulo 2³²: a bijection, at a tenth of the cost of B × P random numbers.
+    """
+    b, p, device = *candidates.similarity.shape, candidates.similarity.device
+    column = torch.randperm(p, generator=generator, device=device).int()  # [P]
+    factor, shift = torch.randint(-(2**31), 2**31, (2, b, 1), generator=generator, device=device).int()  # [b, 1]
+    order = (column * (factor | 1)).add_(shift).to(candidates.similarity.dtype)  # [b, P]
+    return band(candidates.ranked_by(order), torch.zeros_like(n), n)

@@ -12,6 +12,7 @@ from models.heads import Head
 from models.methods import METHODS, Batch, Learner, Setting
 from models.negatives import STRATEGIES
 from models.objectives import OBJECTIVES
+from models.pools import Pool
 
 Golden = dict[str, Any]
 Inputs = dict[str, Tensor]
@@ -106,3 +107,14 @@ def test_decoupled_one_way(golden: Golden, inputs: Inputs) -> None:
         (u1, u2),
         golden["decoupled_dcl_oneway_t0.5"],
     )
+
+
+def test_ring(golden: Golden, inputs: Inputs) -> None:
+    z1, z2 = leaves(inputs["z1"], inputs["z2"])
+    anchors, keys = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
+    contrast = Contrast(STRATEGIES["ring"](outer=0.5, inner=0.25), OBJECTIVES["info_nce"], directions="one")
+    pool = Pool(inputs["queue"], torch.full((64,), -1))
+    moment = Moment(torch.Generator(), 0.07, observe=True)
+    step = contrast(anchors, keys, pool, None, moment)
+    assert step.observed["k_eff"].item() == 24
+    assert_agrees(step.loss, (z1, z2), golden["moco_ring_outer0.5_inner0.25dyn_t0.07"])

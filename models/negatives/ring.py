@@ -1,0 +1,73 @@
+"""Rings and balls around the anchor (Wu 2020, 2010.02037), and the hard contrastive loss of Wang & Liu 2021."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.negatives.rank import band, share
+from models.negatives.strategy import STRATEGIES, Candidates, Filter
+
+
+@STRATEGIES.register("ring")
+@dataclass(frozen=True, kw_only=True)
+class Ring(Filter):
+    """The hardest `outer` share of the candidates without the closest `inner` share of those (Wu 2020).
+
+    Source: 2010.02037, §4; counts are rounded down as in the published code, and at least one candidate is left.
+    """
+
+    outer: float = 0.1
+    """share of the candidates within the ring's outer edge, in (0, 1]"""
+    inner: float = 0.01
+    """share of those that are within its inner edge, and left out, in [0, 1)"""
+    anneal_epochs: int = 0
+    """epochs over which outer falls linearly from 1 to its value; 0: it has its value throughout"""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.outer <= 1:
+            raise ValueError(f"ring: outer must lie in (0, 1], got {self.outer}; the hardest tenth is outer=0.1")
+        if not 0 <= self.inner < 1:
+            raise ValueError(f"ring: inner must lie in [0, 1), got {self.inner}; inner=0 is a ball")
+        if self.anneal_epochs < 0:
+            raise ValueError(f"ring: anneal_epochs must not be negative, got {self.anneal_epochs}")
+
+    def check(self, epochs: int) -> None:
+        if self.anneal_epochs > epochs:
+            raise ValueError(
+                f"ring: anneal_epochs {self.anneal_epochs} is longer than the training's {epochs} epochs; "
+                "lower anneal_epochs or raise epochs"
+            )
+
+    def outer_at(self, epoch: int) -> float:
+        """The outer share in that epoch, from 0."""
+        done = min(epoch / self.anneal_epochs, 1.0) if self.anneal_epochs else 1.0
+        return 1 + (self.outer - 1) * done
+
+    def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
+        last = share(self.outer_at(candidates.epoch), candidates.count()).clamp(min=1)
+        first = share(self.inner, last).minimum(last - 1)
+        return band(candidates.ranked_by(candidates.similarity), first, last)
+
+
+@STRATEGIES.register("ball")
+def ball(*, outer: float = 0.1, anneal_epochs: int = 0) -> Ring:
+    """The hardest `outer` share of the candidates, with optional annealing: a ring without inner edge (Wu 2020)."""
+    return Ring(outer=outer, inner=0.0, anneal_epochs=anneal_epochs)
+
+
+@STRATEGIES.register("hardest")
+@dataclass(frozen=True, kw_only=True)
+class Hardest(Filter):
+    """The hardest α of the candidates: the hard contrastive loss of Wang & Liu 2021, 2012.09740, §4.3."""
+
+    alpha: float = 4095 / 50_000
+    """share of the candidates to keep, in (0, 1]; 4095 of the bank's 50,000 rows in their CIFAR runs"""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha <= 1:
+            raise ValueError(f"hardest: alpha must lie in (0, 1], got {self.alpha}; the authors use 0.0819 on CIFAR")
+
+    def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
+        n = share(self.alpha, candidates.count()).clamp(min=1)
+        return band(candidates.ranked_by(candidates.similarity), torch.zeros_like(n), n)

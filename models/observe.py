@@ -1,0 +1,61 @@
+"""What is logged of a step besides its loss: computed only where the step is observed."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.blocks import row_blocks
+from models.negatives.rank import band, share
+from models.negatives.strategy import Candidates
+from models.objectives import OBSERVERS, Objective
+
+
+def observe(
+    candidates: Candidates, negatives: Tensor, log_weight: Tensor | None, positive: Tensor, temperature: float
+) -> dict[str, Tensor]:
+    """What a step's negatives are like; means over the anchors.
+
+    K and K_eff; mean similarities; with labels, the collision rates of the pool and of the selection; the entropy, in
+    nats, of the relative penalty r(j) = w_j e^{s_j/t}/Σ_k w_k e^{s_k/t} (Wang & Liu 2021, 2012.09740, eq. 4), and the
+    share of the gradient on the negatives that the hardest 5 % of them bear. Shapes: negatives [B, P + S],
+    positive [B].
+    """
+    p = candidates.similarity.shape[1]
+    sums: dict[str, Tensor] = {}
+
+    def add(name: str, value: Tensor) -> None:
+        sums[name] = sums.get(name, 0.0) + value.sum(dtype=torch.float64)
+
+    for at in row_blocks(negatives.shape, negatives.device):
+        s, block = negatives[at], candidates.rows(at)
+        log_w = torch.zeros_like(s) if log_weight is None else log_weight[at].to(s.dtype)
+        kept = log_w > float("-inf")
+        log_r = (s / temperature + log_w).log_softmax(dim=1)  # [b, P + S]
+        r = log_r.exp()
+        k_eff = kept.sum(dim=1)
+        hardest = band(s.masked_fill(~kept, -2), torch.zeros_like(k_eff), share(0.05, k_eff).clamp(min=1))
+        add("k", block.count())
+        add("k_eff", k_eff)
+        add("similarity.positive", positive[at].reshape(len(s), -1)[:, 0])
+        add("similarity.negative", (s * kept).sum(dim=1) / k_eff)
+        add("penalty.entropy", -(r * log_r.masked_fill(~kept, 0)).sum(dim=1))
+        add("penalty.hardest_5pct_share", (r * hardest).sum(dim=1))
+        if block.anchor_labels is not None and block.key_labels is not None:
+            same = block.same_class()
+            offered = torch.ones_like(same) if block.offered is None else block.offered.to(same.dtype)
+            add("collision_rate.pool", (same * offered).sum(dim=1) / offered.sum(dim=1))
+            real = kept[:, :p]
+            add("collision_rate.selection", (same * real).sum(dim=1) / real.sum(dim=1).clamp(min=1))
+    return {name: value / len(negatives) for name, value in sums.items()}
+
+
+def observe_objective(
+    objective: Objective, positive: Tensor, negatives: Tensor, arguments: dict[str, Any]
+) -> dict[str, Tensor]:
+    """What else the objective has to say of a step: the clamped fraction, where it clamps."""
+    function: Any = objective
+    while isinstance(function, partial):
+        function, arguments = function.func, {**function.keywords, **arguments}
+    return OBSERVERS[function](positive, negatives, **arguments) if function in OBSERVERS else {}
