@@ -30,7 +30,7 @@ def info_nce_losses(
 
     Shapes: anchors [n, D] and keys [M, D] of unit rows; own int64 [n], the row of each positive; drawn int64 [k] in
     [0, M − 1), rows of the negatives, counted without the anchor's own, and counts [k], how often each is met → [n].
-    Nozawa & Sato 2021, 2102.06866, eq. 1.
+    Nozawa & Sato 2021, 2102.06866, §2.
     """
     s_pos = (anchors * keys[own]).sum(dim=1) / temperature  # [n]
     past_own = drawn >= own[:, None]  # [n, k]

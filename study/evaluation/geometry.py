@@ -14,12 +14,12 @@ BLOCK = 2048  # rows of a block of the pairwise products: 16 MiB in float32
 
 
 def alignment(x: Tensor, y: Tensor) -> Tensor:
-    """E‖x − y‖² over positive pairs (Wang & Isola 2020, 2005.10242, eq. 3, α = 2). Shapes: [M, D], [M, D] → []."""
+    """E‖x − y‖² over positive pairs (Wang & Isola 2020, 2005.10242, §4.1, α = 2). Shapes: [M, D], [M, D] → []."""
     return (x - y).square().sum(dim=1).mean()
 
 
 def uniformity(z: Tensor, t: float = 2.0) -> Tensor:
-    """log E e^{−t‖x−y‖²} over unordered pairs without self (Wang & Isola 2020, 2005.10242, eq. 4).
+    """log E e^{−t‖x−y‖²} over unordered pairs without self (Wang & Isola 2020, 2005.10242, §4.1).
 
     Shape: z [M, D] unit rows, M ≥ 2 → [], in float64. It is least, −2t in the limit, for points spread evenly.
     """
@@ -34,7 +34,7 @@ def uniformity(z: Tensor, t: float = 2.0) -> Tensor:
 
 
 def tolerance(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """E[x·y 1{same class}] over all pairs, and E[x·y | same class] (Wang & Liu 2021, 2012.09740, §4.3).
+    """E[x·y 1{same class}] over all pairs, and E[x·y | same class] (Wang & Liu 2021, 2012.09740).
 
     Both over unordered pairs without self. Shapes: z [M, D] unit rows, M ≥ 2, labels int64 [M] → [], []. The second
     is NaN where no two images share a class. By Σ_{i≠j} z_i·z_j = ‖Σ z_i‖² − Σ ‖z_i‖² within each class.
