@@ -1,6 +1,6 @@
 """Linear probe: multinomial logistic regression on cached features and embeddings, to its optimum by L-BFGS."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -142,38 +142,34 @@ class Linear(Evaluation):
             raise ValueError(f"linear: held_out must lie in (0, 1), got {self.held_out}; try 0.1")
 
     def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
-        found = Findings({})
+        found, labels = Findings({}), encoded.labels()
         for space, train, test in (
             ("features", encoded.features_train, encoded.features_test),
             ("embeddings", encoded.embeddings_train, encoded.embeddings_test),
         ):
-            findings = self.probe(f"linear.{space}", train, test, encoded, generator=generator)
+            findings = self.probe(f"linear.{space}", train, test, labels, encoded.classes, generator=generator)
             found.metrics.update(findings.metrics)
             found.tables.update(findings.tables)
         return found
 
     def floor(
-        self, features_train: Tensor, features_test: Tensor, encoded: Encoded, *, generator: torch.Generator
-    ) -> dict[str, float]:
-        """`linear.floor.*`: the same probe on the features of the untrained encoder; labels are those of `encoded`.
-
-        Shapes: features_train [N, F], features_test [M, F].
-        """
-        return self.probe("linear.floor", features_train, features_test, encoded, generator=generator).metrics
+        self, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], classes: Sequence[str],
+        *, generator: torch.Generator,
+    ) -> dict[str, float]:  # fmt: skip
+        """`linear.floor.*`: the same probe on the features of the untrained encoder. Shapes as in `probe`."""
+        return self.probe("linear.floor", train, test, labels, classes, generator=generator).metrics
 
     def probe(
-        self, prefix: str, train: Tensor, test: Tensor, encoded: Encoded, *, generator: torch.Generator
-    ) -> Findings:
-        """Accuracies, chosen penalty and confusion of one representation under `prefix`. Shapes: [N, F], [M, F]."""
-        labels_train, labels_test = encoded.labels()
-        probe = fit_probe(
-            train,
-            labels_train,
-            len(encoded.classes),
-            penalties=self.penalties,
-            held_out=self.held_out,
-            generator=generator,
+        self, prefix: str, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], classes: Sequence[str],
+        *, generator: torch.Generator,
+    ) -> Findings:  # fmt: skip
+        """Accuracies, chosen penalty and confusion of one representation, under `prefix`.
+
+        Shapes: train [N, F], test [M, F], labels of both int64 [N], [M].
+        """
+        fitted = fit_probe(
+            train, labels[0], len(classes), penalties=self.penalties, held_out=self.held_out, generator=generator
         )
-        scores = probe.scores(test)
-        metrics = accuracies(prefix, scores, labels_test) | {f"{prefix}.penalty": probe.penalty}
-        return Findings(metrics, confusion_tables(prefix, scores, labels_test, encoded.classes))
+        scores = fitted.scores(test)
+        metrics = accuracies(prefix, scores, labels[1]) | {f"{prefix}.penalty": fitted.penalty}
+        return Findings(metrics, confusion_tables(prefix, scores, labels[1], classes))
