@@ -85,3 +85,29 @@ class Queue(nn.Module):
         if labels is not None:
             self.labels[rows] = labels[-size:]
         self.pointer.copy_((self.pointer + len(keys)) % size)
+
+
+class Bank(nn.Module):
+    """One row for each training instance, from U(±1/√(D/3)) at first (Wu 2018, 1805.01978, and its code)."""
+
+    keys: Tensor
+    instance: Tensor
+    labels: Tensor
+
+    def __init__(self, size: int, dim: int, *, generator: torch.Generator) -> None:
+        super().__init__()
+        self.register_buffer("keys", (torch.rand(size, dim, generator=generator) * 2 - 1) * (3 / dim) ** 0.5)
+        self.register_buffer("instance", torch.arange(size))
+        self.register_buffer("labels", torch.full((size,), -1))
+
+    def rows(self) -> Pool:
+        """The bank as it is now."""
+        return Pool(self.keys, self.instance, self.labels)
+
+    @torch.no_grad()
+    def update(self, z: Tensor, instance: Tensor, labels: Tensor | None, *, momentum: float) -> None:
+        """row ← normalise(m row + (1 − m) z) for these instances. Shapes: z [B, D], instance [B]."""
+        moved = self.keys[instance].mul(momentum).add_(z.to(self.keys.dtype), alpha=1 - momentum)
+        self.keys[instance] = F.normalize(moved, dim=1)
+        if labels is not None:
+            self.labels[instance] = labels

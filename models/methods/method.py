@@ -19,6 +19,13 @@ def unit_rows(x: Tensor) -> Tensor:
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=1)
 
 
+def mlp_predictor(dim: int, hidden: int) -> nn.Sequential:
+    """The predictor of SimSiam and BYOL: [B, dim] → [B, dim] over one batch-normalised hidden layer."""
+    return nn.Sequential(
+        nn.Linear(dim, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)
+    )
+
+
 @dataclass(frozen=True)
 class Batch:
     """Two augmented views of B training instances."""

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 from models.contrast import Contrast, Moment, Step
 from models.heads import Head
 from models.methods import METHODS, Batch, Learner, Setting
+from models.methods.memory_bank import noise_contrastive, partition
+from models.methods.simsiam import simsiam_loss
+from models.methods.supcon import supervised_contrastive
 from models.negatives import STRATEGIES
 from models.objectives import OBJECTIVES
 from models.pools import Pool
@@ -118,3 +121,74 @@ def test_ring(golden: Golden, inputs: Inputs) -> None:
     step = contrast(anchors, keys, pool, None, moment)
     assert step.observed["k_eff"].item() == 24
     assert_agrees(step.loss, (z1, z2), golden["moco_ring_outer0.5_inner0.25dyn_t0.07"])
+
+
+def test_supcon(golden: Golden, inputs: Inputs) -> None:
+    u1, u2 = leaves(inputs["u1"], inputs["u2"])
+    loss = supervised_contrastive(torch.cat([u1, u2]), inputs["labels"].repeat(2), temperature=0.1)
+    assert_agrees(loss, (u1, u2), golden["supcon_t0.1_base0.1"])
+    step = take_step(identity_learner("supcon", base_temperature=0.2), (u1, u2), 0.1, inputs)
+    assert step.loss.item() == pytest.approx(golden["supcon_t0.1_base0.1"]["loss"] / 2, rel=1e-9)
+
+
+def test_memory_bank_with_full_softmax(golden: Golden, inputs: Inputs) -> None:
+    (u1,) = leaves(inputs["u1"])
+    entry = golden["npid_full_softmax_t0.07"]
+    learner = identity_learner("memory_bank", objective="info_nce", momentum=0.5)
+    learner.bank.keys.copy_(inputs["queue"])
+    step = take_step(learner, (u1, u1), 0.07, inputs)
+    assert step.loss.item() == pytest.approx(entry["loss"], rel=1e-9)
+    learner.after_step(0.1)
+    moved = (learner.bank.keys - inputs["queue"]).norm().item()
+    assert moved == pytest.approx(entry["memory_after_norm_diff"], rel=1e-9)
+    # The gradient with respect to unit rows, which the learner would normalise again.
+    rows = Pool(inputs["queue"], torch.arange(64))
+    offered = rows.instance[None, :] != inputs["y_idx"][:, None]
+    contrast = Contrast(STRATEGIES["all"](), OBJECTIVES["info_nce"], directions="one")
+    step = contrast(u1, inputs["queue"][inputs["y_idx"]], rows, offered, Moment(torch.Generator(), 0.07))
+    assert_agrees(step.loss, (u1,), entry)
+
+
+def test_memory_bank_with_nce(inputs: Inputs) -> None:
+    """NCE as lemniscate's NCEAverage and NCECriterion write it, on the same draws."""
+    s = inputs["u1"] @ inputs["queue"].T / 0.07
+    index = inputs["nce_idx"].clone()
+    index[:, 0] = inputs["y_idx"]
+    out = s.gather(1, index).exp()
+    z = out.mean() * 64
+    p, k = out / z, index.shape[1] - 1
+    of_data = (p[:, 0] / (p[:, 0] + k / 64 + 1e-7)).log().sum()
+    of_noise = (k / 64 / (p[:, 1:] + k / 64 + 1e-7)).log().sum()
+    expected = -(of_data + of_noise) / 16
+    cosines = s.gather(1, index) * 0.07
+    ours = partition(cosines, temperature=0.07, log_weight=None, rows=64)
+    torch.testing.assert_close(ours, z, rtol=1e-12, atol=0)
+    loss = noise_contrastive(
+        cosines[:, 0], cosines[:, 1:], temperature=0.07, log_weight=None, partition=ours, rows=64
+    )  # fmt: skip
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+
+
+def test_swav(golden: Golden, inputs: Inputs) -> None:
+    z1, z2 = leaves(inputs["z1"], inputs["z2"])
+    learner = identity_learner("swav", prototypes=12)
+    weight = learner.prototypes.weight
+    with torch.no_grad():
+        weight.copy_(inputs["prototypes"])
+    step = take_step(learner, (z1, z2), 0.1, inputs)
+    assert_agrees(step.loss, (z1, z2, weight), golden["swav_2crops"])
+
+
+def test_simsiam(golden: Golden, inputs: Inputs) -> None:
+    wrt = leaves(inputs["p1"], inputs["p2"], inputs["z1"], inputs["z2"])
+    assert_agrees(simsiam_loss(*wrt), wrt, golden["simsiam"])
+
+
+def test_every_entry_for_this_package_is_compared(golden: Golden) -> None:
+    of_evaluation = {"align_alpha2", "uniform_t2_u1"}
+    here = {
+        "ntxent_nzw_t0.5", "infonce_single_view_nzw_t0.5", "moco_t0.2", "supcon_t0.1_base0.1",
+        "debiased_on_tau0.1_t0.5", "hcl_hard_tau0.1_beta1.0_t0.5", "swav_2crops",
+        "moco_ring_outer0.5_inner0.25dyn_t0.07", "npid_full_softmax_t0.07", "decoupled_dcl_oneway_t0.5", "simsiam",
+    }  # fmt: skip
+    assert set(golden) == here | of_evaluation

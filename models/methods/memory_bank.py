@@ -1,0 +1,107 @@
+"""Memory bank: one stored row per training instance is the pool (Wu 2018, 1805.01978: instance discrimination)."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.contrast import Contrast, Moment, Step
+from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.objectives import scaled
+from models.pools import Bank, offer_from_store
+
+
+@METHODS.register("memory_bank")
+@dataclass(frozen=True, kw_only=True)
+class MemoryBank(Method):
+    """Memory bank: the first view against one stored row per training instance; exact softmax, or NCE over K rows.
+
+    With `loss` "nce" the objective is the method's own, and has to be left at info_nce.
+    """
+
+    momentum: float = 0.5
+    """share of the old row in the new one: row ← normalise(m row + (1 − m) z)"""
+    loss: Literal["softmax", "nce"] = "softmax"
+    """the objective over the offered rows, or noise-contrastive estimation against them"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"memory_bank: momentum must lie in [0, 1), got {self.momentum}; the authors use 0.5")
+        if self.loss not in ("softmax", "nce"):
+            raise ValueError(f"memory_bank: loss is 'softmax' or 'nce', got {self.loss!r}")
+
+    def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
+        return train_count - 1
+
+    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+        if contrast is None:
+            raise ValueError("memory_bank contrasts: it needs an objective and a strategy")
+        return _MemoryBank(encoder, head, contrast, self, setting)
+
+
+class _MemoryBank(Learner):
+    partition: Tensor
+
+    def __init__(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast, method: MemoryBank, setting: Setting
+    ) -> None:
+        super().__init__(encoder, head)
+        self.bank = Bank(setting.train_count, self.dim, generator=setting.generator)
+        self.momentum = method.momentum
+        self.register_buffer("partition", torch.full((), torch.nan))  # Z, frozen from the first batch
+        self.contrast = replace(contrast, objective=self.nce) if method.loss == "nce" else contrast
+        self.fresh: tuple[Tensor, Tensor, Tensor | None] | None = None
+
+    def nce(self, positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None) -> Tensor:
+        """NCE with Z frozen from the first batch as n · mean(e^{s/t}), over positives and negatives alike."""
+        if self.partition.isnan():
+            both = torch.cat([positive.detach()[:, None], negatives.detach()], dim=1)
+            weight = None if log_weight is None else nn.functional.pad(log_weight, (1, 0))
+            self.partition.copy_(partition(both, temperature=temperature, log_weight=weight, rows=len(self.bank.keys)))
+        return noise_contrastive(
+            positive, negatives, temperature=temperature, log_weight=log_weight,
+            partition=self.partition, rows=len(self.bank.keys),
+        )  # fmt: skip
+
+    def step(self, batch: Batch, moment: Moment) -> Step:
+        z = self.project(batch.views[0])  # [B, D]
+        self.fresh = (z.detach(), batch.instance, batch.labels)
+        own = self.bank.keys[batch.instance]
+        pool, offered = offer_from_store(
+            self.bank.rows(), batch.instance, self.contrast.k, generator=moment.generator
+        )  # fmt: skip
+        return self.contrast(z, own, pool, offered, moment, labels=batch.labels)
+
+    def after_step(self, progress: float) -> None:
+        """Move the batch's rows, after the loss that still compared with the old ones."""
+        if self.fresh is not None:
+            self.bank.update(*self.fresh, momentum=self.momentum)
+        self.fresh = None
+
+
+def partition(similarity: Tensor, *, temperature: float, log_weight: Tensor | None, rows: int) -> Tensor:
+    """Z = n · mean of e^{s/t} over what is kept: the softmax's denominator, estimated. Shape: [B, K] → scalar."""
+    terms = scaled(similarity, temperature).exp()
+    if log_weight is None:
+        return rows * terms.mean()
+    weight = log_weight.to(terms.dtype).exp()
+    return rows * (terms * weight).sum() / weight.sum()
+
+
+def noise_contrastive(
+    positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None, partition: Tensor, rows: int
+) -> Tensor:
+    """NCE: −log P⁺/(P⁺ + K/n + ε) − Σ_k w_k log (K/n)/(P_k + K/n + ε), P = e^{s/t}/Z, ε = 1e-7; mean over anchors.
+
+    K = Σ_k w_k, and the noise is uniform over the n rows. Shapes: positive [B], negatives [B, K]. Nats. Source:
+    1805.01978, eq. 7, with the ε of the published code.
+    """
+    weight = torch.ones_like(negatives) if log_weight is None else log_weight.to(negatives.dtype).exp()
+    noise = weight.sum(dim=1) / rows  # K/n, [B]
+    log_z = partition.log()
+    p_pos = (scaled(positive, temperature) - log_z).exp()  # [B]
+    p_neg = (scaled(negatives, temperature) - log_z).exp()  # [B, K]
+    of_data = (p_pos / (p_pos + noise + 1e-7)).log()
+    of_noise = (weight * (noise[:, None] / (p_neg + noise[:, None] + 1e-7)).log()).sum(dim=1)
+    return -(of_data + of_noise).mean()

@@ -1,0 +1,54 @@
+"""SimSiam: a predictor and a stop-gradient, no negatives (Chen & He 2020, 2011.10566)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.contrast import Contrast, Moment, Step
+from models.methods.method import METHODS, Batch, Learner, Method, Setting, mlp_predictor
+
+
+@METHODS.register("simsiam")
+@dataclass(frozen=True, kw_only=True)
+class SimSiam(Method):
+    """SimSiam: each view's prediction towards the other view's projection, which gets no gradient; no negatives."""
+
+    has_negatives: ClassVar[bool] = False
+    default_objective: ClassVar[str | None] = None
+
+    predictor_hidden: int = 0
+    """width of the predictor's hidden layer; 0: a quarter of the projection's"""
+
+    def __post_init__(self) -> None:
+        if self.predictor_hidden < 0:
+            raise ValueError(f"simsiam: predictor_hidden must be 0 (a quarter) or more, got {self.predictor_hidden}")
+
+    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+        return _SimSiam(encoder, head, self.predictor_hidden)
+
+
+class _SimSiam(Learner):
+    def __init__(self, encoder: nn.Module, head: nn.Module, hidden: int) -> None:
+        super().__init__(encoder, head)
+        self.predictor = mlp_predictor(self.dim, hidden or max(self.dim // 4, 1))
+
+    def step(self, batch: Batch, moment: Moment) -> Step:
+        x1, x2 = batch.views
+        z1, z2 = self.head(self.encoder(x1)), self.head(self.encoder(x2))  # [B, D] each, not normalised
+        return Step(simsiam_loss(self.predictor(z1), self.predictor(z2), z1, z2))
+
+
+def simsiam_loss(p1: Tensor, p2: Tensor, z1: Tensor, z2: Tensor) -> Tensor:
+    """−½ cos(p₁, stop(z₂)) − ½ cos(p₂, stop(z₁)), mean over the batch; in [−1, 1]. Shapes: [B, D] four times.
+
+    Source: 2011.10566, eq. 2 and 4.
+    """
+    return -(_cosine(p1, z2.detach()) + _cosine(p2, z1.detach())) / 2
+
+
+def _cosine(p: Tensor, z: Tensor) -> Tensor:
+    wide = torch.promote_types(p.dtype, torch.float32)
+    return F.cosine_similarity(p.to(wide), z.to(wide), dim=1).mean()
