@@ -1,0 +1,171 @@
+"""What holds for every strategy, of this repository or of a user's own."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.contrast import Contrast, Moment
+from models.negatives import STRATEGIES, Candidates, Selection, Strategy
+from models.objectives import OBJECTIVES
+from models.pools import Pool, Queue, offer_from_batch, offer_from_store
+
+CLASSES = 5
+
+
+def build(name: str) -> Strategy:
+    return STRATEGIES[name](**{"uniform": {"fraction": 0.25}}.get(name, {}))
+
+
+def unit(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=-1)
+
+
+def candidates(rows: int = 120, *, masked: bool = True, labelled: bool = True) -> Candidates:
+    anchors, keys = unit(8, 16), unit(rows, 16, seed=1)
+    instance = torch.arange(8)
+    own = instance[:, None] == torch.arange(rows)[None, :] % 40
+    offered = offer_from_batch(own, rows // 2, generator=torch.Generator().manual_seed(0)) if masked else None
+    labels = (instance % CLASSES, torch.arange(rows) % CLASSES) if labelled else (None, None)
+    similarity = torch.eye(CLASSES) + 0.1 * torch.arange(CLASSES)
+    return Candidates(
+        anchors @ keys.T, anchors, keys, offered, *labels, epoch=50, epochs=100, class_similarity=similarity
+    )  # fmt: skip
+
+
+def select(name: str, given: Candidates, seed: int = 0) -> Selection:
+    return build(name).select(given, generator=torch.Generator().manual_seed(seed))
+
+
+def mask(selection: Selection, given: Candidates) -> Tensor:
+    kept = torch.ones_like(given.similarity, dtype=torch.bool)
+    if selection.log_weight is not None:
+        kept = selection.log_weight > float("-inf")
+    return kept if given.offered is None else kept & given.offered
+
+
+every_strategy = pytest.mark.parametrize("name", STRATEGIES.names())
+
+
+@every_strategy
+@pytest.mark.parametrize("masked", [True, False])
+def test_selection_has_the_candidates_shape_and_is_never_empty(name: str, masked: bool) -> None:
+    given = candidates(masked=masked)
+    selection = select(name, given)
+    if selection.log_weight is not None:
+        assert selection.log_weight.shape == given.similarity.shape
+        assert not selection.log_weight.isnan().any()
+    kept = mask(selection, given)
+    assert kept.any(dim=1).all()
+    assert (kept.sum(1) <= given.count()).all()
+    if selection.synthetic is not None:
+        assert selection.synthetic.shape[::2] == (8, 16)
+        torch.testing.assert_close(selection.synthetic.norm(dim=2), torch.ones_like(selection.synthetic[..., 0]))
+    if selection.attract is not None:
+        assert not (selection.attract & ~mask(Selection(), given)).any(), "only what is offered is attracted"
+
+
+@every_strategy
+def test_selection_repeats_under_the_same_generator(name: str) -> None:
+    given = candidates()
+    first, second = select(name, given, seed=3), select(name, given, seed=3)
+    for field in ("log_weight", "synthetic", "attract"):
+        one, two = getattr(first, field), getattr(second, field)
+        assert (one is None and two is None) or torch.equal(one, two), field
+
+
+@every_strategy
+def test_selection_leaves_the_global_generator_alone(name: str) -> None:
+    before = torch.get_rng_state()
+    select(name, candidates())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@every_strategy
+def test_only_strategies_marked_so_use_labels(name: str) -> None:
+    given = candidates(labelled=False)
+    if build(name).uses_labels:
+        with pytest.raises(ValueError, match="no labels"):
+            select(name, given)
+    else:
+        labelled = candidates()
+        one, two = select(name, given), select(name, labelled)
+        assert torch.equal(mask(one, given), mask(two, labelled))
+
+
+@every_strategy
+def test_the_mark_is_visible_without_an_instance(name: str) -> None:
+    assert bool(STRATEGIES.trait(name, "uses_labels")) == build(name).uses_labels
+    assert STRATEGIES.describe(name).endswith(".")
+
+
+@every_strategy
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("objective", OBJECTIVES.names())
+def test_gradients_are_finite_at_a_low_temperature(name: str, dtype: torch.dtype, objective: str) -> None:
+    raw = torch.randn(8, 16, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    given = candidates()
+    contrast = Contrast(
+        build(name), OBJECTIVES[objective], class_similarity=given.class_similarity
+    )  # fmt: skip
+    pool = Pool(given.keys.float(), torch.arange(120) % 40, given.key_labels)
+    moment = Moment(torch.Generator().manual_seed(0), 0.02, epoch=50, epochs=100, observe=True)
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        z = F.normalize((raw @ torch.eye(16)).float(), dim=1)
+        step = contrast(z, z.roll(1, 0), pool, given.offered, moment, labels=given.anchor_labels)
+    step.loss.backward()
+    assert step.loss.isfinite()
+    assert raw.grad is not None
+    assert raw.grad.isfinite().all()
+    assert all(value.isfinite() for value in step.observed.values())
+
+
+@every_strategy
+def test_loss_does_not_depend_on_the_order_of_anchors_or_pool(name: str) -> None:
+    strategy = build(name)
+    if name in ("uniform", "mixing") or name.endswith("_control"):
+        pytest.skip("random by definition")
+    given = candidates(masked=False)
+    contrast = Contrast(strategy, OBJECTIVES["info_nce"], class_similarity=given.class_similarity)
+    g = torch.Generator().manual_seed(0)
+    a, p = torch.randperm(8, generator=g), torch.randperm(120, generator=g)
+
+    def loss(rows: Tensor, columns: Tensor) -> Tensor:
+        pool = Pool(given.keys[columns], columns, given.key_labels[columns])
+        z = given.anchors[rows]
+        return contrast(z, z.roll(1, 1), pool, None, Moment(g, 0.2), labels=given.anchor_labels[rows]).loss
+
+    torch.testing.assert_close(loss(a, p), loss(torch.arange(8), torch.arange(120)), rtol=1e-12, atol=0)
+
+
+@every_strategy
+def test_every_pool_serves_every_strategy(name: str) -> None:
+    """K is honoured and the own instance is never met, whatever the strategy does."""
+    queue = Queue(60, 16, generator=torch.Generator().manual_seed(0)).double()
+    queue.enqueue(unit(40, 16, seed=2), torch.arange(40), torch.arange(40) % CLASSES)
+    instance, g = torch.arange(8), torch.Generator().manual_seed(0)
+    pool, offered = offer_from_store(queue.rows(), instance, 30, generator=g)
+    given = candidates()
+    contrast = Contrast(build(name), OBJECTIVES["info_nce"], class_similarity=given.class_similarity)
+    moment = Moment(g, 0.2, epoch=50, epochs=100, observe=True)
+    step = contrast(given.anchors, given.anchors, pool, offered, moment, labels=instance % CLASSES)
+    assert step.observed["k"].item() == 30
+    extra = 768 if name == "mixing" else 0
+    assert 1 <= step.observed["k_eff"].item() <= 30 + extra
+    assert 0 <= step.observed["penalty.entropy"].item() <= torch.tensor(30.0 + extra).log().item() + 1e-9
+    assert 0 <= step.observed["penalty.hardest_5pct_share"].item() <= 1
+
+
+def test_a_strategy_of_the_users_own_needs_one_method() -> None:
+    class Every(Strategy):
+        def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
+            return Selection.keep(candidates.similarity > -2)
+
+    given = candidates()
+    pool = Pool(given.keys, torch.arange(120))
+    moment = Moment(torch.Generator(), 0.2)
+    losses = [
+        Contrast(s, OBJECTIVES["info_nce"])(given.anchors, given.anchors, pool, given.offered, moment).loss
+        for s in (Every(), build("all"))
+    ]
+    torch.testing.assert_close(*losses)
