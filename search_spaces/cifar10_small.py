@@ -1,15 +1,19 @@
-"""K and hard negatives on CIFAR-10, sized for a CPU: 10,000 training images and a small convolutional net."""
+"""K and hard negatives on CIFAR-10, sized for a CPU: 10,000 training images and a small convolutional net.
+
+K grows by factors of 4 and the strategy keeps a quarter: all of K and the hardest quarter of 4 K are as many negatives.
+"""
 
 from study import Study, TrialConfig, grid
 
 study = Study(
     "cifar10_small",
-    question="With CIFAR-10's classes, what do more negatives bring, and what do only the hardest of them?",
+    question="What do more negatives bring on CIFAR-10, and what do only the hardest quarter of them?",
     base=TrialConfig(
         data={"name": "cifar10", "train_size": 10_000},
         encoder="conv-small",
+        optimizer={"name": "sgd", "learning_rate": 0.1, "warmup_epochs": 1.5},
         batch_size=256,
-        epochs=16,
+        epochs=15,
         temperature=0.2,
     ),
     space={
@@ -17,5 +21,4 @@ study = Study(
         "negatives": grid("all", {"name": "difficulty", "hi": 0.25}),
     },
     seeds=2,
-    cpus=1,
 )

@@ -1,6 +1,5 @@
-"""Figures of speed, each a ratio inside one run: the training against the bare encoder, strategies against a product."""
+"""Figures of speed, each a ratio inside one run: training against the bare encoder, strategies against a product."""
 
-import os
 import statistics
 import tempfile
 import time
@@ -11,7 +10,6 @@ from typing import Any
 import torch
 
 from models.encoders import seeded
-from models.optim import set_learning_rate
 from models.precision import autocast
 from study.config import TrialConfig
 from study.environment import environment
@@ -34,7 +32,7 @@ def bench(*, seconds: float = 10, only: str | None = None) -> dict[str, Any]:
     return figures
 
 
-def training(encoder: str, seconds: float) -> dict[str, float]:
+def training(encoder: str, seconds: float) -> dict[str, Any]:
     """A trial's steps (data, augmentation, method, optimizer) against its ceiling, in turns, medians of the rounds.
 
     The ceiling is forward, backward and step of the bare encoder and head on random tensors in the same precision.
@@ -46,12 +44,11 @@ def training(encoder: str, seconds: float) -> dict[str, float]:
             trial, trial.data.load(Path(cache)), torch.device("cuda" if torch.cuda.is_available() else "cpu")
         )
         ceiling = _ceiling(work)
-        step = _steps(work)
+        ceiling()
         rounds: list[tuple[float, float]] = []
-        _timed(step), _timed(ceiling)
         until = time.perf_counter() + seconds
         while len(rounds) < 3 or time.perf_counter() < until:
-            rounds.append((_timed(step), _timed(ceiling)))
+            rounds.append((work.time_steps(1), ceiling()))
     views = 2 * BATCH
     return {
         "trial_views_per_s": views / statistics.median(a for a, _ in rounds),
@@ -59,15 +56,12 @@ def training(encoder: str, seconds: float) -> dict[str, float]:
         "ratio": statistics.median(b / a for a, b in rounds),
         "rounds": len(rounds),
         "batch_size": BATCH,
-        "precision": work.precision,  # type: ignore[dict-item]
+        "precision": work.precision,
     }
 
 
-def _steps(work: Training) -> Callable[[], None]:
-    return lambda: work.some_steps(1)
-
-
-def _ceiling(work: Training) -> Callable[[], None]:
+def _ceiling(work: Training) -> Callable[[], float]:
+    """A step of the bare networks, which returns its seconds."""
     encoder = seeded(work.trial.encoder, seed=0).to(work.device)
     head = seeded(lambda: work.trial.head(encoder.feature_dim), seed=0).to(work.device)
     both = torch.nn.Sequential(encoder, head)
@@ -75,20 +69,15 @@ def _ceiling(work: Training) -> Callable[[], None]:
     height, width = work.data.train.inputs.shape[1:3]
     inputs = torch.randn(2 * BATCH, 3, height, width, device=work.device).to(memory_format=torch.channels_last)
 
-    def step() -> None:
+    def step() -> float:
+        started = time.perf_counter()
         with autocast(work.precision, work.device):
             loss = both(inputs).float().square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        set_learning_rate(optimizer, 1e-3)
+        if work.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
 
     return step
-
-
-def _timed(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started

@@ -236,8 +236,9 @@ def _expected(error: Exception) -> bool:
     """Whether an error is the user's to mend: its message is all that they need."""
     from models.registry import UnknownName
     from study.config import ConfigError
+    from study.tracking_uri import TrackingRefused
 
-    return isinstance(error, ConfigError | UnknownName | FileNotFoundError)
+    return isinstance(error, ConfigError | UnknownName | TrackingRefused | FileNotFoundError)
 
 
 def _again(options: argparse.Namespace) -> str:

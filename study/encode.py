@@ -15,8 +15,7 @@ from study.data import Split
 from study.data.cache import cache_root
 from study.evaluation import Encoded, Findings
 from study.evaluation import evaluate as evaluate_encoded
-from study.evaluation.accuracy import accuracies
-from study.evaluation.linear import Linear, fit_probe
+from study.evaluation.linear import Linear
 from study.store import write_atomically
 from study.training import Stream, Training, generator
 
@@ -51,7 +50,7 @@ def encode(training: Training) -> Encoded:
     mean_views = torch.zeros_like(embeddings_train)
     for view in views:
         mean_views += _embeddings(training, data.train, view) / len(views)
-    labels = [None if s.labels is None else torch.from_numpy(s.labels.copy()) for s in (data.train, data.test)]
+    labels_train, labels_test = _labels(training)
     return Encoded(
         features_train=features_train,
         features_test=features_test,
@@ -59,12 +58,20 @@ def encode(training: Training) -> Encoded:
         embeddings_test=embeddings_test,
         mean_views_train=mean_views,
         views_test=torch.stack([_embeddings(training, data.test, view) for view in views]),
-        labels_train=None if labels[0] is None else labels[0].to(training.device),
-        labels_test=None if labels[1] is None else labels[1].to(training.device),
+        labels_train=labels_train,
+        labels_test=labels_test,
         classes=data.classes,
         temperature=training.trial.temperature.at(1.0),
         k=config["k"] or None,
+        dataset=data.name,
     )
+
+
+def _labels(training: Training) -> tuple[Tensor | None, Tensor | None]:
+    train, test = training.data.train.labels, training.data.test.labels
+    if train is None or test is None:
+        return None, None
+    return torch.from_numpy(train.copy()).to(training.device), torch.from_numpy(test.copy()).to(training.device)
 
 
 def _both(training: Training, split: Split) -> tuple[Tensor, Tensor]:
@@ -86,23 +93,20 @@ def evaluate(training: Training) -> Findings:
 
 
 def floor(training: Training, cache: Path | None) -> dict[str, float]:
-    """`linear.floor.*`: the linear probe on the untrained encoder; trials that differ in nothing of it share it.
+    """`linear.floor.*`: the linear probe on the untrained encoder, shared by trials that differ elsewhere.
 
     To be called before the first step; nothing where no linear probe is asked for or the data has no labels.
     """
     probe = training.trial.evaluations.get("linear")
-    data = training.data
-    if not isinstance(probe, Linear) or data.train.labels is None or data.test.labels is None:
+    data, labels = training.data, _labels(training)
+    if not isinstance(probe, Linear) or labels[0] is None or labels[1] is None:
         return {}
     identity = {name: training.trial.identity[name] for name in ("data", "encoder", "evaluations", "seed")}
     key = json.dumps([identity, data.digest, training.precision], sort_keys=True)
     path = (cache or cache_root()) / "floors" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if not path.exists():
         train, test = _both(training, data.train)[0], _both(training, data.test)[0]
-        labels = [torch.from_numpy(split.labels.copy()).to(train.device) for split in (data.train, data.test)]
         draw = generator("cpu", training.seed, Stream.EVALUATION)
-        fitted = fit_probe(
-            train, labels[0], len(data.classes), penalties=probe.penalties, held_out=probe.held_out, generator=draw
-        )  # fmt: skip
-        write_atomically(path, json.dumps(accuracies("linear.floor", fitted.scores(test), labels[1])))
+        found = probe.floor(train, test, (labels[0], labels[1]), data.classes, generator=draw)
+        write_atomically(path, json.dumps(found))
     return dict(json.loads(path.read_text()))

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,9 +13,8 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from models.registry import UnknownName
 from study.analysis import study_figures
-from study.results import Results, interval, is_percentage, journals, label, text
+from study.results import Results, floor_of, interval, is_percentage, journals, label, text
 from study.store import Store, write_atomically
 from study.tracking_uri import without_secrets
 
@@ -109,7 +108,7 @@ def _page(results: Results, store: Store, sections: list[Section]) -> str:
     described, planned = store.path / "study.yaml", store.path / "plan.json"
     study_yaml = without_secrets(described.read_text()) if described.exists() else ""
     study = yaml.safe_load(study_yaml) or {}
-    marked = _label_users(configs, study.get("modules", []))
+    marked = {trial: content.get("uses_labels", False) for trial, content in configs.items()}
     rows = _rows(results, marked)
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -132,28 +131,6 @@ def _page(results: Results, store: Store, sections: list[Section]) -> str:
         provenance=_provenance(outcomes),
         written=time.strftime("%Y-%m-%d %H:%M %Z"),
     )
-
-
-def _label_users(configs: Mapping[str, Mapping[str, Any]], modules: Iterable[str]) -> dict[str, bool]:
-    """Trial id → whether its method or its strategy reads labels."""
-    from models.methods import METHODS
-    from models.negatives import STRATEGIES
-    from study.recipes import import_from_here
-
-    for module in modules:  # they register what the study names
-        import_from_here(module)
-
-    def reads_labels(config: Mapping[str, Any]) -> bool:
-        for field, registry in (("method", METHODS), ("negatives", STRATEGIES)):
-            component = config.get(field)
-            try:
-                if component and registry.trait(component["name"], "uses_labels"):
-                    return True
-            except UnknownName:  # registered by a module that the study does not name
-                continue
-        return False
-
-    return {trial: reads_labels(content["config"]) for trial, content in configs.items()}
 
 
 def _columns(results: Results) -> list[str]:
@@ -191,7 +168,7 @@ def _rows(results: Results, marked: Mapping[str, bool]) -> list[Row]:
 
 def _row(cell: tuple[str, ...], uses_labels: bool, columns: list[str], measured: pd.DataFrame) -> Row:
     mean, half = measured["mean"].to_dict(), measured["half_width"].to_dict()
-    floors = {name: mean.get(f"floor.{name}", math.nan) for name in columns}
+    floors = {name: mean.get(floor_of(name), math.nan) for name in columns}
     entries = [
         (
             text(name, mean[name], math.nan if name in MEANS_ONLY else half[name]),

@@ -24,6 +24,7 @@ from models.objectives import OBJECTIVES
 from models.optim import OPTIMIZERS
 from models.registry import Registry, UnknownName
 from models.temperature import TEMPERATURES
+from study import meaning, theory  # noqa: F401 (they register themselves)
 from study.config import Component, ConfigError, TrialConfig, build, split_component, trial_id
 from study.data import DATASETS, DataShape, DataSource
 from study.evaluation import EVALUATIONS, Evaluation
@@ -72,6 +73,11 @@ class Trial:
     def id(self) -> str:
         """The same config has the same id, on every machine."""
         return trial_id(self.identity)
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether the training reads labels, by its method or its strategy."""
+        return self.method.uses_labels or (self.contrast is not None and self.contrast.strategy.uses_labels)
 
     def with_seed(self, seed: int) -> "Trial":
         """The same cell under another seed."""

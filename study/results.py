@@ -192,6 +192,11 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from flat(inner, f"{path}.{key}" if path else key)
 
 
+def floor_of(metric: str) -> str:
+    """The metric that holds the untrained encoder's value of this one: of the linear probe on features alone."""
+    return metric.replace("linear.features.", "linear.floor.") if metric.startswith("linear.features.") else ""
+
+
 def is_percentage(metric: str) -> bool:
     return metric.rpartition(".")[2] in ("top1", "top5")
 

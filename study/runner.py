@@ -1,8 +1,10 @@
 """Runs a study's trials as Ray Tune trials. The only importer of ray."""
 
 import base64
+import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ from study.plan import check, make_plan
 from study.progress import Progress
 from study.results import Results, cell_label
 from study.sampler import Sampler, sampler_of
-from study.store import Store, TrialFolder
+from study.store import Store, TrialFolder, write_atomically
 from study.study import Point, Study
 from study.tracking import Tracker
 
@@ -53,7 +55,10 @@ def run(
     _check_writable(store.path)
     modules = user_modules(check(study))
     tracker = Tracker(study.name, store, tracking_uri, owner)
-    tracker.open(to_yaml(study, modules), plan.plain())
+    described = to_yaml(study, modules)
+    write_atomically(store.path / "study.yaml", described)
+    write_atomically(store.path / "plan.json", json.dumps(plan.plain(), indent=1))
+    tracker.open(described, plan.plain())
     left = plan.trials - plan.done - plan.failed
     if left:
         with connected(address), tracker.background(), Progress(plan, *next(iter(study.metrics.items()))) as progress:
@@ -189,6 +194,7 @@ def connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _check_reachable(address)
     try:
         ray.init(
             address=address or "local",
@@ -202,6 +208,20 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Refuse an address that nobody listens at: Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise ConfigError(
+            [f"address: no Ray cluster answers at {address!r} ({error}); start one with `ray start --head`, or leave "
+             "--address out to run on this machine"]
+        ) from None  # fmt: skip
 
 
 def _check_resources(study: Study) -> None:

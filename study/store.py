@@ -6,6 +6,7 @@
     <storage>/<study>/<trial id>/checkpoint.pt      the state after the last completed epoch
     <storage>/<study>/<trial id>/result.json        {"status", "reason", "metrics", "seconds", "environment", …}
     <storage>/<study>/<trial id>/artifacts/         tables and figures
+    <storage>/<study>/<trial id>/tracked.json       what of it MLflow has
 
 The journal is written by the trial and read by whoever tracks it, so that a tracking server that is away costs nothing.
 """
@@ -53,7 +54,7 @@ class TrialFolder:
         return self.path / "checkpoint.pt"
 
     def config(self) -> dict[str, Any]:
-        """{"config": resolved config, "cell": what varies, "seed": int, "label": str}."""
+        """{"config": resolved config, "cell": what varies, "seed": int, "uses_labels": bool}."""
         return json.loads((self.path / "config.json").read_text())
 
     def write_config(self, content: dict[str, Any]) -> None:
@@ -74,6 +75,7 @@ class TrialFolder:
             return
         lines = [*known, line] if self._cut_short() else [line]
         mode = "w" if self._cut_short() else "a"
+        self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "journal.jsonl").open(mode) as file:
             file.write("".join(json.dumps(entry) + "\n" for entry in lines))
             file.flush()

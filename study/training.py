@@ -25,11 +25,16 @@ from models.optim import set_learning_rate
 from models.precision import autocast
 from models.precision import resolve as resolve_precision
 from study.data import Dataset
+from study.evaluation.geometry import alignment, uniformity
 from study.resolve import Trial
 from study.store import TrialFolder, write_atomically
 
 OBSERVED_STEPS = 8
 """Steps of an epoch, evenly spaced, at which what is only logged is computed."""
+
+
+PROBED = 256
+"""Training examples on which alignment and uniformity are followed from epoch to epoch."""
 
 
 class Diverged(RuntimeError):
@@ -150,6 +155,17 @@ class Training:
         names = observed[0] if observed else {}
         metrics |= {name: float(np.mean([float(seen[name]) for seen in observed])) for name in names}
         return {f"train.{name}": value for name, value in metrics.items()}
+
+    @torch.no_grad()
+    def geometry(self) -> dict[str, float]:
+        """Alignment and uniformity of two views of the same few training examples after every epoch."""
+        count = min(PROBED, len(self.data.train))
+        index = np.linspace(0, len(self.data.train) - 1, count).astype(np.int64)
+        draw = generator(self.device, self.seed, Stream.PROBE)
+        self.learner.eval()
+        with autocast(self.precision, self.device):
+            x, y = (self.learner.project(self.views(self.data.train.inputs[index], draw)) for _ in range(2))
+        return {"train.alignment": float(alignment(x, y)), "train.uniformity": float(uniformity(x))}
 
     def _step(
         self, step: int, index: np.ndarray, draw_views: torch.Generator, draw_step: torch.Generator, *, observe: bool

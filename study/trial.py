@@ -39,7 +39,8 @@ def run_trial(
         return done
     if threads is not None:
         torch.set_num_threads(threads)
-    folder.write_config({"config": trial.config, "cell": cell or {}, "seed": trial.config["seed"]})
+    described = {"config": trial.config, "cell": cell or {}, "seed": trial.config["seed"]}
+    folder.write_config(described | {"uses_labels": trial.uses_labels})
     result: dict[str, Any] = {"status": "finished", "reason": None, "metrics": {}, "started": time.time()}
     try:
         result |= _run(trial, folder, cache, device, report)
@@ -60,7 +61,7 @@ def _run(
     metrics = floor(training, cache)
     training.restore(folder)
     while training.epoch < training.epochs:
-        epoch = training.train_epoch()
+        epoch = training.train_epoch() | training.geometry()
         folder.append({"epoch": training.epoch, "time": time.time(), "metrics": epoch})
         training.save(folder)
         if report is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from study.results import Results, interval, is_percentage, label
+from study.results import Results, floor_of, interval, is_percentage, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def accuracy_info(results: Results, x: str, metric: str = "linear.features.top1"
         return None
     frame = frame.assign(**{x: _binned(frame[x])})
     colour, panels, averaged = _roles(frame, [path for path in results.varying if path != x], x)
-    floor = frame[f"floor.{metric}"].mean() if f"floor.{metric}" in frame else math.nan
+    floor = frame[floor_of(metric)].mean() if floor_of(metric) in frame else math.nan
     return ChartInfo(
         x_label="K, candidates an anchor is offered" if x == "k" else x,
         y_label=f"{metric} (%)" if is_percentage(metric) else metric,

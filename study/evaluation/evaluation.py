@@ -44,6 +44,7 @@ class Encoded:
     classes: tuple[str, ...]  # C names, in the order of the labels
     temperature: float
     k: int | None  # K of the trial; None for a method without negatives
+    dataset: str = ""  # its name: which map of classes to synsets holds
 
     def labels(self) -> tuple[Tensor, Tensor]:
         """Training and test labels. Raises ValueError where the data has none."""

@@ -16,7 +16,7 @@ def table(cells, seeds=3, **constants):
         for seed in range(seeds):
             top1 = 40 + math.log2(cell.get("k", 1)) + 10 * cell.get("temperature", 0) + seed
             identity = {"trial_id": f"t{len(rows)}", "status": "finished", "reason": None, "seed": seed}
-            rows.append(identity | cell | {"seconds": 1.0, METRIC: top1, f"floor.{METRIC}": 30.0 + seed} | constants)
+            rows.append(identity | cell | {"seconds": 1.0, METRIC: top1, "linear.floor.top1": 30.0 + seed} | constants)
     return Results(pd.DataFrame(rows), "figures")
 
 
@@ -82,7 +82,7 @@ def test_no_figure_of_what_was_not_measured():
 
 
 def test_metric_without_floor_has_no_floor_line():
-    frame = table(grid()).frame.drop(columns=f"floor.{METRIC}")
+    frame = table(grid()).frame.drop(columns="linear.floor.top1")
     assert accuracy_info(Results(frame), "k", METRIC).floor is None
 
 

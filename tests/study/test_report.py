@@ -37,11 +37,12 @@ def store(tmp_path_factory):
 def add(store, k, strategy, seed, reason=None):
     trial = store.trial(f"{k}{strategy[0]}{seed}")
     config = {"k": k, "negatives": {"name": strategy}, "method": {"name": "simclr"}, "seed": seed}
-    trial.write_config({"config": config, "cell": {"k": k, "negatives": strategy}, "seed": seed})
+    described = {"config": config, "cell": {"k": k, "negatives": strategy}, "seed": seed}
+    trial.write_config(described | {"uses_labels": strategy == "without_same_class"})
     for epoch in (1, 2):
         trial.append({"epoch": epoch, "time": 1.0, "metrics": {"train.loss": math.log(k) / epoch}})
     top1 = 40 + math.log2(k) + 5 * (strategy != "all") + seed
-    metrics = {"linear.features.top1": top1, "floor.linear.features.top1": 41.0, "contrastive.loss": 2.0}
+    metrics = {"linear.features.top1": top1, "linear.floor.top1": 41.0, "contrastive.loss": 2.0}
     result = {"status": "failed", "reason": reason} if reason else {"status": "finished", "reason": None}
     result |= {"metrics": {} if reason else metrics, "started": 0.0, "ended": 36.0, "seconds": 36.0}
     result["environment"] = {"torch": "2.15.0", "git_commit": "abcdef", "cores": 2 if seed else 4}

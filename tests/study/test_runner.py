@@ -1,0 +1,88 @@
+"""Trials on Ray: a user's strategy runs on the workers, a second run starts nothing, failures stay alone."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    # Ray leaves a socket of its own to the garbage collector, and tune warns of its own deprecated parts.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*unclosed.*"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+MODULE = '''
+"""A strategy of the user's own."""
+from dataclasses import dataclass
+
+from models.negatives import STRATEGIES, Candidates, Selection, Strategy
+
+
+@STRATEGIES.register("nearest_index")
+@dataclass(frozen=True, kw_only=True)
+class NearestIndex(Strategy):
+    """The first rows of the pool."""
+
+    rows: int = 4
+
+    def select(self, candidates: Candidates, *, generator) -> Selection:
+        kept = candidates.similarity.new_zeros(candidates.similarity.shape, dtype=bool)
+        kept[:, : self.rows] = True
+        return Selection.keep(kept)
+'''
+
+
+def test_a_study_runs_a_users_strategy_skips_what_is_done_and_keeps_failures_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_strategies.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    import my_strategies  # noqa: F401 (registers nearest_index)
+
+    from study import Study, TrialConfig, grid
+    from study.store import Store
+    from tests.study.conftest import TINY
+
+    explosive = {"name": "sgd", "learning_rate": 1e30, "warmup_epochs": 0}
+    study = Study(
+        "users",
+        base=TrialConfig(**{**TINY, "epochs": 1}),
+        space={"negatives": grid("all", {"name": "nearest_index", "rows": 6}), "optimizer": grid("sgd", explosive)},
+        cpus=0.5,
+    )
+    storage = tmp_path / "runs"
+    results = study.run(storage=storage)
+    frame = results.frame.set_index(["negatives", "optimizer"])
+    assert sorted(frame["status"]) == ["failed", "failed", "finished", "finished"]
+    assert results.failed["reason"].str.contains("the loss is").all()
+    mine = frame.loc[[i for i in frame.index if "nearest_index" in i[0] and "1e" not in i[1]]].iloc[0]
+    assert mine["status"] == "finished"
+    assert mine["train.k_eff"] <= 6
+
+    store = Store.of("users", storage)
+    before = {folder.id: folder.result() for folder in store.trials()}
+    again = study.run(storage=storage)
+    assert {folder.id: folder.result() for folder in store.trials()} == before
+    assert len(again.frame) == 4
+    assert "modules:\n- my_strategies" in (store.path / "study.yaml").read_text()
+    sys.modules.pop("my_strategies")
+
+
+def test_resources_that_no_node_has_are_refused(tmp_path: Path) -> None:
+    from study import ConfigError, Study, TrialConfig
+    from tests.study.conftest import TINY
+
+    with pytest.raises(ConfigError, match="cpus=1000, gpus=0 a trial is more than any node has"):
+        Study("big", base=TrialConfig(**TINY), cpus=1000).run(storage=tmp_path)
+
+
+def test_an_address_without_a_cluster_is_refused(tmp_path: Path) -> None:
+    from study import ConfigError, Study, TrialConfig
+    from tests.study.conftest import TINY
+
+    with pytest.raises(ConfigError, match="no Ray cluster answers at '127"):
+        Study("far", base=TrialConfig(**TINY)).run(storage=tmp_path, address="127.0.0.1:1")

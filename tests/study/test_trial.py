@@ -1,0 +1,140 @@
+"""A trial is deterministic under its seed, resumes to the same numbers, and fails with its reason."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from study import TrialConfig
+from study.resolve import Trial, resolve
+from study.store import Store, TrialFolder
+from study.training import Training
+from study.trial import run_trial
+from tests.study.conftest import TINY
+
+
+def folder(tmp_path: Path, name: str = "t") -> TrialFolder:
+    return Store.of("s", tmp_path).trial(name)
+
+
+def numbers(result: dict) -> dict[str, float]:
+    """Every metric that does not measure time or memory."""
+    noisy = ("time.", "memory.", "train.views_per_s")
+    return {name: value for name, value in result["metrics"].items() if not name.startswith(noisy)}
+
+
+class Killed(BaseException):
+    """As abrupt as a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize(
+    "method", ["simclr", {"name": "moco", "queue_size": 128, "momentum": 0.9}], ids=["simclr", "moco"]
+)
+def test_an_interrupted_trial_goes_on_to_the_same_numbers(tmp_path: Path, method: object) -> None:
+    trial = resolve(TrialConfig(**TINY, method=method, k=32, negatives={"name": "uniform", "fraction": 0.5}))
+    whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
+
+    def kill(epoch: int, metrics: dict[str, float]) -> None:
+        if epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_trial(trial, folder(tmp_path), threads=1, report=kill)
+    assert folder(tmp_path).status() == "started"
+    seen: list[int] = []
+    resumed = run_trial(trial, folder(tmp_path), threads=1, report=lambda epoch, _: seen.append(epoch))
+    assert seen == [3]
+    assert resumed["status"] == "finished"
+    assert numbers(resumed) == numbers(whole)
+    assert [line["epoch"] for line in folder(tmp_path).journal()] == [1, 2, 3]
+
+
+def test_seeds_differ_and_a_seed_repeats(tmp_path: Path, tiny: TrialConfig) -> None:
+    trial = resolve(tiny)
+    first, again = (run_trial(trial, folder(tmp_path, name), threads=1) for name in "ab")
+    other = run_trial(trial.with_seed(1), folder(tmp_path, "c"), threads=1)
+    assert numbers(first) == numbers(again)
+    assert numbers(first)["train.loss"] != numbers(other)["train.loss"]
+
+
+def test_a_finished_trial_is_not_run_again(tmp_path: Path, tiny: TrialConfig) -> None:
+    first = run_trial(resolve(tiny), folder(tmp_path), threads=1)
+    assert run_trial(resolve(tiny), folder(tmp_path), threads=1) == first
+
+
+def test_a_loss_that_is_not_finite_fails_the_trial_with_the_place_and_what_to_do(tmp_path: Path) -> None:
+    optimizer = {"name": "sgd", "learning_rate": 1e30, "warmup_epochs": 0}
+    result = run_trial(resolve(TrialConfig(**TINY, optimizer=optimizer)), folder(tmp_path), threads=1)
+    assert result["status"] == "failed"
+    assert "at epoch 1, step" in result["reason"]
+    assert "lower optimizer.learning_rate" in result["reason"]
+    assert folder(tmp_path).status() == "failed"
+
+
+def test_an_error_on_the_way_is_the_trials_reason(tmp_path: Path, tiny: TrialConfig) -> None:
+    broken = replace(resolve(tiny), temperature=None)
+    result = run_trial(broken, folder(tmp_path), threads=1)
+    assert result["status"] == "failed"
+    assert result["reason"].startswith("AttributeError")
+    assert "trace" in result
+
+
+def test_a_checkpoint_that_cannot_be_read_is_set_aside_and_no_epoch_counts_twice(
+    tmp_path: Path, tiny: TrialConfig
+) -> None:
+    trial, at = resolve(tiny), folder(tmp_path)
+    whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
+
+    def kill(epoch: int, metrics: dict[str, float]) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        run_trial(trial, at, threads=1, report=kill)
+    at.checkpoint.write_bytes(at.checkpoint.read_bytes()[:1000])
+    assert numbers(run_trial(trial, at, threads=1)) == numbers(whole)
+    assert [line["epoch"] for line in at.journal()] == [1, 2, 3]
+    assert (at.path / "checkpoint.unreadable").exists()
+
+
+def test_k_is_what_an_anchor_is_offered_and_collisions_are_a_class_share(tmp_path: Path) -> None:
+    config = TrialConfig(**{**TINY, "epochs": 1}, k=20, negatives="without_same_class")
+    metrics = run_trial(resolve(config), folder(tmp_path), threads=1)["metrics"]
+    assert metrics["train.k"] == 20
+    assert metrics["train.collision_rate.pool"] == pytest.approx(0.05, abs=0.03)
+    assert metrics["train.collision_rate.selection"] == 0
+    assert metrics["train.k_eff"] == pytest.approx(20 * (1 - metrics["train.collision_rate.pool"]), abs=0.2)
+
+
+def test_the_untrained_floor_is_shared_by_trials_that_differ_in_nothing_of_it(
+    tmp_path: Path, tiny: TrialConfig, cache: Path
+) -> None:
+    floors = {
+        run_trial(trial, folder(tmp_path, name), threads=1)["metrics"]["linear.floor.top1"]
+        for name, trial in {"a": resolve(tiny), "b": resolve(TrialConfig(**TINY, temperature=0.1))}.items()
+    }
+    assert len(floors) == 1
+
+
+def test_batches_see_each_example_once_an_epoch_in_another_order(tiny: TrialConfig) -> None:
+    trial: Trial = resolve(tiny)
+    training = Training(trial, trial.data.load(), torch.device("cpu"))
+    first = [int(i) for batch in training.batches() for i in batch]
+    training.epoch += 1
+    second = [int(i) for batch in training.batches() for i in batch]
+    assert sorted(first) == sorted(second) == list(range(256))
+    assert first != second
+
+
+def test_a_trial_imports_neither_ray_nor_mlflow() -> None:
+    check = "import sys, study.trial; print([m for m in ('ray', 'mlflow', 'torchvision') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_public_api_is_lazy() -> None:
+    check = "import sys, study; print([m for m in ('torch', 'ray', 'mlflow', 'numpy', 'pydantic') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
