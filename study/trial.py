@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from study.encode import evaluate, floor
@@ -86,6 +87,7 @@ def _run(
             "train": len(data.train),
             "test": len(data.test),
             "classes": list(data.classes),
+            "class_counts": None if data.test.labels is None else np.bincount(data.test.labels).tolist(),
         },
         "skipped": found.skipped,
         "ran_on": {
