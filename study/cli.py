@@ -61,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     trial = _verb(verbs, "trial", trial_, "run one trial of a study in this process", [*TARGET, "json"])
     trial.add_argument("--cell", type=int, default=0, help="which cell of the plan, from 0 (default: %(default)s)")
     trial.add_argument("--seed", type=int, help="the seed (default: the study's first)")
+    fit = _verb(verbs, "fit", fit_, "fit the observed losses into the bounds", ["set", "storage", "json"])
+    fit.add_argument("study", help="a study as for `run`, or a table that `report` wrote (results.csv or .parquet)")
+    fit.add_argument("--bound", action="append", metavar="NAME", help="only this bound; repeatable (default: all)")
     report = _verb(verbs, "report", report_, "write the report page and the results table", TARGET)
     report.add_argument("--out", help="folder of report.html, results.csv and results.parquet (default: the study's)")
     ui = _verb(verbs, "ui", ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
@@ -206,14 +209,39 @@ def trial_(options: argparse.Namespace) -> int:
     return 0 if result["status"] == "finished" else 1
 
 
+def fit_(options: argparse.Namespace) -> int:
+    from study.bounds import BOUNDS
+    from study.results import Results
+    from study.store import Store
+
+    if options.study.endswith((".csv", ".parquet")):
+        results = Results.read(options.study)
+    else:
+        results = Results.load(Store.of(load_target(options).name, options.storage))
+    names = options.bound or BOUNDS.names()
+    for name in names:
+        BOUNDS.get(name)
+    fits = {name: results.fit(name) for name in names}
+    compared = results.compare_bounds()
+    if options.json:
+        content = {name: [fit.as_dict() for fit in of_bound] for name, of_bound in fits.items()}
+        print(json.dumps({"fits": content, "comparison": compared.to_dict("records")}, indent=1, default=float))
+        return 0
+    print("\n".join(str(of_bound) for of_bound in fits.values()))
+    print(compared.to_string(index=False))
+    return 0
+
+
 def report_(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from study.report import write_report
+    from study.report_sections import SECTIONS
     from study.store import Store
 
     study = load_target(options)
-    page = write_report(Store.of(study.name, options.storage), Path(options.out) if options.out else None)
+    out = Path(options.out) if options.out else None
+    page = write_report(Store.of(study.name, options.storage), out, SECTIONS)
     print(page)
     return 0
 

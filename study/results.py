@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,11 @@ from scipy.special import stdtrit
 
 from study.store import Store
 
-BEFORE = ("trial_id", "status", "reason", "seed")
-"""The first columns; then what varies, `seconds`, and the metrics."""
+if TYPE_CHECKING:
+    from study.analysis.fit import Fit
+
+BEFORE = ("trial_id", "status", "reason", "seed", "class_counts")
+"""The first columns; then what varies, `seconds`, and the metrics. class_counts: of the test split, as JSON."""
 PRIMARY = ("linear.features.top1", "knn.features.top1", "mean_classifier.top1", "contrastive.loss")
 """The metrics that are shown where all would be too many."""
 
@@ -41,6 +44,8 @@ class Results:
         paths = _varying(contents)
         frame = pd.DataFrame({name: [outcome.get(name) for outcome in outcomes] for name in BEFORE[:3]})
         frame["seed"] = pd.Series([content["seed"] for content in contents], dtype="int64")
+        data = [outcome.get("data") or {} for outcome in outcomes]
+        frame["class_counts"] = [json.dumps(d["class_counts"]) if d.get("class_counts") else None for d in data]
         for path in paths:
             frame[path] = _column([_value(content, path) for content in contents])
         frame["seconds"] = pd.Series([_seconds(outcome) for outcome in outcomes], dtype="float64")
@@ -119,6 +124,71 @@ class Results:
         """The metrics of a short table: the study's own, then the usual ones, as far as there are any."""
         return [name for name in dict.fromkeys((*self.metrics, *PRIMARY)) if name in self.frame]
 
+    def losses(self) -> tuple[pd.DataFrame, list[str]]:
+        """What the fits read, a row a finished trial with negatives, and the columns that name its curve over K.
+
+        Columns: what varies, seed, k, temperature (at the end), contrastive_loss (L_cont of the test split at the
+        trial's K, nats), gap (d(f)), `<bound>_supervised_upper`, and every metric.
+        """
+        frame = self.finished
+        source = "bounds.contrastive_loss" if "bounds.contrastive_loss" in frame else "contrastive.loss"
+        if source not in frame or not (kept := frame[source].notna() & (frame["train.k"] > 0)).any():
+            raise ValueError("no finished trial has a contrastive loss on test: run the study with evaluation `bounds`")
+        frame = frame[kept]
+        added = {"k": frame["train.k"].astype(int), "temperature": frame["train.temperature"]}
+        added["contrastive_loss"] = frame[source]
+        if "bounds.gap" in frame:
+            added["gap"] = frame["bounds.gap"]
+        for column in frame.columns:
+            if column.startswith("bounds.") and column.endswith(".supervised_upper"):
+                added[f"{column.split('.')[1]}_supervised_upper"] = frame[column]
+        return frame.assign(**added), [path for path in self.varying if path != "k"]
+
+    def priors(self) -> list[float]:
+        """π, the class shares of the test split that all trials share; ValueError where they differ."""
+        counts = self.finished["class_counts"].dropna().unique()
+        if len(counts) != 1:
+            raise ValueError(f"the trials have {len(counts)} different test splits; give priors, or filter the table")
+        numbers = json.loads(counts[0])
+        return [number / sum(numbers) for number in numbers]
+
+    def fit(self, bound: str, *, resamples: int = 1000) -> Fits:
+        """The bound fitted to L_cont over K, one fit for each group that shares everything but K and the seed.
+
+        d is fixed at its measured value, without which L_sup, L_sub and d are not identified together.
+        """
+        from study.analysis.fit import fit_bound
+
+        frame, by = self.losses()
+        fixed = self._known(bound, frame)
+        draw = np.random.default_rng(0)
+        return Fits(
+            fit_bound(frame, bound, priors=self.priors(), generator=draw, by=by, fixed=fixed, resamples=resamples)
+        )
+
+    def compare_bounds(self, *, accuracy: str = "mean_classifier.top1", resamples: int = 1000) -> pd.DataFrame:
+        """Which bound explains L_cont over K better, and how its inversion ranks encoders: a row a group and bound."""
+        from study.analysis.compare import compare_bounds
+
+        frame, by = self.losses()
+        fixed = {"d": "gap"} if "gap" in frame else None
+        known = accuracy if accuracy in frame else None
+        draw = np.random.default_rng(0)
+        return compare_bounds(
+            frame, priors=self.priors(), generator=draw, by=by, accuracy=known, fixed=fixed, resamples=resamples
+        )
+
+    def importance(self, metric: str = "linear.features.top1", *, resamples: int = 20) -> pd.DataFrame:
+        """How much of the metric's variance each varying parameter explains (fANOVA), with an interval."""
+        from study.analysis.importance import importance
+
+        return importance(self.finished, self.varying, metric, generator=np.random.default_rng(0), resamples=resamples)
+
+    def _known(self, bound: str, frame: pd.DataFrame) -> dict[str, float | str]:
+        from study.bounds import BOUNDS
+
+        return {"d": "gap"} if "gap" in frame and "d" in BOUNDS[bound].parameters else {}
+
     def __str__(self) -> str:
         return f"{self._headline()}\n{self.table().to_string(index=False)}" if len(self.finished) else self._headline()
 
@@ -131,6 +201,13 @@ class Results:
         counts = self.frame["status"].value_counts()
         states = ", ".join(f"{count} {status}" for status, count in counts.items())
         return f"{self.study}: {len(self.frame)} trials" + (f" ({states})" if states else "")
+
+
+class Fits(tuple["Fit", ...]):
+    """Fits of one bound, a group each; printed one after another."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
 
 
 def journals(store: Store, metrics: Iterable[str]) -> pd.DataFrame:
