@@ -45,7 +45,7 @@ class Results:
         frame = pd.DataFrame({name: [outcome.get(name) for outcome in outcomes] for name in BEFORE[:3]})
         frame["seed"] = pd.Series([content["seed"] for content in contents], dtype="int64")
         data = [outcome.get("data") or {} for outcome in outcomes]
-        frame["class_counts"] = [json.dumps(d["class_counts"]) if d.get("class_counts") else None for d in data]
+        frame["class_counts"] = [json.dumps(d.get("class_counts") or []) for d in data]
         for path in paths:
             frame[path] = _column([_value(content, path) for content in contents])
         frame["seconds"] = pd.Series([_seconds(outcome) for outcome in outcomes], dtype="float64")
@@ -60,7 +60,7 @@ class Results:
         path = Path(path)
         if path.suffix not in (".csv", ".parquet"):
             raise ValueError(f"results are read from .csv or .parquet, got {path.name}; write {path.stem}.csv")
-        text = {"trial_id": str, "reason": object}
+        text = {"trial_id": str, "reason": object, "class_counts": object}
         frame = pd.read_csv(path, dtype=text) if path.suffix == ".csv" else pd.read_parquet(path)
         missing = [name for name in (*BEFORE, "seconds") if name not in frame]
         if missing:
@@ -146,7 +146,7 @@ class Results:
 
     def priors(self) -> list[float]:
         """π, the class shares of the test split that all trials share; ValueError where they differ."""
-        counts = self.finished["class_counts"].dropna().unique()
+        counts = [text for text in self.finished["class_counts"].unique() if text != "[]"]
         if len(counts) != 1:
             raise ValueError(f"the trials have {len(counts)} different test splits; give priors, or filter the table")
         numbers = json.loads(counts[0])

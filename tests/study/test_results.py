@@ -38,7 +38,18 @@ def store(tmp_path):
 
 def test_a_trial_is_a_row_whatever_became_of_it(store):
     results = Results.load(store)
-    columns = ["trial_id", "status", "reason", "seed", "k", "negatives", "seconds", "train.loss", METRIC]
+    columns = [
+        "trial_id",
+        "status",
+        "reason",
+        "seed",
+        "class_counts",
+        "k",
+        "negatives",
+        "seconds",
+        "train.loss",
+        METRIC,
+    ]
     assert list(results.frame.columns) == columns
     assert list(results.frame["status"]) == ["finished"] * 4 + ["failed", "started"]
     assert results.failed["reason"].tolist() == ["the loss is nan"]
@@ -96,7 +107,9 @@ def test_trial_id_that_looks_like_a_number_stays_text(store, tmp_path):
 
 def test_other_table_is_refused_with_what_it_lacks(tmp_path):
     pd.DataFrame({"trial_id": ["a"]}).to_csv(tmp_path / "other.csv")
-    with pytest.raises(ValueError, match="no table of results: it has no column status, reason, seed, seconds"):
+    with pytest.raises(
+        ValueError, match="no table of results: it has no column status, reason, seed, class_counts, seconds"
+    ):
         Results.read(tmp_path / "other.csv")
     with pytest.raises(ValueError, match=r"write results\.csv"):
         Results.read(tmp_path / "results.txt")

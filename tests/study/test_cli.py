@@ -1,0 +1,148 @@
+"""The command: quick help, JSON for scripts, and wrong input refused before anything starts."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study.cli import main
+from study.store import Store
+from study.study import Study
+from tests.study.conftest import TINY
+
+RECIPE = f"""
+from study import Study, TrialConfig, grid
+study = Study("mine", base=TrialConfig(**{TINY!r}), space={{"k": grid(8, 32)}}, seeds=2)
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    (tmp_path / "mine.py").write_text(RECIPE)
+    return str(tmp_path / "mine.py")
+
+
+def nothing_started(tmp_path: Path) -> bool:
+    return not list((tmp_path / "runs").glob("*")) if (tmp_path / "runs").exists() else True
+
+
+def test_plan_reports_cells_seeds_trials_done_and_pending(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", recipe, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert {name: plan[name] for name in ("cells", "seeds", "trials", "done", "pending")} == {
+        "cells": 2, "seeds": 2, "trials": 4, "done": 0, "pending": 4,
+    }  # fmt: skip
+
+
+def test_list_names_everything_that_a_config_can_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert {"studies", "data", "encoder", "method", "negatives", "objective", "bounds", "measures"} <= set(content)
+    assert "quickstart" in content["studies"]
+    assert content["negatives"]["without_same_class"]["uses_labels"] is True
+    assert content["negatives"]["difficulty"]["parameters"]["hi"] == 1.0
+    assert all(entry["description"] for kind in content.values() for entry in kind.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "tempreture=1"], "tempreture: no such key; did you mean 'temperature'?"),
+        (["--set", "temperature=0"], "temperature: input should be greater than 0, got 0"),
+        (["--set", "encoder=conv-smal"], "did you mean 'conv-small'?"),
+        (["--set", "k=500"], "k: 500 candidates are more than the 126 rows of simclr's pool"),
+        (["--set", "data={name: cifar10, root: /nowhere/at/all}"], "/nowhere/at/all"),
+        (["--set", "epochs"], "--set takes PATH=VALUE"),
+    ],
+)
+def test_wrong_input_is_refused_with_the_fix_and_nothing_is_started(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["run", recipe, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "nothing was started" in error
+    assert nothing_started(tmp_path)
+
+
+def test_a_misspelt_study_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "quickstrat"]) == 2
+    assert "did you mean 'quickstart'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("uri", ["127.0.0.1:5000", "http://127.0.0.1:9"])
+def test_a_tracking_server_that_cannot_be_used_is_refused_before_any_trial(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], uri: str
+) -> None:
+    assert main(["run", recipe, "--tracking-uri", uri]) == 2
+    assert "nothing was started" in capsys.readouterr().err
+    assert not list(Store.of("mine", tmp_path / "runs").trials())
+
+
+def test_a_class_folder_without_images_and_a_truncated_image_are_named(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "images" / split / name).mkdir(parents=True)
+            for i in range(64):
+                Image.new("RGB", (32, 32), (i, 0, 0)).save(tmp_path / "images" / split / name / f"{i:03}.png")
+    (tmp_path / "images" / "train" / "owl").mkdir()
+    wanted = ["--set", f"data={{name: image_folder, root: {tmp_path / 'images'}}}"]
+    assert main(["plan", recipe, *wanted]) == 2
+    assert "owl" in capsys.readouterr().err
+    (tmp_path / "images" / "train" / "owl").rmdir()
+    cut = tmp_path / "images" / "train" / "cat" / "007.png"
+    cut.write_bytes(cut.read_bytes()[:40])
+    assert main(["plan", recipe, *wanted]) == 2
+    assert "007.png" in capsys.readouterr().err
+    assert main(["plan", recipe, *wanted, "--set", "data.skip_unreadable=true"]) == 0
+    assert nothing_started(tmp_path)
+
+
+def test_one_trial_runs_in_this_process_and_status_and_report_show_it(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["trial", recipe, "--cell", "1", "--seed", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["status"] == "finished"
+    assert found["metrics"]["train.k"] == 32
+    assert main(["status", recipe, "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["counts"] == {"finished": 1, "started": 0, "failed": 0, "pending": 3}
+    assert main(["report", recipe, "--out", str(tmp_path / "out")]) == 0
+    assert {"report.html", "results.csv", "results.parquet"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert main(["trial", recipe, "--cell", "9"]) == 2
+    assert "--cell must lie between 0 and 1, got 9" in capsys.readouterr().err
+
+
+def test_a_failed_trial_is_pending_again_after_retry_resets_it(tmp_path: Path) -> None:
+    from study.recipes import load
+
+    (tmp_path / "mine.py").write_text(RECIPE)
+    study: Study = load(str(tmp_path / "mine.py"))
+    folder = Store.of("mine", tmp_path / "runs").trial(study.points()[0].trial.id)
+    folder.write_config({"config": {}, "cell": {}, "seed": 0})
+    folder.write_result({"status": "failed", "reason": "x", "metrics": {}})
+    assert study.plan(storage=tmp_path / "runs").failed == 1
+    folder.reset()
+    assert study.plan(storage=tmp_path / "runs").failed == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["plan"], ["rum"]])
+def test_help_and_usage_errors_are_quick_because_nothing_heavy_is_imported(arguments: list[str]) -> None:
+    check = (
+        "import sys\nfrom study.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'mlflow', 'numpy', 'pandas', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 0.5

@@ -1,0 +1,118 @@
+"""From finished trials to theory: what the fits read, which fits come out, and how the encoder is described."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from study import meaning, theory  # noqa: F401 (they register themselves)
+from study.evaluation import EVALUATIONS, Encoded
+from study.results import Results
+from study.store import Store
+
+
+@pytest.fixture
+def encoded() -> Encoded:
+    """Two views of 200 points around 4 class centres, 3 classes of which are nouns."""
+    draw = torch.Generator().manual_seed(0)
+    centres = F.normalize(torch.randn(4, 16, generator=draw), dim=1)
+    labels = torch.arange(200) % 4
+
+    def view() -> torch.Tensor:
+        return F.normalize(centres[labels] + 0.15 * torch.randn(200, 16, generator=draw), dim=1)
+
+    views = torch.stack([view(), view(), view()])
+    return Encoded(
+        features_train=views[0], features_test=views[0], embeddings_train=views[0], embeddings_test=views[0],
+        mean_views_train=views.mean(dim=0), views_test=views, labels_train=labels, labels_test=labels,
+        classes=("cat", "dog", "truck", "ship"), temperature=0.5, k=32, dataset="cifar10",
+    )  # fmt: skip
+
+
+def test_no_lower_bound_is_violated_and_terms_are_those_of_the_trials_k(encoded: Encoded) -> None:
+    found = EVALUATIONS["bounds"]().evaluate(encoded, generator=torch.Generator().manual_seed(0))
+    for bound in ("arora2019", "nozawa2021", "ash2021", "bao2021"):
+        slack, error = (found.metrics[f"bounds.{bound}.slack{suffix}"] for suffix in ("", "_se"))
+        assert slack > -2 * error
+    assert found.metrics["bounds.collision"] == pytest.approx(1 - (1 - 0.25) ** 32, abs=5e-3)
+    assert {row["k"] for row in found.tables["bounds.profile"]} == {4, 16, 32, 64, 128}
+    assert found.metrics.keys() <= EVALUATIONS.trait("bounds", "reports").keys()
+
+
+def test_bounds_are_left_out_with_the_class_that_is_absent(encoded: Encoded) -> None:
+    from dataclasses import replace
+
+    labels = encoded.labels_test.clone()
+    labels[labels == 3] = 0
+    reason = EVALUATIONS["bounds"]().unavailable(replace(encoded, labels_test=labels))
+    assert reason == "classes absent from the test split: ship"
+
+
+def test_hard_negatives_of_planted_classes_are_of_the_same_class(encoded: Encoded) -> None:
+    found = EVALUATIONS["negatives"](queries=100).evaluate(encoded, generator=torch.Generator())
+    assert found.metrics["negatives.hard_5pct.same_class_share"] > 0.8
+    assert found.metrics["negatives.easy_5pct.same_class_share"] < 0.05
+    assert found.metrics["negatives.pool.same_class_share"] == pytest.approx(49 / 199)
+    assert found.metrics.keys() <= EVALUATIONS.trait("negatives", "reports").keys()
+    assert [row["class"] for row in found.tables["negatives.difficulty"]] != list(encoded.classes)
+    assert not found.skipped
+
+
+def test_classes_that_no_synset_is_known_of_are_said_and_the_rest_is_measured(encoded: Encoded) -> None:
+    from dataclasses import replace
+
+    strange = replace(encoded, classes=("cat", "dog", "truck", "qwertz"), dataset="mine")
+    found = EVALUATIONS["negatives"](queries=50).evaluate(strange, generator=torch.Generator())
+    assert "qwertz" in found.skipped["negatives"]
+    assert "negatives.hard_5pct.same_class_share" in found.metrics
+    assert "negatives.hard_5pct.wup" not in found.metrics
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two curves over K of losses that Nozawa & Sato's bound with L_sup = 1.5 and d = −1 generates."""
+    from study.bounds import BOUNDS
+
+    store, draw = Store.of("s", tmp_path), np.random.default_rng(0)
+    for strategy in ("all", "uniform"):
+        for k in (16, 64, 256):
+            for seed in (0, 1, 2):
+                curve = BOUNDS["nozawa2021"]().curve(np.array([k]), 10, 0.5)
+                loss = float((1.5 * curve.sup + 1.2 * curve.sub - curve.gap + curve.constant)[0])
+                folder = store.trial(f"{strategy}{k}{seed}")
+                config = {"k": k, "negatives": {"name": strategy}, "seed": seed}
+                folder.write_config({"config": config, "cell": {"k": k, "negatives": strategy}, "seed": seed})
+                metrics = {
+                    "train.k": k, "train.temperature": 0.5, "bounds.gap": -1.0, "mean_classifier.top1": 50.0 + k / 100,
+                    "bounds.contrastive_loss": loss + 0.002 * draw.normal(),
+                }  # fmt: skip
+                result = {"status": "finished", "reason": None, "metrics": metrics, "seconds": 1.0}
+                folder.write_result(result | {"data": {"class_counts": [100] * 10}})
+    return store
+
+
+def test_a_fit_of_each_curve_recovers_what_generated_it(store: Store, tmp_path: Path) -> None:
+    results = Results.load(store)
+    fits = results.fit("nozawa2021", resamples=50)
+    assert [fit.group for fit in fits] == [{"negatives": "all"}, {"negatives": "uniform"}]
+    assert fits[0].parameters[0].value == pytest.approx(1.5, abs=0.05)
+    assert "nozawa2021 [negatives=all]: 9 trials, 3 seeds" in str(fits)
+    results.save(tmp_path / "out")
+    on_a_laptop = Results.read(tmp_path / "out" / "results.csv").fit("nozawa2021", resamples=50)
+    assert on_a_laptop[0].parameters[0].value == pytest.approx(fits[0].parameters[0].value)
+
+
+def test_the_bound_that_generated_the_losses_wins_the_comparison(store: Store) -> None:
+    compared = Results.load(store).compare_bounds(resamples=20)
+    best = compared.sort_values("aicc").groupby("negatives")["bound"].first()
+    assert set(best) == {"nozawa2021"}
+
+
+def test_results_without_losses_say_what_to_run() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"trial_id": [], "status": [], "reason": [], "seed": [], "class_counts": [], "seconds": []})
+    with pytest.raises(ValueError, match="run the study with evaluation `bounds`"):
+        Results(frame).fit("nozawa2021")
