@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.blocks import row_blocks
+from models.blocks import row_blocks, scratch
 
 
 def scaled(similarity: Tensor, temperature: float) -> Tensor:
@@ -33,7 +33,8 @@ def _wide(x: Tensor) -> torch.dtype:
 
 
 def _logits(similarity: Tensor, temperature: float, log_weight: Tensor | None, at: slice) -> Tensor:
-    logits = scaled(similarity[at], temperature)  # [b, K]
+    logits = scratch("logits", similarity[at], _wide(similarity))  # [b, K]
+    torch.div(similarity[at], temperature, out=logits)
     return logits if log_weight is None else logits.add_(log_weight[at])
 
 
@@ -44,7 +45,7 @@ class _LogSumExp(torch.autograd.Function):
         for at in row_blocks(similarity.shape, similarity.device):
             logits = _logits(similarity, temperature, log_weight, at)
             m = logits.amax(dim=1, keepdim=True).nan_to_num_(neginf=0.0)  # [b, 1]
-            total[at] = (logits.sub_(m).exp_().sum(dim=1).log_() + m[:, 0]).to(total.dtype)
+            total[at] = logits.sub_(m).exp_().sum(dim=1).log_() + m[:, 0]
         ctx.temperature = temperature
         ctx.save_for_backward(similarity, log_weight, total)
         return total
@@ -57,5 +58,5 @@ class _LogSumExp(torch.autograd.Function):
         for at in row_blocks(similarity.shape, similarity.device):
             share = _logits(similarity, ctx.temperature, log_weight, at)
             share.sub_(total[at, None].nan_to_num(neginf=torch.inf)).exp_()
-            result[at] = share.mul_(grad[at, None] / ctx.temperature)
+            torch.mul(share, grad[at, None] / ctx.temperature, out=result[at])
         return result, None, None

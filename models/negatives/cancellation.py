@@ -44,7 +44,7 @@ class FalseNegativeCancellation(Filter):
         return found if self.threshold is None else found.mul_(s >= self.threshold)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
-        return 1 - self.found(candidates)
+        return self.found(candidates).neg_().add_(1)
 
     def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
         if self.mode == "eliminate":

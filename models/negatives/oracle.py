@@ -19,7 +19,7 @@ class WithoutSameClass(Filter):
     uses_labels: ClassVar[bool] = True
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
-        return 1 - candidates.same_class()
+        return candidates.same_class().neg_().add_(1)
 
 
 @STRATEGIES.register("only_same_class")
@@ -52,4 +52,5 @@ class WithoutSameClassIn(Filter):
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         first, last = edges(self.lo, self.hi, candidates.count())
-        return 1 - band(candidates.ranked_by(candidates.similarity), first, last) * candidates.same_class()
+        in_band = band(candidates.ranked_by(candidates.similarity), first, last)
+        return in_band.mul_(candidates.same_class()).neg_().add_(1)

@@ -8,8 +8,10 @@ ties at its threshold, where no threshold is reached by exactly n scores, keeps 
 import torch
 from torch import Tensor
 
+from models.blocks import scratch
+
 SAMPLE = 512  # scores of a row that bracket its threshold
-PASSES = 16  # of counting; a threshold that is not found by then does not exist
+PASSES = 7  # of counting; a row whose threshold is not found by then has ties, and is sorted
 
 
 def share(fraction: float, k: Tensor) -> Tensor:
@@ -26,35 +28,52 @@ def edges(lo: float, hi: float, k: Tensor) -> tuple[Tensor, Tensor]:
 def band(scores: Tensor, first: Tensor, last: Tensor) -> Tensor:
     """1 for the candidates with a rank in [first, last), the highest score first, else 0; exactly last − first a row.
 
-    Equal scores rank in the order of their columns. Shapes: scores [B, P], first and last int64 [B] → [B, P], of the
-    scores' type.
+    Equal scores rank in the order of their columns. Of a block of rows it is a temporary, and lasts until the next
+    band. Shapes: scores [B, P], first and last int64 [B] → [B, P], of the scores' type.
     """
-    kept = _mark_top(scores, last)
-    return kept - _mark_top(scores, first) if first.any() else kept
+    kept = _mark_top(scores, last, out=scratch("band", scores))
+    return kept.sub_(_mark_top(scores, first, out=scratch("above the band", scores))) if first.any() else kept
 
 
-def _mark_top(x: Tensor, n: Tensor) -> Tensor:
-    """1 for the n[b] highest of each row of x [b, P], else 0."""
+def _mark_top(x: Tensor, n: Tensor, *, out: Tensor) -> Tensor:
+    """Write 1 for the n[b] highest of each row of x [b, P], else 0, into out [b, P].
+
+    As 0 and 1 of the scores' own type, which is several times faster than by way of bool.
+    """
     n = n.double()
-    kept = torch.empty_like(x)  # as 0 and 1 of the scores' own type: several times faster than by way of bool
     (upper, guess, lower), (n_upper, n_lower) = _bracket(x, n)  # float64 [b]
     size, wide = x.shape[1], torch.promote_types(x.dtype, torch.float32)
 
     def logit(count: Tensor) -> Tensor:  # in which the count is nearly linear in the threshold, in the tails as well
         return torch.log((count + 0.5) / (size + 0.5 - count))
 
-    for _ in range(PASSES):
-        found = torch.ge(x, guess.to(x.dtype)[:, None], out=kept).sum(dim=1, dtype=wide).double()
+    for left in reversed(range(PASSES)):
+        found = torch.ge(x, guess.to(x.dtype)[:, None], out=out).sum(dim=1, dtype=wide).double()
         if torch.equal(found, n):
-            return kept
+            return out
         more, less = found > n, found < n
         upper, n_upper = torch.where(less, guess, upper), torch.where(less, found, n_upper)
         lower, n_lower = torch.where(more, guess, lower), torch.where(more, found, n_lower)
-        y = logit(torch.stack([n_upper, n, n_lower]))
-        guess = torch.where(found == n, guess, upper + (lower - upper) * ((y[1] - y[0]) / (y[2] - y[0])))
+        if left == 1:  # a few are left between the two: take the right one of them, and count once more
+            missed = found != n
+            guess[missed] = _nth_below(x[missed], upper[missed], n[missed])
+        else:
+            error = found - n
+            beyond = (0.2 * error + error.sign() * error.abs().sqrt()).trunc()  # to count on both sides of it soon
+            y = logit(torch.stack([n_upper, (n - beyond).clamp(0, size), n_lower]))
+            part = ((y[1] - y[0]) / (y[2] - y[0])).clamp(0, 1)
+            guess = torch.where(found == n, guess, upper + (lower - upper) * part)
     tied = found != n
-    kept[tied] = _mark_top_by_sorting(x[tied], n[tied])
-    return kept
+    out[tied] = _mark_top_by_sorting(x[tied], n[tied])
+    return out
+
+
+def _nth_below(x: Tensor, upper: Tensor, n: Tensor) -> Tensor:
+    """The n[b]-th highest score, float64 [b], where not many lie between it and upper[b]."""
+    reached = x >= upper.to(x.dtype)[:, None]
+    rank = (n.long() - reached.sum(dim=1)).clamp(1, x.shape[1])
+    below = x.masked_fill(reached, float("-inf"))
+    return below.topk(int(rank.max()), dim=1).values.gather(1, rank[:, None] - 1)[:, 0].double()
 
 
 def _bracket(x: Tensor, n: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.blocks import row_blocks
+from models.blocks import row_blocks, scratch
 from models.registry import Registry
 
 STRATEGIES = Registry("negative-selection strategy")
@@ -55,14 +55,19 @@ class Candidates:
 
     def ranked_by(self, scores: Tensor) -> Tensor:
         """Scores [B, P] with what is not offered below everything that is."""
-        return scores if self.offered is None else scores.masked_fill(~self.offered, scores.amin() - 1)
+        if self.offered is None:
+            return scores
+        return torch.where(self.offered, scores, scores.amin() - 1, out=scratch("ranked", scores))
 
     def same_class(self) -> Tensor:
-        """1 where a row has the anchor's class, else 0, [B, P]: the collisions. Raises ValueError without labels."""
+        """1 where a row has the anchor's class, else 0, [B, P]: the collisions. Raises ValueError without labels.
+
+        Of a block of rows it is a temporary, and lasts until the next block's.
+        """
         if self.anchor_labels is None or self.key_labels is None:
             raise ValueError("the data has no labels: choose a strategy that does not use them")
         dtype = self.similarity.dtype  # straight to 0 and 1: several times faster than by way of bool
-        out = torch.empty_like(self.similarity)
+        out = scratch("same class", self.similarity)
         return torch.eq(self.anchor_labels.to(dtype)[:, None], self.key_labels.to(dtype)[None, :], out=out)
 
 
@@ -87,9 +92,9 @@ class Selection:
 
 
 def log_of_marks(kept: Tensor) -> Tensor:
-    """0 where `kept` is true or 1, −∞ where it is false or 0. Any shape."""
+    """0 where `kept` is true or 1, −∞ where it is false or 0, as 1 − 1/kept. Any shape."""
     marks = kept.float() if kept.dtype == torch.bool else kept
-    return 1 - marks.reciprocal()
+    return torch.reciprocal(marks, out=scratch("log of marks", marks)).neg_().add_(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +118,7 @@ class Strategy(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Filter(Strategy):
-    """A strategy that only leaves candidates out: give `kept`. It is called for some of the anchors at a time.
+    """A strategy that only leaves candidates out: give `kept`. It is called for a block of the anchors at a time.
 
     An anchor that it would leave without negatives keeps its easiest candidate: the one that weighs least.
     """
@@ -131,11 +136,12 @@ class Filter(Strategy):
 
 def _not_empty(kept: Tensor, candidates: Candidates) -> Tensor:
     if candidates.offered is not None:
-        kept = kept * candidates.offered
+        kept = torch.mul(kept, candidates.offered, out=scratch("kept", kept))
     empty = kept.sum(dim=1) == 0
     if empty.any():
         easiest = -candidates.similarity[empty]
         if candidates.offered is not None:
             easiest = easiest.masked_fill(~candidates.offered[empty], float("-inf"))
+        kept = kept.clone()
         kept[empty] = torch.zeros_like(kept[empty]).scatter_(1, easiest.argmax(dim=1, keepdim=True), 1)
     return kept

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.blocks import scratch
 from models.negatives.rank import band, share
 from models.negatives.strategy import STRATEGIES, Candidates, Filter, Selection, Strategy
 
@@ -51,8 +52,10 @@ def random_subset(candidates: Candidates, n: Tensor, *, generator: torch.Generat
     An anchor's order of the candidates is the product of one random permutation of the columns with an odd random
     factor of its own, modulo 2³²: a bijection, at a tenth of the cost of B × P random numbers.
     """
-    b, p, device = *candidates.similarity.shape, candidates.similarity.device
+    s = candidates.similarity
+    (b, p), device = s.shape, s.device
     column = torch.randperm(p, generator=generator, device=device).int()  # [P]
     factor, shift = torch.randint(-(2**31), 2**31, (2, b, 1), generator=generator, device=device).int()  # [b, 1]
-    order = (column * (factor | 1)).add_(shift).to(candidates.similarity.dtype)  # [b, P]
+    product = torch.mul(column, factor | 1, out=scratch("product", s, torch.int32)).add_(shift)  # [b, P]
+    order = scratch("order", s).copy_(product)
     return band(candidates.ranked_by(order), torch.zeros_like(n), n)

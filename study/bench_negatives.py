@@ -1,0 +1,83 @@
+"""What a strategy costs: a step of product, selection and log-sum-exp against the plain product and log-sum-exp."""
+
+import ctypes
+import gc
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from models.contrast import Contrast, Moment
+from models.negatives import STRATEGIES, Strategy
+from models.objectives import OBJECTIVES
+from models.pools import Pool
+
+CLASSES = 10
+REQUIRED: dict[str, dict[str, Any]] = {"uniform": {"fraction": 0.05}, "mixing": {"warmup_epochs": 0}}
+
+
+def bench_strategies(
+    names: Sequence[str] | None = None, *, b: int = 256, k: int = 65_536, d: int = 128, rounds: int = 5
+) -> dict[str, Any]:
+    """By strategy: `selection_ms`, `step_ms` (forward), `ratio` to the plain step, and `peak_mib` of a step.
+
+    `ratio` is the median over the rounds of step and plain step timed one after the other; `plain` is the product and
+    log-sum-exp as torch has them. `peak_mib` is what a step with its backward pass adds to the memory that is resident.
+    """
+    generator = torch.Generator().manual_seed(0)
+    anchors, keys = (F.normalize(torch.randn(n, d, generator=generator), dim=1) for n in (b, k))
+    pool = Pool(keys, torch.full((k,), -1), torch.arange(k) % CLASSES)
+    labels = torch.arange(b) % CLASSES
+
+    def plain() -> None:
+        (anchors @ keys.T / 0.2).logsumexp(dim=1)
+
+    def step(strategy: Strategy) -> torch.Tensor:
+        similar = torch.eye(CLASSES) if strategy.needs_similarity else None
+        contrast = Contrast(strategy, OBJECTIVES["info_nce"], class_similarity=similar)
+        return contrast(anchors, anchors, pool, None, Moment(generator, 0.2), labels=labels).loss
+
+    def measure(strategy: Strategy) -> dict[str, float]:
+        with torch.no_grad():
+            pairs = [(_seconds(plain), _seconds(lambda: step(strategy))) for _ in range(rounds + 1)][1:]
+            everything = statistics.median(_seconds(lambda: step(STRATEGIES["all"]())) for _ in range(rounds))
+        whole = statistics.median(own for _, own in pairs)
+        return {
+            "selection_ms": max(whole - everything, 0.0) * 1e3,
+            "step_ms": whole * 1e3,
+            "plain_ms": statistics.median(base for base, _ in pairs) * 1e3,
+            "ratio": statistics.median(own / base for base, own in pairs),
+            "peak_mib": _peak_mib(lambda: step(strategy).backward()),
+        }
+
+    anchors.requires_grad_()
+    figures = {name: measure(STRATEGIES[name](**REQUIRED.get(name, {}))) for name in names or STRATEGIES.names()}
+    return {"b": b, "k": k, "d": d, "rounds": rounds, "matrix_mib": b * k * 4 / 2**20, "strategies": figures}
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _peak_mib(work: Callable[[], Any]) -> float:
+    """Memory that `work` adds at its peak: Linux's high-water mark of the process, reset before; NaN elsewhere."""
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    if not reset.exists():
+        return float("nan")
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    reset.write_text("5")
+    before = _status_mib(status, "VmRSS")
+    work()
+    return _status_mib(status, "VmHWM") - before
+
+
+def _status_mib(status: Path, field: str) -> float:
+    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) / 1024
