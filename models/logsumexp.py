@@ -24,7 +24,7 @@ def count_weights(similarity: Tensor, log_weight: Tensor | None) -> Tensor:
     n = torch.full(similarity.shape[:1], similarity.shape[1], dtype=_wide(similarity), device=similarity.device)
     if log_weight is not None:
         for at in row_blocks(similarity.shape, similarity.device):
-            n[at] = log_weight[at].to(n.dtype).exp_().sum(dim=1)
+            n[at] = log_weight[at].to(n.dtype).exp().sum(dim=1)
     return n
 
 

@@ -1,0 +1,239 @@
+"""What holds for every method."""
+
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.contrast import Contrast, Moment
+from models.encoders import Encoder
+from models.heads import mlp
+from models.methods import METHODS, Batch, Learner, Method, Setting
+from models.negatives import STRATEGIES
+from models.objectives import OBJECTIVES
+
+N, B, CLASSES = 40, 8, 4
+SMALL = {"moco": {"queue_size": 16}, "swav": {"prototypes": 6, "freeze_steps": 0}}
+
+every_method = pytest.mark.parametrize("name", METHODS.names())
+
+
+def build(name: str, **params: object) -> Method:
+    return METHODS[name](**{**SMALL.get(name, {}), **params})
+
+
+def learner(method: Method, *, strategy: str = "all", k: int | None = None) -> Learner:
+    torch.manual_seed(0)
+    encoder = Encoder(nn.Sequential(nn.Flatten(), nn.Linear(12, 16), nn.ReLU()), feature_dim=16, modality="text")
+    contrast = None
+    if method.has_negatives:
+        objective = method.default_objective
+        directions = OBJECTIVES.trait(objective, "directions")
+        contrast = Contrast(STRATEGIES[strategy](), OBJECTIVES[objective], k=k, directions=directions)
+    setting = Setting(
+        batch_size=B, train_count=N, classes=CLASSES, steps=10, generator=torch.Generator().manual_seed(0)
+    )  # fmt: skip
+    return method.learner(encoder, mlp(16, dim=8), contrast, setting)
+
+
+def batch(seed: int = 0) -> Batch:
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(B, 3, 2, 2, generator=g)
+    views = tuple(x + 0.1 * torch.randn(x.shape, generator=g) for _ in range(2))
+    instance = torch.randperm(N, generator=g)[:B]
+    return Batch(views, instance, instance % CLASSES)
+
+
+def moment(seed: int = 0) -> Moment:
+    return Moment(torch.Generator().manual_seed(seed), 0.2, observe=True)
+
+
+def train(trained: Learner, steps: int = 3) -> list[float]:
+    optimizer = torch.optim.SGD([p for p in trained.parameters() if p.requires_grad], lr=0.1)
+    losses = []
+    for i in range(steps):
+        step = trained.step(batch(i), moment(i))
+        optimizer.zero_grad(set_to_none=True)
+        step.loss.backward()
+        optimizer.step()
+        trained.after_step((i + 1) / steps)
+        losses.append(step.loss.item())
+    return losses
+
+
+@every_method
+def test_a_step_trains_the_encoder_with_finite_gradients(name: str) -> None:
+    trained = learner(build(name))
+    step = trained.step(batch(), moment())
+    step.loss.backward()
+    assert step.loss.shape == ()
+    gradients = [p.grad for p in trained.encoder.parameters()]
+    assert all(g is not None and g.isfinite().all() for g in gradients)
+    assert any(g.ne(0).any() for g in gradients)
+    assert all(v.isfinite() and not v.requires_grad for v in step.observed.values())
+
+
+@every_method
+def test_training_repeats_under_the_same_seed(name: str) -> None:
+    assert train(learner(build(name))) == train(learner(build(name)))
+
+
+@every_method
+def test_training_goes_on_exactly_from_its_state(name: str) -> None:
+    first = learner(build(name))
+    train(first)
+    second = learner(build(name))
+    second.load_state_dict(first.state_dict())
+    one, two = (x.step(batch(9), moment(9)).loss.item() for x in (first, second))
+    assert one == two
+
+
+@every_method
+def test_embeddings_are_unit_rows(name: str) -> None:
+    z = learner(build(name)).project(batch().views[0])
+    assert z.shape == (B, 8)
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(B))
+
+
+@every_method
+def test_a_method_says_whether_it_has_negatives_and_uses_labels(name: str) -> None:
+    method = build(name)
+    without = {"swav", "simsiam", "byol", "directpred", "supcon", "supervised"}
+    assert method.has_negatives is (name not in without)
+    assert METHODS.trait(name, "has_negatives") is method.has_negatives
+    assert method.uses_labels is (name in {"supcon", "supervised"})
+    assert (method.default_objective is None) is not method.has_negatives
+    if method.has_negatives:
+        assert method.pool_size(B, N, "both") > 0
+        setting = Setting(batch_size=B, train_count=N, classes=CLASSES, steps=1, generator=torch.Generator())
+        with pytest.raises(ValueError, match="needs an objective and a strategy"):
+            method.learner(nn.Identity(), mlp(16, dim=8), None, setting)
+    else:
+        assert method.pool_size(B, N, "both") == 0
+
+
+@every_method
+def test_only_methods_marked_so_need_labels(name: str) -> None:
+    given = batch()
+    unlabelled = Batch(given.views, given.instance, None)
+    trained = learner(build(name))
+    if build(name).uses_labels:
+        with pytest.raises(ValueError, match="learns from labels"):
+            trained.step(unlabelled, moment())
+    else:
+        assert trained.step(unlabelled, moment()).loss.isfinite()
+
+
+@every_method
+def test_a_method_is_small_and_travels(name: str) -> None:
+    method = build(name)
+    assert pickle.loads(pickle.dumps(method)) == method
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS.names() if METHODS.trait(n, "has_negatives")])
+@pytest.mark.parametrize("strategy", ["all", "hardest_5pct", "without_same_class", "mixing"])
+def test_k_is_honoured_at_every_step(name: str, strategy: str) -> None:
+    trained = learner(build(name), strategy=strategy, k=6)
+    for i in range(8):  # the queue comes to hold the anchors' own instances
+        step = trained.step(batch(i), moment(i))
+        assert step.observed["k"].item() == 6
+        trained.after_step(0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("moco", {"queue_size": 0}, "queue_size"), ("moco", {"momentum": 1.0}, "momentum"),
+        ("memory_bank", {"momentum": -0.1}, "momentum"), ("memory_bank", {"loss": "full"}, "loss"),
+        ("swav", {"prototypes": 1}, "prototypes"), ("swav", {"epsilon": 0.0}, "epsilon"),
+        ("supcon", {"base_temperature": 0.0}, "base_temperature"), ("simsiam", {"predictor_hidden": -1}, "hidden"),
+        ("byol", {"momentum": 1.0}, "momentum"), ("byol", {"predictor_hidden": 0}, "hidden"),
+        ("directpred", {"every": 0}, "every"), ("directpred", {"correlation_momentum": 1.0}, "correlation"),
+    ],
+)  # fmt: skip
+def test_parameters_out_of_range_are_refused(name: str, params: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(name, **params)
+
+
+def test_what_does_not_fit_the_training_is_refused() -> None:
+    with pytest.raises(ValueError, match="smaller than batch_size"):
+        build("moco", queue_size=4).check(B, N, 1)
+    with pytest.raises(ValueError, match="the whole training"):
+        build("swav", freeze_steps=5).check(B, N, 1)
+    with pytest.raises(ValueError, match="queue_size"):
+        build("swav", queue_size=4).check(B, N, 10)
+
+
+def test_prototypes_stay_where_they_are_for_the_first_steps() -> None:
+    trained = learner(build("swav", freeze_steps=2))
+    weights: list[Tensor] = [nn.functional.normalize(trained.prototypes.weight.detach(), dim=1)]
+    optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
+    for i in range(3):
+        optimizer.zero_grad()
+        trained.step(batch(i), moment()).loss.backward()
+        optimizer.step()
+        trained.after_step(0.5)
+        weights.append(trained.prototypes.weight.detach().clone())
+    torch.testing.assert_close(weights[0], weights[2])
+    assert not torch.allclose(weights[2], weights[3])
+
+
+def test_swav_assigns_with_its_queue_once_that_is_full() -> None:
+    trained = learner(build("swav", queue_size=2 * B))
+    for i in range(2):
+        assert not trained.queue[:, -1].any()
+        trained.step(batch(i), moment())
+    z = trained.project(batch(1).views[0]).detach()
+    torch.testing.assert_close(trained.queue[0, :B], z)
+    torch.testing.assert_close(trained.queue[0, B:], trained.project(batch(0).views[0]).detach())
+
+
+def test_bank_rows_move_only_where_the_batch_was() -> None:
+    trained = learner(build("memory_bank"))
+    before, given = trained.bank.keys.clone(), batch()
+    trained.step(given, moment())
+    assert torch.equal(trained.bank.keys, before), "rows move after the loss"
+    z = trained.project(given.views[0]).detach()
+    trained.after_step(0.1)
+    rows = given.instance
+    torch.testing.assert_close(trained.bank.keys[rows], nn.functional.normalize(before[rows] + z, dim=1))
+    others = torch.ones(N, dtype=torch.bool).index_fill(0, rows, False)
+    assert torch.equal(trained.bank.keys[others], before[others])
+
+
+def test_nce_freezes_its_partition_at_the_first_batch() -> None:
+    trained = learner(build("memory_bank", loss="nce"), k=6)
+    assert trained.partition.isnan()
+    trained.step(batch(0), moment())
+    first = trained.partition.item()
+    trained.step(batch(1), moment())
+    assert trained.partition.item() == first > 0
+
+
+def test_targets_move_towards_the_online_network() -> None:
+    trained = learner(build("byol", momentum=0.5))
+    with torch.no_grad():
+        for p in trained.encoder.parameters():
+            p.add_(1)
+    before = [p.clone() for p in trained.target[0].parameters()]
+    trained.after_step(0.0)
+    moved = zip(before, trained.target[0].parameters(), trained.encoder.parameters(), strict=True)
+    for old, target, online in moved:
+        torch.testing.assert_close(target, (old + online) / 2)
+    trained.after_step(1.0)  # momentum 1: the target stands still at the end
+    frozen = [p.clone() for p in trained.target[0].parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(frozen, trained.target[0].parameters(), strict=True))
+
+
+def test_directpred_sets_its_predictor_from_the_projections_correlation() -> None:
+    trained = learner(build("directpred", epsilon=0.0))
+    given = batch()
+    trained.step(given, moment())
+    z = torch.cat([trained.head(trained.encoder(x)) for x in given.views]).detach()
+    trained.after_step(0.1)
+    w, f = trained.predictor.weight, z.T @ z / len(z)
+    largest = torch.linalg.eigvalsh(f)[-1]
+    torch.testing.assert_close(w @ w, f / largest, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(w, w.T)
