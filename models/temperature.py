@@ -32,7 +32,7 @@ class Constant:
 @TEMPERATURES.register("cosine")
 @dataclass(frozen=True, kw_only=True)
 class Cosine:
-    """From `start` to `end` along half a cosine, or, with several periods, back and forth (Kukleva 2023, 2303.13664)."""
+    """From `start` to `end` along half a cosine; with more periods, back and forth (Kukleva 2023, 2303.13664)."""
 
     start: float
     """t at the beginning"""

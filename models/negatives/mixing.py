@@ -47,8 +47,11 @@ class Mixing(Strategy):
     def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
         if candidates.epoch < self.warmup_epochs:
             return Selection()
-        blocks = row_blocks(candidates.similarity.shape, candidates.keys.device)
-        return Selection(synthetic=torch.cat([self._mix(candidates.rows(at), generator=generator) for at in blocks]))
+        keys = candidates.keys
+        points = keys.new_empty(len(candidates.anchors), self.s + self.s_prime, keys.shape[1])
+        for at in row_blocks(candidates.similarity.shape, keys.device):
+            points[at] = self._mix(candidates.rows(at), generator=generator)
+        return Selection(synthetic=points)
 
     def _mix(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         anchors, keys, device = candidates.anchors, candidates.keys, candidates.keys.device

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from models.blocks import scratch
 
-SAMPLE = 512  # scores of a row that bracket its threshold
-PASSES = 7  # of counting; a row whose threshold is not found by then has ties, and is sorted
+SAMPLE = 1024  # scores of a row that bracket its threshold
+PASSES = 14  # of counting; a row whose threshold is not found by then has ties, and is sorted
 
 
 def share(fraction: float, k: Tensor) -> Tensor:
@@ -47,33 +47,30 @@ def _mark_top(x: Tensor, n: Tensor, *, out: Tensor) -> Tensor:
     def logit(count: Tensor) -> Tensor:  # in which the count is nearly linear in the threshold, in the tails as well
         return torch.log((count + 0.5) / (size + 0.5 - count))
 
-    for left in reversed(range(PASSES)):
+    for _ in range(PASSES):
         found = torch.ge(x, guess.to(x.dtype)[:, None], out=out).sum(dim=1, dtype=wide).double()
         if torch.equal(found, n):
             return out
         more, less = found > n, found < n
         upper, n_upper = torch.where(less, guess, upper), torch.where(less, found, n_upper)
         lower, n_lower = torch.where(more, guess, lower), torch.where(more, found, n_lower)
-        if left == 1:  # a few are left between the two: take the right one of them, and count once more
-            missed = found != n
-            guess[missed] = _nth_below(x[missed], upper[missed], n[missed])
-        else:
-            error = found - n
-            beyond = (0.2 * error + error.sign() * error.abs().sqrt()).trunc()  # to count on both sides of it soon
-            y = logit(torch.stack([n_upper, (n - beyond).clamp(0, size), n_lower]))
-            part = ((y[1] - y[0]) / (y[2] - y[0])).clamp(0, 1)
-            guess = torch.where(found == n, guess, upper + (lower - upper) * part)
+        error = found - n
+        beyond = (0.2 * error + error.sign() * error.abs().sqrt()).trunc()  # to count on both sides of it soon
+        y = logit(torch.stack([n_upper, (n - beyond).clamp(0, size), n_lower]))
+        part = ((y[1] - y[0]) / (y[2] - y[0])).clamp(0, 1)
+        guess = torch.where(error == 0, guess, upper + (lower - upper) * part)
+        near = (error != 0) & (n - n_upper <= 3)
+        if near.any():  # a few scores short of it, one score at a time is faster than interpolation
+            guess = torch.where(near, _next_below(x, upper), guess)
     tied = found != n
     out[tied] = _mark_top_by_sorting(x[tied], n[tied])
     return out
 
 
-def _nth_below(x: Tensor, upper: Tensor, n: Tensor) -> Tensor:
-    """The n[b]-th highest score, float64 [b], where not many lie between it and upper[b]."""
-    reached = x >= upper.to(x.dtype)[:, None]
-    rank = (n.long() - reached.sum(dim=1)).clamp(1, x.shape[1])
-    below = x.masked_fill(reached, float("-inf"))
-    return below.topk(int(rank.max()), dim=1).values.gather(1, rank[:, None] - 1)[:, 0].double()
+def _next_below(x: Tensor, upper: Tensor) -> Tensor:
+    """The highest score of each row below upper[b], float64 [b]."""
+    reached = torch.ge(x, upper.to(x.dtype)[:, None], out=scratch("reached", x))
+    return reached.mul_(torch.finfo(x.dtype).min).add_(x).amax(dim=1).double()
 
 
 def _bracket(x: Tensor, n: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:

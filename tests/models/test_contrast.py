@@ -1,0 +1,127 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.contrast import Contrast, Moment, attraction
+from models.negatives import STRATEGIES, Candidates, Selection, Strategy
+from models.objectives import OBJECTIVES
+from models.pools import Pool
+
+
+def unit(*shape: int, seed: int = 0) -> Tensor:
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
+
+
+def moment(**fields: object) -> Moment:
+    return Moment(torch.Generator().manual_seed(0), 0.2, **fields)
+
+
+def pool(rows: int = 30) -> Pool:
+    return Pool(unit(rows, 8, seed=2), torch.arange(rows), torch.arange(rows) % 3)
+
+
+def contrast(strategy: Strategy | None = None) -> Contrast:
+    return Contrast(strategy or STRATEGIES["all"](), OBJECTIVES["info_nce"])
+
+
+class Given(Strategy):
+    """A selection made beforehand."""
+
+    def __init__(self, selection: Selection) -> None:
+        object.__setattr__(self, "selection", selection)
+
+    def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
+        return self.selection
+
+
+def test_what_is_not_offered_never_counts() -> None:
+    a, p, keys = unit(4, 8), unit(4, 8, seed=1), pool()
+    offered = torch.zeros(4, 30, dtype=torch.bool)
+    offered[:, :5] = True
+    some = Pool(keys.keys[:5], keys.instance[:5])
+    expected = contrast()(a, p, some, None, moment()).loss
+    for strategy in (None, Given(Selection.keep(torch.ones(4, 30, dtype=torch.bool)))):
+        torch.testing.assert_close(contrast(strategy)(a, p, keys, offered, moment()).loss, expected)
+
+
+def test_synthetic_keys_are_met_besides_the_pools() -> None:
+    a, p, points = unit(4, 8), unit(4, 8, seed=1), unit(4, 3, 8, seed=3)
+    loss = contrast(Given(Selection(synthetic=points)))(a, p, pool(), None, moment()).loss
+    losses = [
+        contrast()(
+            a[i : i + 1], p[i : i + 1], Pool(torch.cat([pool().keys, points[i]]), torch.arange(33)), None, moment()
+        )
+        for i in range(4)
+    ]
+    torch.testing.assert_close(loss, torch.stack([step.loss for step in losses]).mean())
+
+
+def test_attraction_makes_positives_of_what_it_finds() -> None:
+    """Equation 3 of Huynh 2020, term by term."""
+    a, p, keys = unit(4, 8), unit(4, 8, seed=1), pool()
+    found = torch.rand(4, 30, generator=torch.Generator().manual_seed(0)) < 0.2
+    found[0] = False
+    loss = contrast(Given(Selection(attract=found)))(a, p, keys, None, moment()).loss
+    total = 0.0
+    for i in range(4):
+        positives = [a[i] @ p[i], *(a[i] @ keys.keys[j] for j in found[i].nonzero()[:, 0])]
+        denominator = ((a[i] @ p[i]) / 0.2).exp() + ((keys.keys @ a[i]) / 0.2).exp().sum()
+        total -= sum((s / 0.2 - denominator.log()) for s in positives) / len(positives)
+    torch.testing.assert_close(loss, total / 4)
+
+
+def test_nothing_found_attracts_nothing() -> None:
+    found = torch.zeros(4, 30, dtype=torch.bool)
+    assert attraction(torch.rand(4), torch.rand(4, 30), found, temperature=0.2).item() == 0
+
+
+def test_similarities_are_not_rounded_under_autocast() -> None:
+    a, p, keys = unit(4, 8).float(), unit(4, 8, seed=1).float(), pool()
+    keys = Pool(keys.keys.float(), keys.instance)
+    expected = contrast()(a, p, keys, None, moment()).loss
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(contrast()(a, p, keys, None, moment()).loss, expected)
+
+
+def test_a_step_observes_only_when_asked() -> None:
+    a, p = unit(4, 8), unit(4, 8, seed=1)
+    assert contrast()(a, p, pool(), None, moment()).observed == {}
+    observed = contrast()(a, p, pool(), None, moment(observe=True), labels=torch.arange(4) % 3).observed
+    s, labels = a @ pool().keys.T, torch.arange(4) % 3
+    r = (s / 0.2).softmax(dim=1)
+    expected = {
+        "k": 30.0,
+        "k_eff": 30.0,
+        "similarity.positive": (a * p).sum(1).mean().item(),
+        "similarity.negative": s.mean().item(),
+        "penalty.entropy": -(r * r.log()).sum(1).mean().item(),
+        "penalty.hardest_5pct_share": r.max(dim=1).values.mean().item(),  # one of thirty
+        "collision_rate.pool": (labels[:, None] == pool().labels).double().mean().item(),
+        "collision_rate.selection": (labels[:, None] == pool().labels).double().mean().item(),
+    }
+    assert {name: value.item() for name, value in observed.items()} == pytest.approx(expected)
+
+
+def test_entropy_of_the_penalty_reaches_log_k_at_a_high_temperature() -> None:
+    hot = Moment(torch.Generator(), 1e4, observe=True)
+    observed = contrast()(unit(4, 8), unit(4, 8, seed=1), pool(), None, hot).observed
+    assert observed["penalty.entropy"].item() == pytest.approx(math.log(30), rel=1e-6)
+    assert observed["penalty.hardest_5pct_share"].item() == pytest.approx(1 / 30, rel=1e-3)
+
+
+def test_a_strategy_gets_the_matrix_that_it_needs() -> None:
+    labels, keys = torch.arange(4) % 3, pool()
+    strategy = STRATEGIES["semantic"](measure="wup", lo=0.5, hi=0.9)
+    assert strategy.needs_similarity == "wup"
+    with pytest.raises(ValueError, match="class_similarity"):
+        contrast(strategy)(unit(4, 8), unit(4, 8, seed=1), keys, None, moment(), labels=labels)
+    matrix = torch.tensor([[1.0, 0.6, 0.2], [0.6, 1.0, 0.7], [0.2, 0.7, 1.0]])
+    given = Candidates(
+        unit(4, 8) @ keys.keys.T, unit(4, 8), keys.keys, None, labels, keys.labels, class_similarity=matrix
+    )  # fmt: skip
+    kept = strategy.select(given, generator=torch.Generator()).log_weight == 0
+    for anchor, classes in enumerate([{1}, {0, 2}, {1}, {1}]):
+        assert set(keys.labels[kept[anchor]].tolist()) == classes
