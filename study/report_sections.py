@@ -62,7 +62,7 @@ def theory_section(results: Results, store: Store) -> Section | None:
     note = Markup(
         "<p>Losses in nats on the test split; d is fixed at its measured value. AICc: lower explains better.</p>"
     )
-    return Section("Theory", body + note + table(compared[columns]))
+    return Section("Theory", _row(body) + note + table(compared[columns]))
 
 
 def negatives_section(results: Results, store: Store) -> Section | None:
@@ -80,7 +80,7 @@ def negatives_section(results: Results, store: Store) -> Section | None:
     if collisions is not None:
         body += _captioned(partial(semantic_figures.draw_epochs, collisions), "Collision rate of what was selected")
     shown = results.table(metrics).rename(columns={name: name.removeprefix("negatives.") for name in metrics})
-    return Section("Negatives", body + table(shown))
+    return Section("Negatives", _row(body) + table(shown))
 
 
 SECTIONS = (theory_section, negatives_section)
@@ -148,6 +148,10 @@ def _drawn(draw: Callable[[Any, "Axes"], Any], info: Any) -> "Figure":
     page = Figure(figsize=(6.4, 4.0), layout="constrained")
     draw(info, page.add_subplot())
     return page
+
+
+def _row(figures: Markup) -> Markup:
+    return Markup('<div class="row">{}</div>').format(figures)
 
 
 def _captioned(draw: Callable[[], "Figure"], caption: str) -> Markup:

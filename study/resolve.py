@@ -28,6 +28,7 @@ from study import meaning, theory  # noqa: F401 (they register themselves)
 from study.config import Component, ConfigError, TrialConfig, build, split_component, trial_id
 from study.data import DATASETS, DataShape, DataSource
 from study.evaluation import EVALUATIONS, Evaluation
+from study.semantics import class_semantics
 
 REGISTRIES: dict[str, Registry] = {
     "data": DATASETS,
@@ -238,6 +239,12 @@ def _check(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape)
         return 0, problems
     problems += _refused("negatives", parts["negatives"].value.check, config.epochs)
     directions = OBJECTIVES.trait(parts["objective"].plain["name"], "directions") or "both"
+    measure = parts["negatives"].value.needs_similarity
+    if measure is not None:
+        dataset = parts["data"].plain["name"]
+        problems += _refused(
+            "negatives", lambda: class_semantics(shape.class_names, dataset=dataset, measures=[measure])
+        )
     k, also = _check_contrast(config, parts, shape, directions)
     return k, problems + also
 
@@ -271,6 +278,6 @@ def _of_modality(field: str, modality: str) -> list[str]:
 def _refused(field: str, check: Callable[..., Any], *arguments: Any) -> list[str]:
     try:
         check(*arguments)
-    except ValueError as error:
+    except (ValueError, UnknownName) as error:
         return [f"{field}: {error}"]
     return []

@@ -18,7 +18,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from models.contrast import Moment
+from models.contrast import Contrast, Moment
 from models.encoders import seeded
 from models.methods import Batch, Learner, Setting
 from models.optim import set_learning_rate
@@ -27,6 +27,7 @@ from models.precision import resolve as resolve_precision
 from study.data import Dataset
 from study.evaluation.geometry import alignment, uniformity
 from study.resolve import Trial
+from study.semantics import class_semantics
 from study.store import TrialFolder, write_atomically
 
 OBSERVED_STEPS = 8
@@ -102,9 +103,19 @@ class Training:
             generator=generator("cpu", self.seed, Stream.METHOD),
         )
         return seeded(
-            lambda: self.trial.method.learner(encoder, head, self.trial.contrast, setting),
+            lambda: self.trial.method.learner(encoder, head, self._contrast(), setting),
             seed=self._word(Stream.METHOD),
         )
+
+    def _contrast(self) -> Contrast | None:
+        """The trial's, with the similarity of the classes where its strategy selects by meaning."""
+        contrast = self.trial.contrast
+        measure = contrast.strategy.needs_similarity if contrast else None
+        if contrast is None or measure is None:
+            return contrast
+        semantics = class_semantics(self.data.classes, dataset=self.data.name, measures=[measure])
+        matrix = torch.from_numpy(semantics.similarities[measure]).to(self.device, torch.float32)
+        return dataclasses.replace(contrast, class_similarity=matrix)
 
     def _word(self, stream: int) -> int:
         return generator("cpu", self.seed, stream).initial_seed()
