@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -13,6 +12,7 @@ from study.analysis import bound_figures, semantic_figures
 from study.report import Section, svg, table
 from study.results import Results, cell_label, journals
 from study.store import Store, TrialFolder
+from study.trial_figures import class_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,10 +97,7 @@ def _negative_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[tuple[A
     first = next(iter(by_cell))
     difficulty = _read(by_cell[first][0], "negatives.difficulty")
     if difficulty:
-        names = [row["class"] for row in difficulty]
-        matrix = np.array([[row[name] for name in names] for row in difficulty])
-        synsets = [row["synset"] for row in difficulty] if difficulty[0]["synset"] else ()
-        info = semantic_figures.map_info(matrix, names, synsets)
+        info = class_map(difficulty)
         yield info, semantic_figures.draw_map, f"Mean similarity of negatives by class, in WordNet order; {first}"
     histogram = _read(by_cell[first][0], "negatives.consistency_histogram")
     if histogram:

@@ -15,6 +15,7 @@ from study.environment import environment
 from study.resolve import Trial
 from study.store import TrialFolder, write_atomically
 from study.training import Diverged, Training
+from study.trial_figures import draw_figures
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -71,6 +72,7 @@ def _run(
     found = evaluate(training)
     for name, table in found.tables.items():
         write_atomically(folder.artifacts / f"{name}.json", json.dumps(table))
+    draw_figures(found.tables, folder.artifacts)
     seconds = time.perf_counter() - started
     metrics |= folder.journal()[-1]["metrics"] | found.metrics
     metrics |= {
