@@ -33,7 +33,7 @@ def _restore_unknown_name(message: str) -> UnknownName:
 
 def did_you_mean(name: object, known: list[str]) -> str:
     """`; did you mean 'x'?` for the nearest known name, else an empty string."""
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

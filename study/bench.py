@@ -28,7 +28,7 @@ def bench(*, seconds: float = 10, only: str | None = None) -> dict[str, Any]:
     if only != "training":
         from study.bench_negatives import bench_strategies
 
-        figures["negatives"] = bench_strategies()
+        figures["negatives"] = bench_strategies(rounds=3)
     return figures
 
 

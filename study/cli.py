@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _expected(error):
             raise
         problems = str(error).splitlines()
-        print(f"study: {len(problems)} problem{'s' if len(problems) > 1 else ''}; nothing was started", file=sys.stderr)
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        print(f"study: {count}; nothing was started", file=sys.stderr)
         print("\n".join(f"  {problem}" for problem in problems), file=sys.stderr)
         return 2
 
@@ -56,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
     run = _verb(verbs, "run", run_, "run what is not finished yet", [*TARGET, "tracking", "json"])
     run.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
     _verb(verbs, "status", status_, "show the state of each trial", [*TARGET, "json"])
-    retry = _verb(verbs, "retry", retry_, "run the failed trials again", [*TARGET, "tracking", "json"])
+    retry = _verb(
+        verbs, "retry", retry_, "forget the failures, and run what is not finished", [*TARGET, "tracking", "json"]
+    )
     retry.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
     trial = _verb(verbs, "trial", trial_, "run one trial of a study in this process", [*TARGET, "json"])
     trial.add_argument("--cell", type=int, default=0, help="which cell of the plan, from 0 (default: %(default)s)")
@@ -109,8 +112,21 @@ def load_target(options: argparse.Namespace) -> "Study":
         path, equals, text = item.partition("=")
         if not equals:
             raise ConfigError([f"--set takes PATH=VALUE, such as --set epochs=5; got {item!r}"])
-        overrides[path.strip()] = yaml.safe_load(text)
+        try:
+            overrides[path.strip()] = _number(yaml.safe_load(text))
+        except yaml.YAMLError:
+            raise ConfigError([f"--set {path}: {text!r} is not a YAML value; write a list as [16,64]"]) from None
     return load(options.study).with_overrides(overrides)
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 takes 1e-3 for a text; here it is the number."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def list_(options: argparse.Namespace) -> int:
@@ -165,9 +181,12 @@ def retry_(options: argparse.Namespace) -> int:
 
     study = load_target(options)
     study.plan(storage=options.storage)
-    for folder in Store.of(study.name, options.storage).trials():
-        if folder.status() == "failed":
-            folder.reset()
+    failed = [folder for folder in Store.of(study.name, options.storage).trials() if folder.status() == "failed"]
+    if not failed:
+        print(f"no trial of {study.name} has failed; `study run {options.study}` runs what is not finished")
+        return 0
+    for folder in failed:
+        folder.reset()
     return run_(options)
 
 
@@ -187,6 +206,8 @@ def trial_(options: argparse.Namespace) -> int:
 
     study = load_target(options)
     seed = study.seeds[0] if options.seed is None else options.seed
+    if seed < 0:
+        raise ConfigError([f"--seed must be 0 or more, got {seed}"])
     cells = list({json.dumps(point.cell): point for point in check(study)}.values())
     if not 0 <= options.cell < len(cells):
         raise ConfigError([f"--cell must lie between 0 and {len(cells) - 1}, got {options.cell}"])
@@ -211,18 +232,25 @@ def trial_(options: argparse.Namespace) -> int:
 
 def fit_(options: argparse.Namespace) -> int:
     from study.bounds import BOUNDS
+    from study.config import ConfigError
     from study.results import Results
     from study.store import Store
 
     if options.study.endswith((".csv", ".parquet")):
-        results = Results.read(options.study)
+        try:
+            results = Results.read(options.study)
+        except ValueError as error:
+            raise ConfigError([str(error)]) from None
     else:
         results = Results.load(Store.of(load_target(options).name, options.storage))
     names = options.bound or BOUNDS.names()
     for name in names:
         BOUNDS.get(name)
-    fits = {name: results.fit(name) for name in names}
-    compared = results.compare_bounds()
+    try:
+        fits = {name: results.fit(name) for name in names}
+        compared = results.compare_bounds()
+    except ValueError as error:
+        raise ConfigError([f"{options.study}: {error}"]) from None
     if options.json:
         content = {name: [fit.as_dict() for fit in of_bound] for name, of_bound in fits.items()}
         print(json.dumps({"fits": content, "comparison": compared.to_dict("records")}, indent=1, default=float))
@@ -235,11 +263,16 @@ def fit_(options: argparse.Namespace) -> int:
 def report_(options: argparse.Namespace) -> int:
     from pathlib import Path
 
+    from study.config import ConfigError
     from study.report import write_report
     from study.report_sections import SECTIONS
     from study.store import Store
 
     study = load_target(options)
+    if not list(Store.of(study.name, options.storage).trials()):
+        raise ConfigError(
+            [f"no trial of {study.name} has started: nothing to report; `study run {options.study}` first"]
+        )
     out = Path(options.out) if options.out else None
     page = write_report(Store.of(study.name, options.storage), out, SECTIONS)
     print(page)

@@ -48,13 +48,13 @@ class TrialConfig:
     """the loss; by default the method's own"""
     negatives: Component | None = None
     """the negative-selection strategy; by default all candidates"""
-    k: Annotated[int, Field(ge=1)] | None = None
+    k: Annotated[int, Field(ge=1, strict=True)] | None = None
     """K, the candidates that an anchor is offered; by default the whole pool"""
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Component = 0.5
     """t, or a schedule such as {"name": "cosine", "start": …, "end": …}"""
-    batch_size: Annotated[int, Field(ge=2)] = 256
+    batch_size: Annotated[int, Field(ge=2, strict=True)] = 256
     """B, the examples of a step"""
-    epochs: Annotated[int, Field(ge=1)] = 100
+    epochs: Annotated[int, Field(ge=1, strict=True)] = 100
     """passes over the training split; a last batch that is not full is left out"""
     optimizer: Component = "sgd"
     """the optimizer, with its learning rate, warm-up and weight decay"""
@@ -64,7 +64,7 @@ class TrialConfig:
     """what is measured of the trained encoder; by default every evaluation"""
     evaluation_views: Annotated[int, Field(ge=2)] = 4
     """A, the augmented views an example is embedded with for mean classifier, alignment and L_cont"""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
     """of every random number of the trial"""
 
     @pydantic.model_validator(mode="wrap")

@@ -43,7 +43,10 @@ def load(target: str) -> Study:
 
 def from_yaml(text: str) -> Study:
     """The inverse of `to_yaml`; ConfigError for keys or values that a study does not take."""
-    content = yaml.safe_load(text)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError([f"study.yaml is not YAML: {' '.join(str(error).split())}"]) from None
     known = [*KEYS, "modules"]
     if not isinstance(content, Mapping):
         raise ConfigError([f"study.yaml must be a mapping with the keys {', '.join(known)}"])

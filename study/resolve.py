@@ -157,6 +157,8 @@ class Resolver:
         fields = ("data", "encoder", "head", "augmentation", "method", "optimizer")
         wanted: dict[str, Component] = {field: getattr(config, field) for field in fields}
         t = config.temperature
+        if isinstance(t, str) and t not in TEMPERATURES:
+            raise ConfigError([f"temperature: a number above 0, or a schedule ({', '.join(TEMPERATURES)}), got {t!r}"])
         wanted["temperature"] = {"name": "constant", "value": t} if isinstance(t, int | float) else t
         evaluations = config.evaluations if config.evaluations is not None else EVALUATIONS.names()
         wanted |= {f"evaluations.{i}": value for i, value in enumerate(evaluations)}

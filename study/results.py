@@ -133,7 +133,9 @@ class Results:
         frame = self.finished
         source = "bounds.contrastive_loss" if "bounds.contrastive_loss" in frame else "contrastive.loss"
         if source not in frame or not (kept := frame[source].notna() & (frame["train.k"] > 0)).any():
-            raise ValueError("no finished trial has a contrastive loss on test: run the study with evaluation `bounds`")
+            raise ValueError(
+                "no finished trial has a contrastive loss on test: run the study first, with the evaluation `bounds`"
+            )
         frame = frame[kept]
         added = {"k": frame["train.k"].astype(int), "temperature": frame["train.temperature"]}
         added["contrastive_loss"] = frame[source]
@@ -142,7 +144,9 @@ class Results:
         for column in frame.columns:
             if column.startswith("bounds.") and column.endswith(".supervised_upper"):
                 added[f"{column.split('.')[1]}_supervised_upper"] = frame[column]
-        return frame.assign(**added), [path for path in self.varying if path != "k"]
+        frame, by = frame.assign(**added), [path for path in self.varying if path != "k"]
+        curves = frame.groupby(by, dropna=False)["k"].transform("nunique") > 1 if by else frame["k"] > 0
+        return (frame[curves] if curves.any() else frame), by  # a lone K is no curve, and hinders no other
 
     def priors(self) -> list[float]:
         """π, the class shares of the test split that all trials share; ValueError where they differ."""

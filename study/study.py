@@ -151,7 +151,10 @@ class Study:
             if path in changes:
                 continue
             if path in space and isinstance(value, list):
-                space[path] = grid(*value)
+                try:
+                    space[path] = grid(*value)
+                except ValueError as error:
+                    raise ConfigError([f"{path}: {error}"]) from None
                 continue
             space = {p: d for p, d in space.items() if p != path and not p.startswith(f"{path}.")}
             base = with_value(base, path, value)

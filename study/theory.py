@@ -22,6 +22,7 @@ TERMS = {
     "log_collisions": "E ln(Col+1) of the draws",
     "collision_upper": "upper bound of the collision term",
 }
+COLDEST = 0.005
 READINGS = {
     "contrastive_lower": ("what L_cont cannot be below", "nats"),
     "slack": ("L_cont minus the lower bound; below 0 the bound is violated", "nats"),
@@ -62,6 +63,8 @@ class Bounds(Evaluation):
     def unavailable(self, encoded: Encoded) -> str | None:
         if (reason := super().unavailable(encoded)) is not None:
             return reason
+        if encoded.temperature < COLDEST:
+            return f"at t = {encoded.temperature:g} below {COLDEST} e^(2/t) overflows"
         for split, labels in zip(("training", "test"), encoded.labels(), strict=True):
             absent = sorted(set(range(len(encoded.classes))) - set(labels.unique().tolist()))
             if absent:

@@ -56,7 +56,7 @@ def compare_bounds(
             rows.append(row)
     table = pd.DataFrame(rows)
     best = table.groupby(list(by), dropna=False)["aicc"].transform("min") if by else table["aicc"].min()
-    table["delta_aicc"] = (table["aicc"] - best).fillna(0.0)  # ∞ − ∞: too few trials for every bound
+    table["delta_aicc"] = table["aicc"] - best  # NaN for ∞ − ∞: too few trials for every bound
     likelihood = np.exp(-table["delta_aicc"] / 2)
     total = likelihood.groupby([table[name] for name in by], dropna=False).transform("sum") if by else likelihood.sum()
     table["weight"] = likelihood / total

@@ -103,6 +103,7 @@ def evaluate(evaluations: Iterable[Evaluation], encoded: Encoded, *, generator: 
         findings = evaluation.evaluate(encoded, generator=own)
         found.metrics.update(findings.metrics)
         found.tables.update(findings.tables)
+        found.skipped.update(findings.skipped)
     return found
 
 

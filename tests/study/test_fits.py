@@ -114,5 +114,5 @@ def test_results_without_losses_say_what_to_run() -> None:
     import pandas as pd
 
     frame = pd.DataFrame({"trial_id": [], "status": [], "reason": [], "seed": [], "class_counts": [], "seconds": []})
-    with pytest.raises(ValueError, match="run the study with evaluation `bounds`"):
+    with pytest.raises(ValueError, match="no finished trial has a contrastive loss on test"):
         Results(frame).fit("nozawa2021")

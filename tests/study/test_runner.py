@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = [
+    pytest.mark.timeout(900),  # on a busy machine Ray's workers are the first to wait
     # Ray leaves a socket of its own to the garbage collector, and tune warns of its own deprecated parts.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
