@@ -105,7 +105,8 @@ def draw_bounds(info: BoundsInfo, axes: "Axes") -> "Axes":
     for index, one in enumerate(info.accuracies):
         _draw_line(one, right, f"C{len(info.bounds) + index}", marker="s", style="--")
     scale = "log" if any(value > 0 for one in info.bounds for value in one.value) else "linear"
-    axes.set(xscale="log", yscale=scale, xlabel="K", ylabel="upper bound on the supervised loss [nats]")
+    _k_axis(axes, [*info.bounds, *info.accuracies])
+    axes.set(yscale=scale, ylabel="upper bound on the supervised loss [nats]")
     right.set_ylabel("downstream accuracy")
     if info.absent:
         axes.set_title("\n".join(info.absent), fontsize="x-small", loc="left")
@@ -119,7 +120,8 @@ def draw_slack(info: SlackInfo, axes: "Axes") -> None:
     for index, one in enumerate(info.slacks):
         _draw_line(one, axes, f"C{index}", marker="o")
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(xscale="log", xlabel="K", ylabel="contrastive loss − lower bound [nats]")
+    _k_axis(axes, info.slacks)
+    axes.set(ylabel="contrastive loss − lower bound [nats]")
     axes.legend(fontsize="small")
 
 
@@ -130,7 +132,8 @@ def draw_fit(info: FitInfo, axes: "Axes") -> None:
     axes.errorbar(seen.k, seen.value, yerr=np.nan_to_num(errors), fmt="ko", capsize=3, label=seen.label)
     for index, one in enumerate(info.fitted):
         _draw_line(one, axes, f"C{index}")
-    axes.set(xscale="log", xlabel="K", ylabel="contrastive loss [nats]")
+    _k_axis(axes, [seen])
+    axes.set(ylabel="contrastive loss [nats]")
     axes.legend(fontsize="small")
 
 
@@ -149,6 +152,15 @@ def figure(info: BoundsInfo | SlackInfo | FitInfo, path: str) -> None:
     else:
         draw_fit(info, axes)
     page.savefig(path, dpi=150)
+
+
+def _k_axis(axes: "Axes", lines: Sequence[Line]) -> None:
+    """K on a logarithmic axis, named where it was observed, as far as the names do not touch."""
+    ks = sorted({k for one in lines for k in one.k})
+    shown = [k for i, k in enumerate(ks) if i == 0 or k > 1.25 * ks[i - 1]]
+    axes.set(xscale="log", xlabel="K")
+    axes.set_xticks(shown, [str(k) for k in shown])
+    axes.minorticks_off()
 
 
 def _draw_line(one: Line, axes: "Axes", color: str, *, marker: str = "", style: str = "-") -> None:
