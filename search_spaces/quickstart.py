@@ -9,7 +9,7 @@ study = Study(
         data={"name": "shapes", "train_size": 2000, "test_size": 1000},
         encoder={"name": "conv-small", "width": 16},
         batch_size=128,
-        epochs=12,
+        epochs=10,
     ),
     space={
         "k": grid(8, 32, 128),

@@ -65,7 +65,7 @@ class Progress:
         label = trial.label if trial else trial_id
         if result["status"] == "failed":
             self.failed += 1
-            self.console.print(f"[red]failed[/red] {label}: {result['reason']}", highlight=False)
+            self.console.print(f"[red]failed[/red] {label}: {result['reason']}", highlight=False, soft_wrap=True)
             return
         self.finished += 1
         value = result["metrics"].get(self.metric)
@@ -75,7 +75,7 @@ class Progress:
         if self._live is None:
             done = self.plan.done + self.plan.failed + self.finished + self.failed
             shown = "" if value is None else f": {self.metric} {value:.2f}"
-            self.console.print(f"{done}/{self.plan.trials} {label}{shown}", highlight=False)
+            self.console.print(f"{done}/{self.plan.trials} {label}{shown}", highlight=False, soft_wrap=True)
 
     def _table(self) -> Table:
         over = self.finished + self.failed
