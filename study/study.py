@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,11 @@ class Study:
 
     def points(self) -> list[Point]:
         """Every known cell under every seed, resolved; ConfigError with the problems of all cells at once."""
+        return list(self._points)
+
+    @cached_property
+    def _points(self) -> list[Point]:
+        """Resolved once: a run plans, looks for modules and samples from the same points."""
         from study.plan import resolve_cells
 
         resolved = resolve_cells(self, self.known_cells())
