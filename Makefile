@@ -38,7 +38,7 @@ test-slow: $(READY)  ## the slow tests, for a weekly run
 	@$(BIN)/python -m pytest -q -m slow
 
 lock: $(READY)  ## renew requirements.lock
-	@$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --universal --python-version 3.11 \
+	@$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra aws --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
 
 clean:  ## remove the virtual environment and what tools cached
