@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -110,8 +111,8 @@ def load_target(options: argparse.Namespace) -> "Study":
     overrides = {}
     for item in options.set:
         path, equals, text = item.partition("=")
-        if not equals:
-            raise ConfigError([f"--set takes PATH=VALUE, such as --set epochs=5; got {item!r}"])
+        if not equals or not text.strip():
+            raise ConfigError([f"--set takes PATH=VALUE, such as --set epochs=5 or --set k=null; got {item!r}"])
         try:
             overrides[path.strip()] = _number(yaml.safe_load(text))
         except yaml.YAMLError:
@@ -303,7 +304,11 @@ def _expected(error: Exception) -> bool:
 
 
 def _again(options: argparse.Namespace) -> str:
+    from study.tracking_uri import without_secrets
+
     parts = ["study", options.name, getattr(options, "study", "")]
-    parts += [f"--set {item}" for item in getattr(options, "set", [])]
-    parts += [f"--storage {options.storage}"] if getattr(options, "storage", None) else []
+    parts += [f"--set {shlex.quote(item)}" for item in getattr(options, "set", [])]
+    for flag in ("storage", "tracking_uri", "address"):
+        value = without_secrets(getattr(options, flag, None) or "")
+        parts += [f"--{flag.replace('_', '-')} {shlex.quote(value)}"] if value else []
     return " ".join(part for part in parts if part)

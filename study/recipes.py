@@ -29,6 +29,8 @@ def load(target: str) -> Study:
     Raises UnknownName for a name that no recipe bears, FileNotFoundError for a file that is not there.
     """
     path = Path(target)
+    if path.is_dir() and target not in names():
+        raise ConfigError([f"{target} is a folder; give a Python file or study.yaml in it, or a recipe's name"])
     if path.suffix not in (".py", ".yaml", ".yml"):
         if target not in names():
             hint = "; or give the path of a Python file or study.yaml"
@@ -75,7 +77,10 @@ def import_from_here(module: str) -> ModuleType:
     """Import a user's module, the working directory included in the search."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    return importlib.import_module(module)
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError([f"modules: {error}; run from the folder that holds {module}.py"]) from None
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -87,7 +92,12 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ConfigError([f"{error.filename}, line {error.lineno}: {error.msg}"]) from None
+    except ModuleNotFoundError as error:
+        raise ConfigError([f"{path}: {error}; install it, or put it beside the file"]) from None
     return module
 
 

@@ -56,6 +56,7 @@ def test_list_names_everything_that_a_config_can_name(capsys: pytest.CaptureFixt
         (["--set", "k=500"], "k: 500 candidates are more than the 126 rows of simclr's pool"),
         (["--set", "data={name: cifar10, root: /nowhere/at/all}"], "/nowhere/at/all"),
         (["--set", "epochs"], "--set takes PATH=VALUE"),
+        (["--set", "k="], "--set k=null"),
     ],
 )
 def test_wrong_input_is_refused_with_the_fix_and_nothing_is_started(
@@ -74,6 +75,29 @@ def test_a_misspelt_study_is_refused_with_the_nearest_name(capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("uri", ["127.0.0.1:5000", "http://127.0.0.1:9"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("study = Study(", "broken.py, line 1: '(' was never closed"),
+        ("import not_a_module_anywhere", "No module named 'not_a_module_anywhere'; install it"),
+        ("x = 1", "must define `study = Study(…)`"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read_is_named_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
+) -> None:
+    (tmp_path / "broken.py").write_text(content)
+    assert main(["plan", str(tmp_path / "broken.py")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_a_folder_is_refused_as_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(tmp_path)]) == 2
+    assert "is a folder; give a Python file or study.yaml in it" in capsys.readouterr().err
+
+
 def test_a_tracking_server_that_cannot_be_used_is_refused_before_any_trial(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], uri: str
 ) -> None:
