@@ -74,7 +74,6 @@ def test_a_misspelt_study_is_refused_with_the_nearest_name(capsys: pytest.Captur
     assert "did you mean 'quickstart'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("uri", ["127.0.0.1:5000", "http://127.0.0.1:9"])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -98,6 +97,7 @@ def test_a_folder_is_refused_as_a_study(tmp_path: Path, capsys: pytest.CaptureFi
     assert "is a folder; give a Python file or study.yaml in it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("uri", ["127.0.0.1:5000", "http://127.0.0.1:9"])
 def test_a_tracking_server_that_cannot_be_used_is_refused_before_any_trial(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], uri: str
 ) -> None:
