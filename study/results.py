@@ -22,6 +22,8 @@ BEFORE = ("trial_id", "status", "reason", "seed", "class_counts")
 """The first columns; then what varies, `seconds`, and the metrics. class_counts: of the test split, as JSON."""
 PRIMARY = ("linear.features.top1", "knn.features.top1", "mean_classifier.top1", "contrastive.loss")
 """The metrics that are shown where all would be too many."""
+ACCURACY = "mean_classifier.top1"
+"""What an inverted bound is ranked against: the accuracy of the classifier that the bounds are about."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -144,7 +146,7 @@ class Results:
         for column in frame.columns:
             if column.startswith("bounds.") and column.endswith(".supervised_upper"):
                 added[f"{column.split('.')[1]}_supervised_upper"] = frame[column]
-        frame, by = frame.assign(**added), [path for path in self.varying if path != "k"]
+        frame, by = frame.copy().assign(**added), [path for path in self.varying if path != "k"]
         curves = frame.groupby(by, dropna=False)["k"].transform("nunique") > 1 if by else frame["k"] > 0
         return (frame[curves] if curves.any() else frame), by  # a lone K is no curve, and hinders no other
 
@@ -170,7 +172,7 @@ class Results:
             fit_bound(frame, bound, priors=self.priors(), generator=draw, by=by, fixed=fixed, resamples=resamples)
         )
 
-    def compare_bounds(self, *, accuracy: str = "mean_classifier.top1", resamples: int = 1000) -> pd.DataFrame:
+    def compare_bounds(self, *, accuracy: str = ACCURACY, resamples: int = 1000) -> pd.DataFrame:
         """Which bound explains L_cont over K better, and how its inversion ranks encoders: a row a group and bound."""
         from study.analysis.compare import compare_bounds
 
@@ -181,6 +183,19 @@ class Results:
         return compare_bounds(
             frame, priors=self.priors(), generator=draw, by=by, accuracy=known, fixed=fixed, resamples=resamples
         )
+
+    def slack(self) -> pd.DataFrame:
+        """L_cont minus each lower bound at the trial's own K: trial_id, k, bound, slack, slack_se (nats), violated (by
+        over two standard errors), a row a finished trial and bound."""
+        names = [c.split(".")[1] for c in self.measured if c.startswith("bounds.") and c.endswith(".slack")]
+        frame = self.finished
+        parts = []
+        for name in names:
+            slack, error = frame[f"bounds.{name}.slack"], frame[f"bounds.{name}.slack_se"]
+            row = {"trial_id": frame["trial_id"], "k": frame["train.k"], "bound": name, "slack": slack}
+            parts.append(pd.DataFrame({**row, "slack_se": error, "violated": slack < -2 * error}).dropna())
+        columns = ["trial_id", "k", "bound", "slack", "slack_se", "violated"]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
     def importance(self, metric: str = "linear.features.top1", *, resamples: int = 20) -> pd.DataFrame:
         """How much of the metric's variance each varying parameter explains (fANOVA), with an interval."""
@@ -212,6 +227,8 @@ class Fits(tuple["Fit", ...]):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self))
+
+    __repr__ = __str__
 
 
 def journals(store: Store, metrics: Iterable[str]) -> pd.DataFrame:

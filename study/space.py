@@ -122,19 +122,19 @@ def random_cells(space: SearchSpace, count: int, seed: int) -> Iterator[Cell]:
         yield {path: dimension.sample(draw) for path, dimension in space.items()}
 
 
-KINDS = {"grid": Grid, "choice": Choice, "uniform": Uniform, "loguniform": LogUniform, "randint": RandInt}
-MAKERS: dict[str, Callable[..., Dimension]] = {
-    "grid": grid,
-    "choice": choice,
-    "uniform": uniform,
-    "loguniform": loguniform,
-    "randint": randint,
+KINDS: dict[str, tuple[type, Callable[..., Dimension]]] = {
+    "grid": (Grid, grid),
+    "choice": (Choice, choice),
+    "uniform": (Uniform, uniform),
+    "loguniform": (LogUniform, loguniform),
+    "randint": (RandInt, randint),
 }
+"""Name → the dimension's class, and the function that makes one of checked values."""
 
 
 def to_plain(space: SearchSpace) -> dict[str, Any]:
     """For study.yaml: {"k": {"grid": [16, 64]}, "lr": {"loguniform": {"low": .01, "high": 1}}}."""
-    names = {cls: name for name, cls in KINDS.items()}
+    names = {made: name for name, (made, _) in KINDS.items()}
     return {p: {names[type(d)]: list(d.values) if isinstance(d, Grid) else asdict(d)} for p, d in space.items()}
 
 
@@ -146,10 +146,8 @@ def from_plain(plain: Mapping[str, Any]) -> dict[str, Dimension]:
 def _dimension(path: str, content: Any) -> Dimension:
     if isinstance(content, list):
         return grid(*content)
-    if not isinstance(content, dict) or len(content) != 1 or next(iter(content)) not in MAKERS:
-        raise ValueError(
-            f"space.{path} must be one of {', '.join(MAKERS)}, such as {{grid: [16, 64]}}; got {content!r}"
-        )
+    if not isinstance(content, dict) or len(content) != 1 or next(iter(content)) not in KINDS:
+        raise ValueError(f"space.{path} must be one of {', '.join(KINDS)}, such as {{grid: [16, 64]}}; got {content!r}")
     kind, value = next(iter(content.items()))
-    make = MAKERS[kind]
+    make = KINDS[kind][1]
     return make(*value) if isinstance(value, list) else make(**value)

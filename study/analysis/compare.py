@@ -1,14 +1,16 @@
 """Which theory explains the observed losses better, and which inverted bound ranks encoders as their accuracy does."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from study.analysis.fit import fit_bound, groups_of
 from study.bounds import BOUNDS
+from study.bounds.priors import Array
 
 
 def compare_bounds(
@@ -24,11 +26,12 @@ def compare_bounds(
     resamples: int = 1000,
 ) -> pd.DataFrame:
     """A row a (group, bound), best first: rmse, r2, aicc, delta_aicc, weight, leave_one_k_out, unidentified, and with
-    `accuracy` (a column) rank_correlation and rank_points.
+    `accuracy` (a column) rank_correlation, rank_low, rank_high and rank_points.
 
     weight: Akaike weight within the group, exp(−Δ/2) normalised (Burnham & Anderson 2002).
     rank_correlation: Spearman's ρ over K between means over seeds of the inverted bound on L_sup and of the accuracy;
-    −1 where a lower bound on the loss always meant a higher accuracy, NaN with fewer than three finite points.
+    −1 where a lower bound on the loss always meant a higher accuracy, NaN with fewer than three finite points; with
+    its 95 % interval, see `rank_correlation`.
     fixed: as in `fit_bound`; an unknown that a bound does not have is left out for that bound.
     """
     names = list(bounds or BOUNDS.names())
@@ -50,9 +53,9 @@ def compare_bounds(
             row["leave_one_k_out"] = fit.leave_one_k_out
             row["unidentified"] = ", ".join(p.name for p in fit.parameters if not p.identified)
             if accuracy is not None:
-                row["rank_correlation"], row["rank_points"] = rank_correlation(
-                    inverted_bound(trials, name, priors=priors, loss=loss), trials, accuracy
-                )
+                inverted = inverted_bound(trials, name, priors=priors, loss=loss)
+                found = rank_correlation(inverted, trials, accuracy, generator=generator, resamples=resamples)
+                row |= {f"rank_{key}": value for key, value in found._asdict().items()}
             rows.append(row)
     table = pd.DataFrame(rows)
     best = table.groupby(list(by), dropna=False)["aicc"].transform("min") if by else table["aicc"].min()
@@ -80,11 +83,46 @@ def inverted_bound(
     return values
 
 
-def rank_correlation(bound: pd.Series, frame: pd.DataFrame, accuracy: str) -> tuple[float, int]:
-    """(Spearman's ρ, number of K) between means over trials of one K; K where the bound does not exist are left out."""
-    means = pd.DataFrame({"k": frame["k"], "bound": bound, "accuracy": frame[accuracy].astype(float)})
-    means = means.replace(np.inf, np.nan).dropna().groupby("k")[["bound", "accuracy"]].mean()
-    constant = means["bound"].nunique() < 2 or means["accuracy"].nunique() < 2
-    if len(means) < 3 or constant:
-        return np.nan, len(means)
-    return float(spearmanr(means["bound"], means["accuracy"]).statistic), len(means)
+class RankCorrelation(NamedTuple):
+    """Spearman's ρ with its 95 % interval, over so many values of K."""
+
+    correlation: float
+    low: float
+    high: float
+    points: int
+
+
+def rank_correlation(
+    bound: pd.Series, frame: pd.DataFrame, accuracy: str, *, generator: np.random.Generator, resamples: int = 1000
+) -> RankCorrelation:
+    """ρ between means over the trials of each K; K where the bound does not exist are left out, NaN with fewer than 3.
+
+    The K are chosen, not drawn, so the interval is about the noise of seeds: a bootstrap of the trials' deviations from
+    their K's mean, pooled over K, inflated by √(S/(S−1)); a bound's are relative, as it spans powers of ten. NaN where
+    no K has two trials.
+    """
+    trials = pd.DataFrame({"k": frame["k"], "bound": bound, "accuracy": frame[accuracy].astype(float)})
+    trials = trials.replace(np.inf, np.nan).dropna().set_index("k")
+    means, seeds = trials.groupby("k").mean(), trials.groupby("k").size()
+    points = len(means)
+    if points < 3 or means["bound"].nunique() < 2 or means["accuracy"].nunique() < 2:
+        return RankCorrelation(np.nan, np.nan, np.nan, points)
+    value = float(_spearman(means.to_numpy()))
+    repeated = trials[seeds[trials.index].to_numpy() > 1]
+    if repeated.empty:
+        return RankCorrelation(value, np.nan, np.nan, points)
+    scale = means.assign(bound=means["bound"].abs(), accuracy=1.0)
+    count = seeds[repeated.index].to_numpy()[:, None]
+    noise = (repeated - means.loc[repeated.index]) / scale.loc[repeated.index] * np.sqrt(count / (count - 1))
+    drawn = [generator.choice(noise.to_numpy(), (resamples, n)).mean(axis=1) for n in seeds]  # [R, 2] for each K
+    correlations = _spearman(means.to_numpy() + np.stack(drawn, axis=1) * scale.to_numpy())
+    low, high = np.nanquantile(correlations, [0.025, 0.975])
+    return RankCorrelation(value, float(low), float(high), points)
+
+
+def _spearman(pairs: Array) -> Array:
+    """Spearman's ρ of pairs [..., K, 2] over K; NaN where one of the two is constant."""
+    ranks = rankdata(pairs, axis=-2)
+    ranks -= ranks.mean(axis=-2, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return ranks.prod(axis=-1).sum(axis=-1) / np.sqrt((ranks**2).sum(axis=-2).prod(axis=-1))

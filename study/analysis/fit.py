@@ -13,21 +13,28 @@ from study.bounds import BOUNDS, PARAMETERS, Bound
 from study.bounds.priors import Array
 
 Indices = np.ndarray[Any, np.dtype[Any]]
+ONE_SEED = "it needs two seeds or more"
 _SIGN = np.array([1.0, 1.0, -1.0])  # L_sup ≥ 0, L_sub ≥ 0, d ≤ 0: with these signs, non-negative
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A fitted unknown, in nats, with its 95 % interval; NaN where the curve does not determine it."""
+    """A fitted unknown, in nats, with its 95 % interval (NaN with one seed); all NaN where it is not identified."""
 
     name: str
     value: float
     low: float
     high: float
-    identified: bool
+    identified: bool  # whether the curve determines it
+
+    def __str__(self) -> str:
+        if not self.identified:
+            return f"{self.name}: not identified"
+        interval = f"no interval: {ONE_SEED}" if np.isnan(self.low) else f"{self.low:.4g} to {self.high:.4g}"
+        return f"{self.name} = {self.value:.4g} ({interval})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fit:
     """A bound fitted to the trials of one group. Losses and errors in nats; intervals are 95 %."""
 
@@ -56,24 +63,29 @@ class Fit:
         return pd.DataFrame({"k": ks, "value": value, "low": value - half, "high": value + half})
 
     def as_dict(self) -> dict[str, Any]:
-        """What can be written as JSON."""
+        """Plain values, by name; NaN and ∞ stay what they are."""
         names = ("bound", "group", "rmse", "r2", "aicc", "leave_one_k_out", "ks", "trials", "seeds", "notes")
-        return {name: getattr(self, name) for name in names} | {
-            "parameters": {p.name: {"value": p.value, "low": p.low, "high": p.high} for p in self.parameters}
-        }
+        found = {p.name: {n: getattr(p, n) for n in ("value", "low", "high", "identified")} for p in self.parameters}
+        return {name: getattr(self, name) for name in names} | {"parameters": found, "given": self.given}
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The unknowns that were known, each at its mean over the trials."""
+        fitted = {p.name for p in self.parameters}
+        values = dict(zip(PARAMETERS, map(float, self.solution), strict=True))
+        return {name: values[name] for name in BOUNDS[self.bound].parameters if name not in fitted}
 
     def __str__(self) -> str:
         where = ", ".join(f"{name}={value}" for name, value in self.group.items())
-        lines = [
-            f"{self.bound}{f' [{where}]' if where else ''}: {self.trials} trials, {self.seeds} seeds, K = {self.ks}"
-        ]
-        lines += [
-            f"  {p.name} = {p.value:.4g} [{p.low:.4g}, {p.high:.4g}]" if p.identified else f"  {p.name}: not identified"
-            for p in self.parameters
-        ]
-        lines.append(f"  RMSE {self.rmse:.4g}, R² {self.r2:.4g}, AICc {self.aicc:.4g}")
-        lines.append(f"  RMSE {self.leave_one_k_out:.4g} at a K left out")
+        ks, seeds = ", ".join(map(str, self.ks)), f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
+        lines = [f"{self.bound}{f' [{where}]' if where else ''}: {self.trials} trials, {seeds}, K = {ks}"]
+        lines += [f"  {parameter}" for parameter in self.parameters]
+        lines += [f"  {name} = {value:.4g} (given)" for name, value in self.given.items()]
+        quality = {"RMSE": self.rmse, "R²": self.r2, "AICc": self.aicc, "RMSE at a K left out": self.leave_one_k_out}
+        lines.append("  " + ", ".join(f"{name} {value:.4g}" for name, value in quality.items() if np.isfinite(value)))
         return "\n".join(lines + [f"  {note}" for note in self.notes])
+
+    __repr__ = __str__
 
 
 def fit_bound(
@@ -193,19 +205,20 @@ def _fit_curve(curve: _Curve, group: dict[str, Any], generator: np.random.Genera
     rank, loose = null_space(curve.columns())
     parameters = _parameters(curve, solution, half_width(resampled, seeds), loose)
     residual, spread = curve.residuals(solution), curve.observed - curve.observed.mean()
-    squares = float(residual @ residual)
+    squares, total = float(residual @ residual), float(spread @ spread)
+    aicc = corrected_akaike(squares, trials, rank + 1)
     return Fit(
         bound=curve.bound,
         group=group,
         parameters=parameters,
         rmse=float(np.sqrt(squares / trials)),
-        r2=1 - squares / float(spread @ spread),
-        aicc=corrected_akaike(squares, trials, rank + 1),
+        r2=1 - squares / total if total > 0 else np.nan,
+        aicc=aicc,
         leave_one_k_out=float(np.sqrt(np.mean(np.concatenate(unseen) ** 2))) if len(curve.ks) > 2 else np.nan,
         ks=tuple(int(k) for k in curve.ks),
         trials=trials,
         seeds=seeds,
-        notes=_notes(parameters, rank, seeds),
+        notes=_notes(parameters, rank, len(curve.ks), aicc),
         priors=curve.priors,
         temperature=curve.temperature,
         solution=solution,
@@ -224,15 +237,17 @@ def _parameters(curve: _Curve, solution: Array, half: Array, loose: Array) -> tu
     return tuple(parameters)
 
 
-def _notes(parameters: tuple[Parameter, ...], rank: int, seeds: int) -> tuple[str, ...]:
+def _notes(parameters: tuple[Parameter, ...], rank: int, ks: int, aicc: float) -> tuple[str, ...]:
     notes = [f"{p.name} is at its physical limit 0" for p in parameters if p.value == 0]
     if tied := [p.name for p in parameters if not p.identified]:
         notes.append(
             f"not identified: {', '.join(tied)}; the curve determines {rank} of {len(parameters)} unknowns: "
             "give one, as in fixed={'d': 'gap'}, or add other K"
         )
-    if seeds == 1:
-        notes.append("one seed: no intervals; run the study with more seeds")
+    if ks <= rank:
+        notes.append(f"{ks} values of K and {rank} free unknowns: the curve passes through the means; add other K")
+    if np.isinf(aicc):
+        notes.append(f"no AICc: it needs more than {rank + 2} trials")
     return tuple(notes)
 
 

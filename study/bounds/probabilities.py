@@ -155,7 +155,7 @@ def _log_collisions_without(k: int, counts: Array, total: int) -> Array:
     probabilities, normalised at the end; the windows of all classes lie end to end in one array.
     """
     same, other = counts - 1, total - counts
-    mean = k * same / (total - 1)
+    mean = k * same / max(total - 1, 1)
     reach = 16 + np.sqrt(256 + 92 * mean)
     low = np.maximum(np.maximum(0, k - other), np.floor(mean - reach))
     high = np.minimum(np.minimum(k, same), np.ceil(mean + reach))

@@ -122,10 +122,20 @@ def test_groups_are_fitted_apart():
     assert fits[0].curve(32)["value"][0] == pytest.approx(fits[1].curve(32)["value"][0] + 1, abs=0.03)
 
 
-def test_one_seed_has_no_interval_and_says_so():
+def test_one_seed_has_no_interval_and_says_what_it_needs():
     fit = fit_one(losses("nozawa2021", np.random.default_rng(0), seeds=1), "nozawa2021")
     assert all(np.isnan(p.low) and np.isfinite(p.value) for p in fit.parameters)
-    assert any("one seed" in note for note in fit.notes)
+    assert str(fit).count("(no interval: it needs two seeds or more)") == len(fit.parameters)
+    assert "nan" not in str(fit)
+
+
+def test_a_fit_prints_what_it_found_what_was_given_and_what_is_missing():
+    fit = fit_one(losses("nozawa2021", np.random.default_rng(0), ks=(16, 64)), "nozawa2021")
+    assert repr(fit) == str(fit)
+    assert "nozawa2021: 10 trials, 5 seeds, K = 16, 64" in str(fit)
+    assert "d = -0.8 (given)" in str(fit)
+    assert "2 values of K and 2 free unknowns: the curve passes through the means" in str(fit)
+    assert "nan" not in str(fit)
 
 
 def test_an_unfinished_trial_is_left_out():
@@ -137,6 +147,8 @@ def test_an_unfinished_trial_is_left_out():
 def test_a_fit_is_written_as_json():
     loaded = json.loads(json.dumps(fit_one(losses("arora2019", np.random.default_rng(0)), "arora2019").as_dict()))
     assert loaded["parameters"]["L_sub"]["low"] < 1.2 < loaded["parameters"]["L_sub"]["high"]
+    assert loaded["parameters"]["L_sub"]["identified"] is True
+    assert loaded["given"] == pytest.approx({"d": -0.8})
     assert loaded["ks"] == list(KS)
 
 

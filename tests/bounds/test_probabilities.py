@@ -233,6 +233,13 @@ def test_the_complement_of_a_near_certain_collision_is_not_zero():
     assert collision_probability(60, class_counts=COUNTS, complement=True) == pytest.approx(float(exact), rel=1e-12)
 
 
+def test_a_set_of_one_sample_has_no_negatives():
+    assert collision_probability(0, class_counts=[1]) == 0
+    assert expected_log_collisions(0, class_counts=[1]) == 0
+    assert coverage_probability([0, 1], class_counts=[1]).tolist() == [0, 1]
+    assert collision_free_coverage(0, class_counts=[1]) == 1
+
+
 def test_answers_have_the_shape_of_the_question():
     for function in (collision_probability, coverage_probability, expected_log_collisions, collision_free_coverage):
         assert np.ndim(function(7, 3)) == 0

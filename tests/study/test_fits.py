@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
@@ -110,9 +111,24 @@ def test_the_bound_that_generated_the_losses_wins_the_comparison(store: Store) -
     assert set(best) == {"nozawa2021"}
 
 
-def test_results_without_losses_say_what_to_run() -> None:
-    import pandas as pd
+def test_fits_print_themselves_one_after_another(store: Store) -> None:
+    fits = Results.load(store).fit("nozawa2021", resamples=20)
+    assert repr(fits) == f"{fits[0]}\n{fits[1]}"
 
+
+def test_slack_has_a_row_a_trial_and_bound_and_says_which_are_violated() -> None:
+    measured = {"bounds.a.slack": [0.5, -0.1], "bounds.a.slack_se": [0.1, 0.1], "bounds.b.slack": [-0.3, np.nan]}
+    frame = pd.DataFrame({
+        "trial_id": ["x", "y"], "status": "finished", "reason": None, "seed": 0, "class_counts": "[]", "seconds": 1.0,
+        "train.k": [8, 16], **measured, "bounds.b.slack_se": [0.1, np.nan],
+    })  # fmt: skip
+    slack = Results(frame).slack()
+    assert slack[["trial_id", "bound", "violated"]].to_numpy().tolist() == [
+        ["x", "a", False], ["y", "a", False], ["x", "b", True],
+    ]  # fmt: skip
+
+
+def test_results_without_losses_say_what_to_run() -> None:
     frame = pd.DataFrame({"trial_id": [], "status": [], "reason": [], "seed": [], "class_counts": [], "seconds": []})
     with pytest.raises(ValueError, match="no finished trial has a contrastive loss on test"):
         Results(frame).fit("nozawa2021")
