@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs what a node needs, or nothing where it is installed: `node.sh requirements.lock cluster.env`.
+# Python and packages go to ~/venv, with the lock's hashes checked; the code of a study comes with each job.
+set -euo pipefail
+
+lock=$1 variables=$2 venv="$HOME/venv"
+PYTHON_VERSION=3.11 UV_VERSION=0.9.7
+
+if ! cmp --silent "$lock" "$venv/requirements.lock"; then
+    curl --proto '=https' --tlsv1.2 -LsSf "https://astral.sh/uv/$UV_VERSION/install.sh" |
+        env UV_INSTALL_DIR="$HOME/.local/bin" INSTALLER_NO_MODIFY_PATH=1 sh
+    uv="$HOME/.local/bin/uv"
+    "$uv" venv --quiet --clear --python "$PYTHON_VERSION" "$venv"
+    "$uv" pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock"
+    # `study` is the code that was submitted with the job, which Ray puts on the path.
+    printf '#!/bin/sh\nexec "%s/bin/python" -m study.cli "$@"\n' "$venv" >"$venv/bin/study"
+    chmod +x "$venv/bin/study"
+    cp "$lock" "$venv/requirements.lock"
+fi
+
+# Ray starts a job's interpreter from the path of its own processes, whose shell reads this line.
+line=". $variables && export PATH=\"$venv/bin:\$PATH\""
+grep --quiet --fixed-strings --line-regexp "$line" "$HOME/.bashrc" || printf '%s\n' "$line" >>"$HOME/.bashrc"
+if [ -e "$HOME/.ray/auth_token" ]; then chmod 600 "$HOME/.ray/auth_token"; fi
