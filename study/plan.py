@@ -107,7 +107,7 @@ def check(study: "Study") -> "list[Point]":
 
 def _corners(study: "Study") -> Iterator[Cell]:
     """Cells that reach every value of each list and both ends of each range, one dimension at a time."""
-    ends = {p: list(d.values) if isinstance(d, Grid) else [d.low, d.high] for p, d in study.space.items()}
+    ends = {p: list(d.values) if isinstance(d, Grid) else [d.low, d.high] for p, d in study.spaces[0].items()}
     first: Cell = {path: values[0] for path, values in ends.items()}
     yield first
     for path, values in ends.items():

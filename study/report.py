@@ -208,16 +208,14 @@ def _sentence(row: Row, metric: str, results: Results) -> str:
     return f"{cell}: {name} {text(metric, row.mean, row.half_width)}{unit} (n = {row.n}{oracle}){gain}."
 
 
-def _space(space: Mapping[str, Any]) -> dict[str, str]:
-    """Path → its values, as in `16, 64, 256` or `uniform, 0.1 to 1`."""
-    shown = {}
-    for path, dimension in space.items():
+def _space(space: Mapping[str, Any] | list[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Each path with its values, as in `16, 64, 256` or `uniform, 0.1 to 1`; of each space, where there are several."""
+    shown = []
+    for path, dimension in (item for one in (space if isinstance(space, list) else [space]) for item in one.items()):
         kind, value = next(iter(dimension.items()))
-        shown[path] = (
-            ", ".join(map(label, value))
-            if isinstance(value, list)
-            else (f"{kind}, {label(value['low'])} to {label(value['high'])}")
-        )
+        listed = isinstance(value, list)
+        text = ", ".join(map(label, value)) if listed else f"{kind}, {label(value['low'])} to {label(value['high'])}"
+        shown.append((path, text))
     return shown
 
 

@@ -99,7 +99,8 @@ def component(field: str, value: Component) -> Resolved:
     registry = REGISTRIES[field]
     try:
         entry, params = build(registry, value, settable)
-        made = entry(**params) if isinstance(entry, type) else functools.partial(entry, **params)
+        later = field in CALLED_LATER and not isinstance(entry, type)
+        made = functools.partial(entry, **params) if later else entry(**params)
         if field in TRY_OUT:
             TRY_OUT[field](made)
     except ConfigError as error:
@@ -112,6 +113,9 @@ def component(field: str, value: Component) -> Resolved:
     plain = {"name": split_component(value)[0], **params}
     return Resolved(plain, {n: v for n, v in plain.items() if n not in located}, made)
 
+
+CALLED_LATER = ("encoder", "head", "augmentation", "objective")
+"""Fields whose entries may be functions that training calls; any other function makes the component, as a preset."""
 
 TRY_OUT: dict[str, Callable[[Any], Any]] = {
     "head": lambda head: head(8),

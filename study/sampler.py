@@ -62,7 +62,7 @@ class TPE:
         self._study, self._store = study, store
         directions = ["maximize" if way == "max" else "minimize" for way in study.metrics.values()]
         self._optuna = optuna.create_study(directions=directions, sampler=optuna.samplers.TPESampler(seed=0))
-        self._space = {path: _distribution(dimension) for path, dimension in study.space.items()}
+        self._space = {path: _distribution(dimension) for path, dimension in study.spaces[0].items()}
         self._queue: deque[Point] = deque()
         self._open: dict[str, tuple[int, list[Point]]] = {}  # cell → Optuna's number, its points
         self._cells = 0
@@ -158,7 +158,7 @@ class TPE:
         return [statistics.mean(metrics[metric] for metrics in finished) for metric in self._study.metrics]
 
     def _listed(self, path: str) -> bool:
-        return isinstance(self._study.space[path], Grid)
+        return isinstance(self._study.spaces[0][path], Grid)
 
 
 def _key(cell: Cell) -> str:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,6 +63,8 @@ class RandInt:
 
 Dimension = Grid | Uniform | LogUniform | RandInt
 SearchSpace = Mapping[str, Dimension]
+Spaces = SearchSpace | Sequence[SearchSpace]
+"""One space, or several whose cells are taken together: every method, and every strategy with one of them."""
 
 
 def grid(*values: Any) -> Grid:
@@ -132,14 +134,18 @@ KINDS: dict[str, tuple[type, Callable[..., Dimension]]] = {
 """Name → the dimension's class, and the function that makes one of checked values."""
 
 
-def to_plain(space: SearchSpace) -> dict[str, Any]:
-    """For study.yaml: {"k": {"grid": [16, 64]}, "lr": {"loguniform": {"low": .01, "high": 1}}}."""
+def to_plain(space: Spaces) -> Any:
+    """For study.yaml: {"k": {"grid": [16, 64]}, "lr": {"loguniform": {"low": .01, "high": 1}}}; several as a list."""
+    if not isinstance(space, Mapping):
+        return [to_plain(one) for one in space]
     names = {made: name for name, (made, _) in KINDS.items()}
     return {p: {names[type(d)]: list(d.values) if isinstance(d, Grid) else asdict(d)} for p, d in space.items()}
 
 
-def from_plain(plain: Mapping[str, Any]) -> dict[str, Dimension]:
-    """The inverse of `to_plain`; a bare list is a grid."""
+def from_plain(plain: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Spaces:
+    """The inverse of `to_plain`; a bare list of values is a grid."""
+    if not isinstance(plain, Mapping):
+        return [from_plain(one) for one in plain]  # type: ignore[misc]
     return {path: _dimension(path, content) for path, content in plain.items()}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import did_you_mean
 from study.config import ConfigError, TrialConfig, with_value
-from study.space import Cell, Dimension, Grid, SearchSpace, grid, grid_cells, random_cells, to_plain
+from study.space import Cell, Grid, SearchSpace, Spaces, grid, grid_cells, random_cells, to_plain
 from study.store import Store
 
 if TYPE_CHECKING:
@@ -39,14 +39,15 @@ class Study:
     """A named question: which cells of `space`, each under every seed, on top of `base`.
 
     `space` maps a dotted config path to grid, choice, uniform, loguniform or randint. The sampler "grid" takes the
-    product of the dimensions; "random" draws `cells` cells; "tpe" (Optuna's, multi-objective where `metrics` has
-    several) proposes `cells` cells, each from what the finished ones gave. `metrics` maps a metric to "max" or "min".
+    product of the dimensions, or, where `space` is a list of spaces, the cells of all their products; "random" draws
+    `cells` cells; "tpe" (Optuna's, multi-objective where `metrics` has several) proposes `cells` cells, each from what
+    the finished ones gave. `metrics` maps a metric to "max" or "min".
     `cpus` and `gpus` (fractions share a GPU) are what a trial is given. Raises ConfigError with every problem.
     """
 
     name: str
     base: TrialConfig
-    space: Mapping[str, Dimension]
+    space: Spaces
     seeds: tuple[int, ...]
     question: str
     sampler: str
@@ -60,7 +61,7 @@ class Study:
         name: str,
         *,
         base: TrialConfig | None = None,
-        space: SearchSpace | None = None,
+        space: Spaces | None = None,
         seeds: int | Sequence[int] = 1,
         question: str = "",
         sampler: str = "grid",
@@ -72,7 +73,7 @@ class Study:
         values = {
             "name": name,
             "base": base or TrialConfig(),
-            "space": dict(space or {}),
+            "space": _frozen(space or {}),
             "seeds": tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
             "question": question,
             "sampler": sampler,
@@ -86,6 +87,11 @@ class Study:
         problems = list(_problems(self))
         if problems:
             raise ConfigError(problems)
+
+    @property
+    def spaces(self) -> tuple[SearchSpace, ...]:
+        """The spaces whose cells are taken together: usually one."""
+        return (self.space,) if isinstance(self.space, Mapping) else tuple(self.space)
 
     @property
     def threads(self) -> int:
@@ -102,8 +108,8 @@ class Study:
     def known_cells(self) -> list[Cell]:
         """The cells that are known beforehand: all of a grid or random study, none of a tpe study."""
         if self.sampler == "grid":
-            return list(grid_cells(self.space))
-        return list(random_cells(self.space, self.cells or 0, seed=0)) if self.sampler == "random" else []
+            return [cell for space in self.spaces for cell in grid_cells(space)]
+        return list(random_cells(self.spaces[0], self.cells or 0, seed=0)) if self.sampler == "random" else []
 
     def points(self) -> list[Point]:
         """Every known cell under every seed, resolved; ConfigError with the problems of all cells at once."""
@@ -152,23 +158,30 @@ class Study:
             known = [*fields, *KEYS]
             raise ConfigError(f"{path}: no such key{did_you_mean(path.split('.')[0], known)}" for path in unknown)
         changes: dict[str, Any] = {path: value for path, value in overrides.items() if path in KEYS}
-        base, space = self.base.plain(), dict(self.space)
+        base, spaces = self.base.plain(), [dict(space) for space in self.spaces]
         for path, value in overrides.items():
             if path in changes:
                 continue
-            if path in space and isinstance(value, list):
+            holders = [space for space in spaces if path in space]
+            if holders and isinstance(value, list):
                 try:
-                    space[path] = grid(*value)
+                    for space in holders:
+                        space[path] = grid(*value)
                 except ValueError as error:
                     raise ConfigError([f"{path}: {error}"]) from None
                 continue
-            space = {p: d for p, d in space.items() if p != path and not p.startswith(f"{path}.")}
+            spaces = [{p: d for p, d in s.items() if p != path and not p.startswith(f"{path}.")} for s in spaces]
             base = with_value(base, path, value)
+        space = spaces[0] if isinstance(self.space, Mapping) else spaces
         return self.replace(base=TrialConfig(**base), space=space, **changes)
 
     def replace(self, **changes: Any) -> "Study":
         """A copy with some arguments changed; checked anew."""
         return Study(**({key: getattr(self, key) for key in KEYS} | changes))
+
+
+def _frozen(space: Spaces) -> Spaces:
+    return dict(space) if isinstance(space, Mapping) else tuple(map(dict, space))
 
 
 def _problems(study: Study) -> Iterator[str]:
@@ -177,10 +190,12 @@ def _problems(study: Study) -> Iterator[str]:
     if study.sampler not in SAMPLERS:
         near = did_you_mean(study.sampler, list(SAMPLERS))
         yield f"sampler: {study.sampler!r} is none of {', '.join(SAMPLERS)}{near}"
+    elif len(study.spaces) != 1 and study.sampler != "grid":
+        yield f'space: sampler "{study.sampler}" draws from one space, got {len(study.spaces)}; write one mapping'
     elif study.sampler == "grid":
         if study.cells is not None:
             yield 'cells: a grid has as many cells as its product; drop cells, or set sampler="random" or "tpe"'
-        endless = [path for path, dimension in study.space.items() if not isinstance(dimension, Grid)]
+        endless = [path for space in study.spaces for path, d in space.items() if not isinstance(d, Grid)]
         if endless:
             yield (
                 f"space: a grid needs finitely many values, but {', '.join(endless)} is a range; "
@@ -191,7 +206,7 @@ def _problems(study: Study) -> Iterator[str]:
     if not study.seeds or len(set(study.seeds)) < len(study.seeds) or any(seed < 0 for seed in study.seeds):
         yield f"seeds: a count of at least 1, or distinct whole numbers from 0; got {list(study.seeds)}"
     fields = list(study.base.plain())
-    for path in study.space:
+    for path in (path for space in study.spaces for path in space):
         key = path.split(".")[0]
         if key == "seed":
             yield "space: seeds are replicates, not a dimension; write seeds=3"

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from models.negatives import STRATEGIES, Strategy
 from study import ConfigError, TrialConfig
 from study.config import with_value
 from study.resolve import resolve
@@ -73,6 +74,15 @@ def test_where_the_files_lie_is_not_part_of_the_id(tmp_path) -> None:
     here, there = (component("data", {"name": "cifar10", "root": str(tmp_path / name)}) for name in "ab")
     assert here.plain != there.plain
     assert here.identity == there.identity
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_every_strategy_is_part_of_a_trial(name: str) -> None:
+    params = {"uniform": {"fraction": 0.5}, "mixing": {"warmup_epochs": 1}}.get(name, {})
+    trial = resolve(TrialConfig(**SMALL, negatives={"name": name, **params}))
+    assert trial.contrast is not None
+    assert isinstance(trial.contrast.strategy, Strategy)
+    assert trial.config["negatives"]["name"] == name
 
 
 def test_a_resolved_trial_travels_by_pickle() -> None:

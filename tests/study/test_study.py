@@ -59,11 +59,24 @@ def test_all_cells_are_checked_before_anything_starts(tmp_path: Path) -> None:
         ({"seeds": [1, 1]}, "distinct whole numbers"),
         ({"metrics": {"linear.features.top1": "high"}}, "the direction is max or min, got 'high'"),
         ({"cpus": 0}, "cpus must be above 0"),
+        ({"space": [{"k": grid(8)}, {"temprature": grid(1)}]}, "did you mean 'temperature'?"),
+        ({"space": [{"k": grid(8)}, {"k": grid(9)}], "sampler": "random", "cells": 2}, "draws from one space, got 2"),
     ],
 )
 def test_a_study_that_makes_no_sense_is_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace(".", r"\.").replace("?", r"\?")):
         study(**arguments)
+
+
+def test_several_spaces_are_taken_together_and_overridden_together() -> None:
+    several = study(space=[{"k": grid(8, 32)}, {"negatives": grid("hardest", "ball"), "k": grid(16)}], seeds=1)
+    expected = [{"k": 8}, {"k": 32}, {"negatives": "hardest", "k": 16}, {"negatives": "ball", "k": 16}]
+    assert [point.cell for point in several.points()] == expected
+    assert [space["k"] for space in several.with_overrides({"k": [4, 5]}).spaces] == [grid(4, 5)] * 2
+    fixed = several.with_overrides({"k": 9})
+    assert (fixed.base.k, [list(space) for space in fixed.spaces]) == (9, [[], ["negatives"]])
+    with pytest.raises(ConfigError, match="are the same trial"):
+        study(space=[{"k": grid(8)}, {"k": grid(8, 9)}]).points()
 
 
 def test_two_cells_that_are_the_same_trial_are_refused() -> None:
@@ -79,7 +92,9 @@ def test_random_cells_are_the_same_every_time_and_grow_with_the_number() -> None
 
 def test_a_study_is_the_same_after_being_written_and_read() -> None:
     space = {"temperature": loguniform(0.05, 1), "k": grid(4, 8), "negatives": grid({"name": "uniform", "count": 3})}
-    for original in (study(), study(space=space, sampler="tpe", cells=7, metrics={"contrastive.loss": "min"})):
+    several = [{"k": grid(4, 8)}, {"negatives": grid("hardest")}]
+    tpe = study(space=space, sampler="tpe", cells=7, metrics={"contrastive.loss": "min"})
+    for original in (study(), study(space=several), tpe):
         assert from_yaml(to_yaml(original, [])) == original
     assert [p.trial.id for p in from_yaml(to_yaml(study(), [])).points()] == [p.trial.id for p in study().points()]
 

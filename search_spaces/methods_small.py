@@ -1,0 +1,40 @@
+"""Every method, objective and strategy once on CIFAR-10, sized for a CPU: 5,000 images, 12 epochs of 39 steps.
+
+What papers set for hundreds of epochs is set for 468 steps here: averages forget within 100 of them (0.999 would keep
+63 % of the initial network to the end), the queue fills within an epoch, warm-ups and freezes take one or two epochs.
+"""
+
+from study import Study, TrialConfig, grid
+
+MOCO = {"name": "moco", "queue_size": 4096, "momentum": 0.99}
+CONDITIONS = ("hardest_5pct", "easiest_95pct", "without_hardest_0.1pct", "hardest_5pct_without_0.1pct")
+ORACLES = ("without_same_class", "only_same_class", "without_same_class_in", {"name": "semantic", "hi": 0.9})
+FOUND = {"name": "false_negative_cancellation", "top_k": 40}
+ATTRACTED = {**FOUND, "mode": "attract"}
+ANNEALED = {"outer": 0.25, "anneal_epochs": 6}
+
+study = Study(
+    "methods_small",
+    question="Which methods, objectives and strategies learn on CIFAR-10 within a minute of two cores?",
+    base=TrialConfig(
+        data={"name": "cifar10", "train_size": 5000, "test_size": 5000},
+        encoder={"name": "conv-small", "width": 16},
+        method=MOCO,
+        optimizer={"name": "sgd", "learning_rate": 0.1, "warmup_epochs": 1.5},
+        batch_size=128,
+        epochs=12,
+        temperature=0.2,
+    ),
+    space=[
+        {"method": grid(MOCO, {**MOCO, "symmetric": True}, "simclr", "simsiam", "supcon", "supervised")},
+        {"method": grid(MOCO), "head": grid("linear"), "temperature": grid(0.07)},  # MoCo v1
+        {"method": grid("memory_bank", {"name": "memory_bank", "loss": "nce"}, {"name": "swav", "freeze_steps": 39})},
+        {"method": grid(*({"name": name, "momentum": 0.97} for name in ("byol", "directpred")))},
+        {"method": grid("simclr"), "objective": grid("info_nce", "decoupled", "decoupled_weighted", "ifm")},
+        {"method": grid("simclr"), "objective": grid("debiased", "hard"), "temperature": grid(0.5)},
+        {"negatives": grid({"name": "uniform", "fraction": 0.25}, {"name": "difficulty", "hi": 0.25}, "hardest")},
+        {"negatives": grid({"name": "difficulty_control", "hi": 0.25}, {"name": "mixing", "warmup_epochs": 2})},
+        {"negatives": grid(*({"name": name, **ANNEALED} for name in ("ring", "ball")), FOUND, ATTRACTED)},
+        {"negatives": grid(*ORACLES, *CONDITIONS, *(f"{name}_control" for name in CONDITIONS))},
+    ],
+)
