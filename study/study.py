@@ -172,8 +172,8 @@ class Study:
                 continue
             spaces = [{p: d for p, d in s.items() if p != path and not p.startswith(f"{path}.")} for s in spaces]
             base = with_value(base, path, value)
-        space = spaces[0] if isinstance(self.space, Mapping) else spaces
-        return self.replace(base=TrialConfig(**base), space=space, **changes)
+        of_old_kind = spaces[0] if isinstance(self.space, Mapping) else spaces
+        return self.replace(base=TrialConfig(**base), space=of_old_kind, **changes)
 
     def replace(self, **changes: Any) -> "Study":
         """A copy with some arguments changed; checked anew."""
