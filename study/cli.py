@@ -154,9 +154,14 @@ def plan_(options: argparse.Namespace) -> int:
 
 
 def run_(options: argparse.Namespace) -> int:
+    from study import job
     from study.plan import make_plan
     from study.store import Store
 
+    if job.job():
+        print(job.described(), file=sys.stderr, flush=True)
+        job.check_storage(options.storage)
+        job.load_torch()
     study = load_target(options)
     store = Store.of(study.name, options.storage)
     before = make_plan(study, store)

@@ -21,6 +21,7 @@ import ray
 from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
+from study import job
 from study.config import ConfigError
 from study.plan import check, make_plan
 from study.progress import Progress
@@ -50,6 +51,7 @@ def run(
     """
     from study.recipes import to_yaml
 
+    job.check_storage(storage)
     store = Store.of(study.name, storage)
     plan = make_plan(study, store)
     _check_writable(store.path)
@@ -74,6 +76,8 @@ def run(
 def _tune(study: Study, store: Store, sampler: Sampler, progress: Progress) -> None:
     proposals = _Proposals(sampler, store, progress, study.threads)
     scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
+    if job.nodes_to_come() and study.sampler != "tpe":  # the autoscaler adds as many nodes as trials wait for
+        os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "16")
     resources = {"cpu": study.cpus, "gpu": study.gpus}
     tuner = tune.Tuner(
         tune.with_resources(_work, resources),
@@ -94,6 +98,7 @@ def _tune(study: Study, store: Store, sampler: Sampler, progress: Progress) -> N
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
     """One trial on a worker: what it needs came with it, names are not looked up."""
+    job.load_torch()
     from study.trial import run_trial
 
     point = cloudpickle.loads(base64.b64decode(config["point"]))
@@ -190,7 +195,8 @@ def user_modules(points: list[Point]) -> list[str]:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Ray, on this machine or at an address; left as it was where the caller had started it."""
+    """Ray: at an address, in a job the job's own cluster, else on this machine; left as it was if it was connected."""
+    address = address or job.cluster_of_job()
     if ray.is_initialized():
         yield
         return
@@ -202,12 +208,23 @@ def connected(address: str | None) -> Iterator[None]:
             log_to_driver=False,
             logging_level="ERROR",
         )
-    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
-        raise ConfigError([f"address: no Ray cluster answers at {address!r}: {error}"]) from None
+    except (ConnectionError, OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise ConfigError([_refusal(address, error)]) from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _refusal(address: str | None, error: Exception) -> str:
+    """Why Ray did not connect, in a line: a token is named where one is asked for."""
+    reason = str(error).partition("\n")[0]
+    if "token" in str(error).lower() or "unauthenticated" in str(error).lower():
+        return (
+            f"address: the Ray cluster at {address!r} does not take this machine's token; put the cluster's into "
+            "~/.ray/auth_token (or RAY_AUTH_TOKEN_PATH), and set RAY_AUTH_MODE=token"
+        )
+    return f"address: no Ray cluster answers at {address!r}: {reason}"
 
 
 def _check_reachable(address: str | None) -> None:
@@ -225,8 +242,9 @@ def _check_reachable(address: str | None) -> None:
 
 
 def _check_resources(study: Study) -> None:
-    """Refuse what no node of the cluster has."""
+    """Refuse what no node of the cluster has, nor one that its autoscaler can add."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes += [job.nodes_to_come()] if job.nodes_to_come() else []
     if any(node.get("CPU", 0) >= study.cpus and node.get("GPU", 0) >= study.gpus for node in nodes):
         return
     have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)

@@ -1,0 +1,76 @@
+"""What is different in a job of a Ray cluster (`ray job submit … -- study run NAME`). Imports neither ray nor torch."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from study.config import ConfigError
+
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray sets it for a job's driver."""
+NODES_TO_COME = "STUDY_NODES_TO_COME"
+"""What a node has that the cluster's autoscaler can add, as JSON: {"CPU": 8, "GPU": 1}."""
+UPLOAD_LIMIT_MIB = 20
+"""Of the code that travels with a job; Ray refuses hundreds of MiB, and carries each of them to every node."""
+
+
+def job() -> str | None:
+    """The job's id where this process is its driver."""
+    with suppress(KeyError, ValueError):
+        return json.loads(os.environ[JOB_VARIABLE])["metadata"]["job_submission_id"]
+    return None
+
+
+def cluster_of_job() -> str | None:
+    """The address of the job's own cluster; a RAY_ADDRESS that a user has set is for `ray job submit`, not for this."""
+    return os.environ.get("RAY_ADDRESS") if job() else None
+
+
+def nodes_to_come() -> dict[str, float]:
+    """The resources of a node that is started when a trial waits for it; empty where none is."""
+    text = os.environ.get(NODES_TO_COME) or "{}"
+    try:
+        return {name: float(count) for name, count in json.loads(text).items()}
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError([f'{NODES_TO_COME}: must be JSON such as {{"CPU": 8, "GPU": 1}}, got {text!r}']) from None
+
+
+def check_storage(storage: object) -> None:
+    """Refuse results in the folder of the uploaded code, which Ray deletes with the job."""
+    if job() and not storage and not os.environ.get("STUDY_STORAGE"):
+        raise ConfigError(
+            ["storage: a job's own folder is deleted with it; give --storage, or set STUDY_STORAGE on the cluster, "
+             "to a bucket (s3://…) or a folder that all nodes share"]
+        )  # fmt: skip
+
+
+def described() -> str:
+    """The job's id and what was uploaded for it; ConfigError where that is too much."""
+    files = [path for path in Path.cwd().rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    mib = sum(path.stat().st_size for path in files) / 2**20
+    if mib > UPLOAD_LIMIT_MIB:
+        largest = max(files, key=lambda path: path.stat().st_size).relative_to(Path.cwd())
+        raise ConfigError(
+            [f"working-dir: {mib:,.0f} MiB of code were uploaded, more than {UPLOAD_LIMIT_MIB}; the largest file is "
+             f"{largest}: name it in .rayignore, and point data.root at data on the cluster"]
+        )  # fmt: skip
+    return f"{job()}: {len(files)} files of {mib:.1f} MiB were uploaded; on {cluster_of_job()}"
+
+
+def load_torch() -> None:
+    """Import torch from a folder that cannot go away.
+
+    oneMKL, which torch loads, ends the process where the working directory is gone; and Ray replaces a job's working
+    directory by a new one of the same name when two runtime environments with the same code are set up at once.
+    """
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        here = os.environ.get("PWD", "/")
+    os.chdir("/")
+    try:
+        import torch  # noqa: F401
+    finally:
+        with suppress(FileNotFoundError):
+            os.chdir(here)
