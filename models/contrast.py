@@ -101,7 +101,7 @@ class Contrast:
 def attraction(positive: Tensor, similarity: Tensor, attract: Tensor, *, temperature: float) -> Tensor:
     """What further positives F_i add to an InfoNCE loss: (s⁺ − mean of s over {⁺} ∪ F_i)/t, mean over anchors.
 
-    Shapes: positive [B], similarity [B, P], attract bool [B, P]. Source: Huynh 2020, 2011.11765, eq. 3.
+    Shapes: positive [B], similarity [B, P], attract bool [B, P]. Source: Huynh 2020, 2011.11765, attraction.
     """
     row, column = attract.nonzero(as_tuple=True)
     total = positive.index_add(0, row, similarity[row, column])

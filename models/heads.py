@@ -18,7 +18,7 @@ class Head(nn.Sequential):
 
 @HEADS.register("mlp")
 def mlp(feature_dim: int, *, hidden: int = 0, dim: int = 128) -> Head:
-    """One hidden layer with ReLU (SimCLR, arXiv 2002.05709 §2.1; MoCo v2, 2003.04297 §3).
+    """One hidden layer with ReLU (SimCLR, arXiv 2002.05709 §2.1; MoCo v2, 2003.04297).
 
     `hidden` = 0 makes the hidden layer as wide as the features.
     """

@@ -5,6 +5,8 @@ cosines, divides them by the temperature itself, and returns the mean over the B
 selection's log-weight of each negative; −∞ leaves it out. An anchor may have no negative left: InfoNCE is 0 there.
 
 The trait `directions` says which views are anchors: "one" of the two, or "both"; without it, as the method has it.
+`many_positives`: it takes M positives an anchor, positive [B, M]. `attracts`: a selection's further positives add to it
+what they add to InfoNCE, `models.contrast.attraction`.
 """
 
 from collections.abc import Callable
@@ -24,7 +26,7 @@ OBSERVERS: dict[Objective, Callable[..., dict[str, Tensor]]] = {}
 """What else to log of an objective: a function of the same arguments, called where a step is observed."""
 
 
-@OBJECTIVES.register("info_nce", directions="one")
+@OBJECTIVES.register("info_nce", directions="one", attracts=True)
 def info_nce(positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None) -> Tensor:
     """InfoNCE: −s⁺/t + log(e^{s⁺/t} + Σ_k w_k e^{s_k/t}), one view's anchors against the other's keys (Oord 2018).
 
@@ -36,7 +38,7 @@ def info_nce(positive: Tensor, negatives: Tensor, *, temperature: float, log_wei
     return softplus(log_neg - log_pos).mean()
 
 
-@OBJECTIVES.register("nt_xent", directions="both")
+@OBJECTIVES.register("nt_xent", directions="both", attracts=True)
 def nt_xent(positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None) -> Tensor:
     """NT-Xent: InfoNCE with both views as anchors, over the 2B − 2 other embeddings of the batch (Chen 2020).
 
@@ -45,11 +47,11 @@ def nt_xent(positive: Tensor, negatives: Tensor, *, temperature: float, log_weig
     return info_nce(positive, negatives, temperature=temperature, log_weight=log_weight)
 
 
-@OBJECTIVES.register("decoupled")
+@OBJECTIVES.register("decoupled", attracts=True)
 def decoupled(positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None) -> Tensor:
     """Decoupled: −s⁺/t + log Σ_k w_k e^{s_k/t}, the positive left out of the denominator; may be negative (Yeh 2021).
 
-    Shapes: positive [B], negatives [B, K]. Nats. Source: 2110.06848, eq. 6 (the mean, not the sum, of the directions).
+    Shapes: positive [B], negatives [B, K]. Nats. Source: 2110.06848, L_DC (the mean, not the sum, of the directions).
     """
     return (log_sum_exp(negatives, temperature, log_weight) - scaled(positive, temperature)).mean()
 
@@ -61,7 +63,7 @@ def decoupled_weighted(
     """Decoupled with weighted positives: −w s⁺/t + log Σ_k e^{s_k/t}, w = 2 − B softmax(s⁺/σ) (Yeh 2021).
 
     The softmax runs over the B anchors, and gradient flows through it, as in the published code. Shapes: positive [B],
-    negatives [B, K]. Nats. Source: 2110.06848, §3.2, L_DCLW.
+    negatives [B, K]. Nats. Source: 2110.06848, L_DCLW.
     """
     if sigma <= 0:
         raise ValueError(f"decoupled_weighted: sigma must be positive, got {sigma}; the authors use 0.5")
@@ -69,7 +71,7 @@ def decoupled_weighted(
     return (log_sum_exp(negatives, temperature, log_weight) - w * scaled(positive, temperature)).mean()
 
 
-@OBJECTIVES.register("debiased")
+@OBJECTIVES.register("debiased", many_positives=True)
 def debiased(
     positive: Tensor,
     negatives: Tensor,
@@ -81,14 +83,14 @@ def debiased(
     """Debiased: log(1 + N_g e^{−s⁺/t}), N_g = max((Σ e^{s/t} − N τ⁺ e^{s⁺/t})/(1 − τ⁺), N e^{−1/t}) (Chuang 2020).
 
     N = Σ_k w_k. With M positives an anchor, positive [B, M], N_g takes the mean of their e^{s⁺/t}, and the first one
-    stands in the numerator. Shapes: positive [B] or [B, M], negatives [B, K]. Nats. Source: 2007.00224, eq. 8.
+    stands in the numerator. Shapes: positive [B] or [B, M], negatives [B, K]. Nats. Source: 2007.00224.
     """
     return hard(
         positive, negatives, temperature=temperature, log_weight=log_weight, tau_plus=tau_plus, beta=0.0
     )  # fmt: skip
 
 
-@OBJECTIVES.register("hard")
+@OBJECTIVES.register("hard", many_positives=True)
 def hard(
     positive: Tensor,
     negatives: Tensor,
@@ -101,7 +103,7 @@ def hard(
     """Hard: debiased, with each negative weighted by e^{β s/t} over its mean; β = 0 is debiased (Robinson 2020).
 
     The weights are not detached, as in the published code. Shapes: positive [B] or [B, M], negatives [B, K]. Nats.
-    Source: 2010.04592, eq. 4 and appendix D.
+    Source: 2010.04592, and the published code.
     """
     log_pos, log_ng, _ = _corrected(positive, negatives, temperature, log_weight, tau_plus, beta)
     return softplus(log_ng - log_pos).mean()
@@ -113,7 +115,7 @@ def ifm(
 ) -> Tensor:
     """Implicit feature modification: the mean of InfoNCE and InfoNCE at s⁺ − ε, s⁻ + ε (Robinson 2021).
 
-    Shapes: positive [B], negatives [B, K]. Nats. Source: 2106.11230, eq. 5 with α = 1.
+    Shapes: positive [B], negatives [B, K]. Nats. Source: 2106.11230, with α = 1.
     """
     if epsilon < 0:
         raise ValueError(f"ifm: epsilon must not be negative, got {epsilon}; the authors use 0.05 to 0.2")

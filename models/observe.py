@@ -18,7 +18,7 @@ def observe(
     """What a step's negatives are like; means over the anchors.
 
     K and K_eff; mean similarities; with labels, the collision rates of the pool and of the selection; the entropy, in
-    nats, of the relative penalty r(j) = w_j e^{s_j/t}/Σ_k w_k e^{s_k/t} (Wang & Liu 2021, 2012.09740, eq. 4), and the
+    nats, of the relative penalty r(j) = w_j e^{s_j/t}/Σ_k w_k e^{s_k/t} (Wang & Liu 2021, 2012.09740), and the
     share of the gradient on the negatives that the hardest 5 % of them bear. Shapes: negatives [B, P + S],
     positive [B].
     """

@@ -57,7 +57,7 @@ def _own(row_instance: Tensor, instance: Tensor) -> Tensor:
 
 
 class Queue(nn.Module):
-    """The last `size` keys, first in, first out (He 2019, 1911.05722, §3.1); filled with random unit rows at first."""
+    """The last `size` keys, first in, first out (He 2019, 1911.05722, §3.2); filled with random unit rows at first."""
 
     keys: Tensor
     instance: Tensor

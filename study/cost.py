@@ -68,7 +68,7 @@ def probed(points: "list[Point]", study: "Study") -> Estimate:
         training = Training(trial, trial.data.load(), device)
         per_step = training.time_steps(PROBE_STEPS)
         forward = (1 + trial.config["evaluation_views"]) * (len(training.data.train) + len(training.data.test))
-        evaluation = forward / (2 * training.batch_size) * per_step / 3
+        evaluation = forward / (trial.method.views * training.batch_size) * per_step / 3
         seconds.append(per_step * training.steps * training.epochs + evaluation)
         mib.append(training.peak_mib)
     return Estimate(statistics.mean(seconds), max(mib), f"probed: {PROBE_STEPS} steps of {len(kinds)} kinds of trial")

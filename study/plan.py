@@ -39,6 +39,8 @@ class Plan:
     """memory of one trial: of the finished ones, or as probed"""
     measured: str
     """where the estimates come from"""
+    notes: tuple[str, ...] = ()
+    """what is to be known of trials that can run: of which classes a band of meaning leaves nothing, say"""
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -46,7 +48,8 @@ class Plan:
     def __str__(self) -> str:
         size = f"{self.cells} cells × {self.seeds} seeds = {self.trials} trials ({self.sampler})"
         states = f"{self.done} done, {self.failed} failed, {self.started} interrupted, {self.pending} pending"
-        return f"{self.study}: {size}\n  {states}\n  {self._cost()}"
+        notes = "".join(f"\n  {note}" for note in self.notes)
+        return f"{self.study}: {size}\n  {states}\n  {self._cost()}{notes}"
 
     def _cost(self) -> str:
         if self.hours is None or self.seconds_per_trial is None:
@@ -93,6 +96,7 @@ def make_plan(study: "Study", store: Store, *, probe: bool = False) -> Plan:
         hours=None if estimate.seconds is None else rounds * estimate.seconds / 3600,
         mib_per_trial=estimate.mib,
         measured=estimate.source,
+        notes=tuple(dict.fromkeys(note for point in points for note in point.trial.notes)),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from models.augment import AUGMENTATIONS
@@ -19,7 +20,7 @@ from models.contrast import Contrast
 from models.encoders import ENCODERS
 from models.heads import HEADS
 from models.methods import METHODS, Method
-from models.negatives import STRATEGIES
+from models.negatives import STRATEGIES, Strategy
 from models.objectives import OBJECTIVES
 from models.optim import OPTIMIZERS
 from models.registry import Registry, UnknownName
@@ -69,6 +70,8 @@ class Trial:
     temperature: Any
     optimizer: Any
     evaluations: dict[str, Evaluation]
+    notes: tuple[str, ...] = ()
+    """what the plan has to say of it, though it can run"""
 
     @property
     def id(self) -> str:
@@ -138,7 +141,7 @@ class Resolver:
             shape = self._shape(parts["data"])
         except (ValueError, OSError) as error:
             raise ConfigError([f"data: {error}"]) from None
-        k, problems = _check(config, parts, shape)
+        k, problems, notes = _check(config, parts, shape)
         if problems:
             raise ConfigError(problems)
         method: Method = parts["method"].value
@@ -153,6 +156,7 @@ class Resolver:
             data=parts["data"].value,
             contrast=contrast,
             evaluations={part.plain["name"]: part.value for name, part in parts.items() if "." in name},
+            notes=tuple(notes),
             **{name: parts[name].value for name in plain},
         )
 
@@ -215,8 +219,8 @@ def _canonical(config: TrialConfig, parts: Mapping[str, dict[str, Any]], k: int)
     return plain | {"evaluations": [part for name, part in parts.items() if "." in name]}
 
 
-def _check(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[int, list[str]]:
-    """K as it is, and what does not fit together."""
+def _check(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[int, list[str], list[str]]:
+    """K as it is, what does not fit together, and what to say of what does."""
     method: Method = parts["method"].value
     name = parts["method"].plain["name"]
     problems = []
@@ -242,32 +246,66 @@ def _check(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape)
             f"{f}: {name} has no negatives, so {f} changes nothing; leave {f} out, or choose another method"
             for f in set_in_vain
         ]
-        return 0, problems
-    problems += _refused("negatives", parts["negatives"].value.check, config.epochs)
-    directions = OBJECTIVES.trait(parts["objective"].plain["name"], "directions") or "both"
-    measure = parts["negatives"].value.needs_similarity
-    if measure is not None:
-        dataset = parts["data"].plain["name"]
-        problems += _refused(
-            "negatives", lambda: class_semantics(shape.class_names, dataset=dataset, measures=[measure])
-        )
-    k, also = _check_contrast(config, parts, shape, directions)
-    return k, problems + also
+        return 0, problems, []
+    k, of_contrast = _check_contrast(config, parts, shape)
+    strategy = parts["negatives"].value
+    problems += of_contrast + _refused("negatives", strategy.check, config.epochs, k)
+    of_classes, notes = _check_classes(strategy, parts["data"].plain["name"], shape)
+    return k, problems + of_classes, notes
 
 
-def _check_contrast(
-    config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape, directions: str
-) -> tuple[int, list[str]]:
+def _check_classes(strategy: Strategy, dataset: str, shape: DataShape) -> tuple[list[str], list[str]]:
+    """Problems and notes of a strategy that goes by the meaning of classes."""
+    measure = strategy.needs_similarity
+    if measure is None or not shape.labelled:
+        return [], []
+    try:
+        matrix = class_semantics(shape.class_names, dataset=dataset, measures=[measure]).similarities[measure]
+    except (ValueError, UnknownName) as error:
+        return [f"negatives: {error}"], []
+    met = strategy.classes_met(torch.from_numpy(matrix).float())
+    if met is None or met.any(dim=1).all():
+        return [], []
+    between = matrix[~np.eye(len(matrix), dtype=bool)] if len(matrix) > 1 else matrix
+    scale = (
+        f"{measure} between the classes of {dataset} goes from {between.min():.3g} to {between.max():.3g}, and is "
+        f"{matrix.diagonal().min():.3g} or more of a class with itself"
+    )
+    if not met.any():
+        return [f"negatives: the band selects nothing: {scale}; choose lo and hi within that"], []
+    without = [name for name, some in zip(shape.class_names, met.any(dim=1).tolist(), strict=True) if not some]
+    return [], [
+        f"negatives: the band holds no class for anchors of {', '.join(without)}: each keeps one candidate, its "
+        f"easiest; {scale}"
+    ]
+
+
+def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[int, list[str]]:
     method: Method = parts["method"].value
-    name, objective = parts["method"].plain["name"], parts["objective"]
+    name, objective = parts["method"].plain["name"], parts["objective"].plain["name"]
     problems = []
-    explicit = OBJECTIVES.trait(objective.plain["name"], "directions")
-    if explicit is not None and explicit not in method.directions:
+    directions = OBJECTIVES.trait(objective, "directions")
+    if directions is not None and directions not in method.directions:
         problems.append(
-            f"objective: {objective.plain['name']} takes {explicit} direction(s), {name} here serves "
+            f"objective: {objective} takes {directions} direction(s), {name} here serves "
             f"{', '.join(method.directions)}; choose info_nce, or method {{name: {name}, symmetric: true}}"
         )
-    size = method.pool_size(config.batch_size, shape.train, directions)
+    if method.own_loss and objective != method.default_objective:
+        problems.append(
+            f"objective: {name} has a loss of its own, {method.own_loss}, so {objective} changes nothing; leave "
+            "objective out, or choose the method's other loss"
+        )
+    if method.views > 2 and not OBJECTIVES.trait(objective, "many_positives"):
+        problems.append(
+            f"method: {method.views} views make {method.views - 1} positives an anchor, and {objective} takes one; "
+            f"choose one of {', '.join(_with_trait('many_positives'))}, or two views"
+        )
+    if parts["negatives"].value.attracts and (method.own_loss or not OBJECTIVES.trait(objective, "attracts")):
+        problems.append(
+            f"negatives: {parts['negatives'].plain['name']} here adds positives to an InfoNCE loss, and "
+            f"{method.own_loss or objective} is none; choose one of {', '.join(_with_trait('attracts'))}, or eliminate"
+        )
+    size = method.pool_size(config.batch_size, shape.train, directions or "both")
     if config.k is not None and config.k > size:
         problems.append(
             f"k: {config.k} candidates are more than the {size} rows of {name}'s pool (batch_size {config.batch_size}, "
@@ -279,6 +317,10 @@ def _check_contrast(
 def _of_modality(field: str, modality: str) -> list[str]:
     registry = REGISTRIES[field]
     return [name for name in registry.names() if registry.trait(name, "modality") in (modality, "any")]
+
+
+def _with_trait(trait: str) -> list[str]:
+    return [name for name in OBJECTIVES.names() if OBJECTIVES.trait(name, trait)]
 
 
 def _refused(field: str, check: Callable[..., Any], *arguments: Any) -> list[str]:

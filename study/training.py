@@ -161,7 +161,7 @@ class Training:
             "loss": float(np.mean(losses)),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "temperature": self.trial.temperature.at(self.epoch / self.epochs),
-            "views_per_s": 2 * self.batch_size * self.steps / seconds,
+            "views_per_s": self.trial.method.views * self.batch_size * self.steps / seconds,
         }
         names = observed[0] if observed else {}
         metrics |= {name: float(np.mean([float(seen[name]) for seen in observed])) for name in names}
@@ -185,7 +185,7 @@ class Training:
         at = self.epoch * self.steps + step
         inputs, labels = self.data.train.inputs[index], self.data.train.labels
         batch = Batch(
-            (self.views(inputs, draw_views), self.views(inputs, draw_views)),
+            tuple(self.views(inputs, draw_views) for _ in range(self.trial.method.views)),
             torch.from_numpy(index).to(self.device),
             None if labels is None else torch.from_numpy(labels[index]).to(self.device),
         )

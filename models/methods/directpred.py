@@ -81,7 +81,7 @@ class _DirectPred(Bootstrap):
 def predictor_weight(correlation: Tensor, *, epsilon: float) -> Tensor:
     """W = U diag(√(λ/λ_max) + ε) Uᵀ from F = U diag(λ) Uᵀ. Shape: [D, D] → [D, D].
 
-    Source: 2102.06810, eq. 18; the scaling by λ_max is the published code's.
+    Source: 2102.06810; the scaling by λ_max is the published code's.
     """
     eigenvalues, u = torch.linalg.eigh(correlation)
     p = (eigenvalues.clamp(min=0) / eigenvalues[-1].clamp(min=torch.finfo(u.dtype).tiny)).sqrt() + epsilon

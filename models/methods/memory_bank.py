@@ -17,7 +17,7 @@ from models.pools import Bank, offer_from_store
 class MemoryBank(Method):
     """Memory bank: the first view against one stored row per training instance; exact softmax, or NCE over K rows.
 
-    With `loss` "nce" the objective is the method's own, and has to be left at info_nce.
+    With `loss` "nce" the loss is the method's own, and there is no objective to choose.
     """
 
     momentum: float = 0.5
@@ -30,6 +30,10 @@ class MemoryBank(Method):
             raise ValueError(f"memory_bank: momentum must lie in [0, 1), got {self.momentum}; the authors use 0.5")
         if self.loss not in ("softmax", "nce"):
             raise ValueError(f"memory_bank: loss is 'softmax' or 'nce', got {self.loss!r}")
+
+    @property
+    def own_loss(self) -> str | None:
+        return "nce" if self.loss == "nce" else None
 
     def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
         return train_count - 1
@@ -95,7 +99,7 @@ def noise_contrastive(
     """NCE: −log P⁺/(P⁺ + K/n + ε) − Σ_k w_k log (K/n)/(P_k + K/n + ε), P = e^{s/t}/Z, ε = 1e-7; mean over anchors.
 
     K = Σ_k w_k, and the noise is uniform over the n rows. Shapes: positive [B], negatives [B, K]. Nats. Source:
-    1805.01978, eq. 7, with the ε of the published code.
+    1805.01978, with the ε of the published code.
     """
     weight = torch.ones_like(negatives) if log_weight is None else log_weight.to(negatives.dtype).exp()
     noise = weight.sum(dim=1) / rows  # K/n, [B]

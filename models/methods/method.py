@@ -28,9 +28,9 @@ def mlp_predictor(dim: int, hidden: int) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Batch:
-    """Two augmented views of B training instances."""
+    """Augmented views of B training instances: two, or as many as the method asks for."""
 
-    views: tuple[Tensor, Tensor]
+    views: tuple[Tensor, ...]
     instance: Tensor  # int64 [B], index in the training split
     labels: Tensor | None  # int64 [B]; read by methods and strategies with uses_labels, else only for statistics
 
@@ -78,6 +78,16 @@ class Method(ABC):
     def directions(self) -> tuple[str, ...]:
         """Which kinds of objective it can serve: those of "one" direction, of "both"."""
         return ("one",)
+
+    @property
+    def views(self) -> int:
+        """How many augmented views of an instance a step takes."""
+        return 2
+
+    @property
+    def own_loss(self) -> str | None:
+        """The loss that the method brings itself, in an objective's place; None: it takes any objective."""
+        return None
 
     def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
         """The largest K: how many rows of the pool can be offered to an anchor; 0 for a method without negatives."""

@@ -21,6 +21,17 @@ class SimCLR(Method):
 
     default_objective: ClassVar[str | None] = "nt_xent"
 
+    further_views: int = 0
+    """views beyond the two, which are neither anchors nor pool: an anchor has M = 1 + further_views positives"""
+
+    def __post_init__(self) -> None:
+        if self.further_views < 0:
+            raise ValueError(f"simclr: further_views must not be negative, got {self.further_views}")
+
+    @property
+    def views(self) -> int:
+        return 2 + self.further_views
+
     @property
     def directions(self) -> tuple[str, ...]:
         return ("one", "both")
@@ -40,15 +51,18 @@ class _SimCLR(Learner):
         self.contrast = contrast
 
     def step(self, batch: Batch, moment: Moment) -> Step:
-        z = self.project(torch.cat(batch.views))  # [2B, D]
-        z1, z2 = z.chunk(2)
+        z1, z2, *further = self.project(torch.cat(batch.views)).chunk(len(batch.views))  # [B, D] each
         if self.contrast.directions == "one":
             anchors, positive, keys, instance, labels = z1, z2, z2, batch.instance, batch.labels
             key_instance, key_labels = batch.instance, batch.labels
         else:
-            anchors, positive, keys = z, torch.cat([z2, z1]), z
+            anchors = keys = torch.cat([z1, z2])
+            positive = torch.cat([z2, z1])
             instance = key_instance = batch.instance.repeat(2)
             labels = key_labels = None if batch.labels is None else batch.labels.repeat(2)
+        if further:
+            rounds = len(anchors) // len(z1)
+            positive = torch.stack([positive, *(z.repeat(rounds, 1) for z in further)], dim=1)  # [B, M, D]
         own = instance[:, None] == key_instance[None, :]  # [B, P]
         offered = offer_from_batch(own, self.contrast.k, generator=moment.generator)
         return self.contrast(anchors, positive, Pool(keys, key_instance, key_labels), offered, moment, labels=labels)

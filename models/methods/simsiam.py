@@ -44,7 +44,7 @@ class _SimSiam(Learner):
 def simsiam_loss(p1: Tensor, p2: Tensor, z1: Tensor, z2: Tensor) -> Tensor:
     """−½ cos(p₁, stop(z₂)) − ½ cos(p₂, stop(z₁)), mean over the batch; in [−1, 1]. Shapes: [B, D] four times.
 
-    Source: 2011.10566, eq. 2 and 4.
+    Source: 2011.10566, eq. 1 and 4.
     """
     return -(_cosine(p1, z2.detach()) + _cosine(p2, z1.detach())) / 2
 

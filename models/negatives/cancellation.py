@@ -16,7 +16,7 @@ class FalseNegativeCancellation(Filter):
     """The candidates most similar to the anchor are taken for false negatives: left out, or attracted (Huynh 2020).
 
     Found are those among the `top_k` most similar whose similarity reaches `threshold`. The support set is the anchor
-    itself, with no further views. Source: 2011.11765, §3: elimination eq. 2, attraction eq. 3.
+    itself, with no further views. Source: 2011.11765.
     """
 
     mode: Literal["eliminate", "attract"] = "eliminate"
@@ -35,6 +35,17 @@ class FalseNegativeCancellation(Filter):
             raise ValueError(f"false_negative_cancellation: top_k must be at least 1, got {self.top_k}")
         if self.threshold is not None and not -1 <= self.threshold <= 1:
             raise ValueError(f"false_negative_cancellation: threshold must lie in [-1, 1], got {self.threshold}")
+
+    @property
+    def attracts(self) -> bool:
+        return self.mode == "attract"
+
+    def check(self, epochs: int, k: int) -> None:
+        if self.threshold is None and self.top_k is not None and self.top_k >= k:
+            raise ValueError(
+                f"false_negative_cancellation: top_k {self.top_k} takes all K = {k} candidates for false negatives; "
+                "lower top_k, raise k, or give a threshold"
+            )
 
     def found(self, candidates: Candidates) -> Tensor:
         """1 for the candidates that are taken for false negatives, else 0, [B, P]."""

@@ -24,7 +24,7 @@ def check_band(name: str, lo: float, hi: float) -> None:
 class Difficulty(Filter):
     """The percentile band [lo, hi) of each anchor's candidates, ranked by similarity, hardest first; at least one.
 
-    Source: Cai 2020, 2010.06682, §3.
+    Source: Cai 2020, 2010.06682.
     """
 
     lo: float = 0.0

@@ -17,7 +17,7 @@ class Mixing(Strategy):
     """All K candidates, and synthetic ones mixed from each anchor's n hardest: MoCHi(n, s, s′) (Kalantidis 2020).
 
     s points normalise(α n_i + (1 − α) n_j) with α ~ U(0, 1), i ≠ j, and s′ points normalise(β q + (1 − β) n_j) with
-    β ~ U(0, ½). Source: 2010.01028, eq. 4 and 6.
+    β ~ U(0, ½). Source: 2010.01028.
     """
 
     n: int = 1024
@@ -37,7 +37,7 @@ class Mixing(Strategy):
         if self.warmup_epochs < 0:
             raise ValueError(f"mixing: warmup_epochs must not be negative, got {self.warmup_epochs}")
 
-    def check(self, epochs: int) -> None:
+    def check(self, epochs: int, k: int) -> None:
         if self.warmup_epochs >= epochs:
             raise ValueError(
                 f"mixing: warmup_epochs {self.warmup_epochs} leaves none of the {epochs} epochs to mix in; "

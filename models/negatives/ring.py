@@ -14,7 +14,7 @@ from models.negatives.strategy import STRATEGIES, Candidates, Filter
 class Ring(Filter):
     """The hardest `outer` share of the candidates without the closest `inner` share of those (Wu 2020).
 
-    Source: 2010.02037, §4; counts are rounded down as in the published code, and at least one candidate is left.
+    Source: 2010.02037; counts are rounded down as in the published code, and at least one candidate is left.
     """
 
     outer: float = 0.1
@@ -32,7 +32,7 @@ class Ring(Filter):
         if self.anneal_epochs < 0:
             raise ValueError(f"ring: anneal_epochs must not be negative, got {self.anneal_epochs}")
 
-    def check(self, epochs: int) -> None:
+    def check(self, epochs: int, k: int) -> None:
         if self.anneal_epochs > epochs:
             raise ValueError(
                 f"ring: anneal_epochs {self.anneal_epochs} is longer than the training's {epochs} epochs; "
@@ -59,7 +59,7 @@ def ball(*, outer: float = 0.1, anneal_epochs: int = 0) -> Ring:
 @STRATEGIES.register("hardest")
 @dataclass(frozen=True, kw_only=True)
 class Hardest(Filter):
-    """The hardest α of the candidates: the hard contrastive loss of Wang & Liu 2021, 2012.09740, §4.3."""
+    """The hardest α of the candidates: the hard contrastive loss of Wang & Liu 2021, 2012.09740."""
 
     alpha: float = 4095 / 50_000
     """share of the candidates to keep, in (0, 1]; 4095 of the bank's 50,000 rows in their CIFAR runs"""

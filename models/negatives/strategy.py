@@ -108,12 +108,21 @@ class Strategy(ABC):
         """The measure whose class-similarity matrix the caller has to put into the candidates; None: no measure."""
         return None
 
+    @property
+    def attracts(self) -> bool:
+        """Whether its selections hold further positives, which only some objectives can take."""
+        return False
+
+    def classes_met(self, class_similarity: Tensor) -> Tensor | None:
+        """Bool [C, C]: which classes of negatives an anchor's class can meet at all; None: it does not go by class."""
+        return None
+
     @abstractmethod
     def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
         """Which of the candidates each anchor meets; arithmetic on [B, P], never a loop over anchors."""
 
-    def check(self, epochs: int) -> None:  # noqa: B027 (a hook: most strategies have nothing to refuse)
-        """Refuse, with ValueError, what does not fit a training of that many epochs (a warm-up that is longer)."""
+    def check(self, epochs: int, k: int) -> None:  # noqa: B027 (a hook: most strategies have nothing to refuse)
+        """Refuse, with ValueError, what does not fit a training of that many epochs (a warm-up that is longer) or K."""
 
 
 @dataclass(frozen=True, kw_only=True)

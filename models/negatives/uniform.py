@@ -40,6 +40,10 @@ class Uniform(Filter):
         if self.count is not None and self.count < 1:
             raise ValueError(f"uniform: count must be at least 1, got {self.count}")
 
+    def check(self, epochs: int, k: int) -> None:
+        if self.count is not None and self.count > k:
+            raise ValueError(f"uniform: count {self.count} is more than the K = {k} candidates; lower count or raise k")
+
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         k = candidates.count()  # [B]
         n = k.clamp(max=self.count) if self.fraction is None else share(self.fraction, k).clamp(min=1)

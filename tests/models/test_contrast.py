@@ -60,7 +60,7 @@ def test_synthetic_keys_are_met_besides_the_pools() -> None:
 
 
 def test_attraction_makes_positives_of_what_it_finds() -> None:
-    """Equation 3 of Huynh 2020, term by term."""
+    """The attraction loss of Huynh 2020, term by term."""
     a, p, keys = unit(4, 8), unit(4, 8, seed=1), pool()
     found = torch.rand(4, 30, generator=torch.Generator().manual_seed(0)) < 0.2
     found[0] = False

@@ -1,14 +1,19 @@
 """A config is checked as a whole, and what is said of it names the place, the rule, the value and what to type."""
 
 import pickle
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from models.negatives import STRATEGIES, Strategy
-from study import ConfigError, TrialConfig
+from study import ConfigError, Study, TrialConfig
 from study.config import with_value
+from study.data.shapes import Shapes
 from study.resolve import resolve
+from study.semantics import class_semantics
 
+ATTRACT = {"name": "false_negative_cancellation", "mode": "attract"}
 SMALL = {"data": {"name": "shapes", "train_size": 400, "test_size": 100}, "batch_size": 64}
 
 
@@ -49,6 +54,22 @@ def test_every_problem_is_told_at_once_with_the_nearest_name() -> None:
             {"method": {"name": "moco", "queue_size": 128}, "objective": "nt_xent"},
             "objective: nt_xent takes both direction(s)",
         ),
+        (
+            {"method": {"name": "memory_bank", "loss": "nce"}, "objective": "hard"},
+            "objective: memory_bank has a loss of its own, nce, so hard changes nothing",
+        ),
+        ({"method": {"name": "simclr", "further_views": 1}}, "method: 3 views make 2 positives an anchor, and nt_xent"),
+        ({"method": {"name": "simclr", "further_views": -1}}, "further_views must not be negative, got -1"),
+        ({"negatives": ATTRACT, "objective": "hard"}, "adds positives to an InfoNCE loss, and hard is none"),
+        ({"negatives": ATTRACT, "method": {"name": "memory_bank", "loss": "nce"}}, "InfoNCE loss, and nce is none"),
+        ({"negatives": ATTRACT, "k": 10}, "top_k 10 takes all K = 10 candidates for false negatives"),
+        ({"negatives": {"name": "uniform", "count": 200}}, "uniform: count 200 is more than the K = 126 candidates"),
+        ({"negatives": "mixing", "epochs": 10}, "mixing: warmup_epochs 10 leaves none of the 10 epochs"),
+        ({"negatives": {"name": "ring", "anneal_epochs": 101}}, "ring: anneal_epochs 101 is longer than the training"),
+        ({"method": "swav", "epochs": 2}, "swav: freeze_steps 313 is the whole training of 12 steps"),
+        ({"negatives": {"name": "semantic", "lo": 0.99, "hi": 0.999}}, "the band selects nothing: wup between"),
+        ({"negatives": {"name": "semantic", "measure": "wop"}}, "did you mean 'wup'"),
+        ({"method": "byol", "negatives": "hardest"}, "negatives: byol has no negatives"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_rule_and_the_value(values: dict, message: str) -> None:
@@ -74,6 +95,29 @@ def test_where_the_files_lie_is_not_part_of_the_id(tmp_path) -> None:
     here, there = (component("data", {"name": "cifar10", "root": str(tmp_path / name)}) for name in "ab")
     assert here.plain != there.plain
     assert here.identity == there.identity
+
+
+@pytest.mark.parametrize("uses", [{"negatives": "semantic"}, {"negatives": "only_same_class"}, {"method": "supcon"}])
+def test_what_uses_labels_is_refused_where_the_data_has_none(uses: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled = Shapes.shape
+    monkeypatch.setattr(Shapes, "shape", lambda self: replace(labelled(self), labelled=False))
+    ((field, name),) = uses.items()
+    assert problems(**uses) == [f"{field}: {name} uses labels, but the data has none"]
+    assert not resolve(TrialConfig(**SMALL)).uses_labels
+
+
+def test_a_band_that_leaves_some_classes_nothing_is_announced_with_their_names() -> None:
+    shape = resolve(TrialConfig(**SMALL)).data.shape()
+    similarity = class_semantics(shape.class_names, dataset="shapes", measures=["path"]).similarities["path"]
+    between = similarity - np.eye(len(similarity))
+    nearest = between.max()
+    with_one = {name for name, row in zip(shape.class_names, between, strict=True) if row.max() >= nearest}
+    band = {"name": "semantic", "measure": "path", "lo": float(nearest) - 1e-3, "hi": 0.999}
+    (note,) = resolve(TrialConfig(**SMALL, negatives=band)).notes
+    named = note.split(" for anchors of ")[1].split(": each keeps")[0].split(", ")
+    assert set(named) == set(shape.class_names) - with_one
+    assert resolve(TrialConfig(**SMALL, negatives={**band, "lo": 0.0})).notes == ()
+    assert note in str(Study("s", base=TrialConfig(**SMALL, negatives=band)).plan(storage="none"))
 
 
 @pytest.mark.parametrize("name", STRATEGIES.names())

@@ -166,6 +166,25 @@ def test_what_does_not_fit_the_training_is_refused() -> None:
         build("swav", queue_size=4).check(B, N, 10)
 
 
+@pytest.mark.parametrize(("objective", "directions"), [("debiased", "both"), ("hard", "one")])
+def test_further_views_are_positives_and_neither_anchors_nor_pool(objective: str, directions: str) -> None:
+    """The loss anchor by anchor, with M = 3 positives in the correction."""
+    trained = learner(build("simclr", further_views=2))
+    trained.contrast = Contrast(STRATEGIES["all"](), OBJECTIVES[objective], directions=directions)
+    given = batch()
+    views = (*given.views, *(torch.roll(x, 1, dims=2) for x in given.views))
+    step = trained.step(Batch(views, given.instance, given.labels), moment())
+    z = [trained.project(x).double().detach() for x in views]
+    losses = []
+    for v in (0, 1)[: 1 if directions == "one" else 2]:
+        for i in range(B):
+            positive = torch.stack([z[1 - v][i], z[2][i], z[3][i]]) @ z[v][i]
+            keys = [z[u][j] for u in ((1,) if directions == "one" else (0, 1)) for j in range(B) if j != i]
+            losses.append(OBJECTIVES[objective](positive[None], (torch.stack(keys) @ z[v][i])[None], temperature=0.2))
+    assert step.loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
+    assert step.observed["k"].item() == (B - 1 if directions == "one" else 2 * B - 2)
+
+
 def test_prototypes_stay_where_they_are_for_the_first_steps() -> None:
     trained = learner(build("swav", freeze_steps=2))
     weights: list[Tensor] = [nn.functional.normalize(trained.prototypes.weight.detach(), dim=1)]

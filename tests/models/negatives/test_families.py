@@ -50,9 +50,9 @@ def test_ring_shrinks_from_the_whole_over_its_annealing() -> None:
 )
 def test_warmups_longer_than_the_training_are_refused(name: str, params: dict[str, int]) -> None:
     strategy = STRATEGIES[name](**params)
-    strategy.check(10)
+    strategy.check(10, 100)
     with pytest.raises(ValueError, match="epochs"):
-        strategy.check(4)
+        strategy.check(4, 100)
 
 
 def test_mixing_waits_for_its_warmup() -> None:
