@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-BLOCK = 2**19  # elements
+BLOCK = 2**20  # elements
 
 
 def row_blocks(shape: torch.Size, device: torch.device) -> Iterator[slice]:

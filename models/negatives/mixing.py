@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.blocks import row_blocks
 from models.negatives.rank import band
@@ -50,19 +49,25 @@ class Mixing(Strategy):
         keys = candidates.keys
         points = keys.new_empty(len(candidates.anchors), self.s + self.s_prime, keys.shape[1])
         for at in row_blocks(candidates.similarity.shape, keys.device):
-            points[at] = self._mix(candidates.rows(at), generator=generator)
+            self._mix(candidates.rows(at), points[at], generator=generator)
         return Selection(synthetic=points)
 
-    def _mix(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
+    def _mix(self, candidates: Candidates, points: Tensor, *, generator: torch.Generator) -> None:
+        """Write the points of a block of the anchors into points [b, s + s′, D]."""
         anchors, keys, device = candidates.anchors, candidates.keys, candidates.keys.device
         b, n = len(anchors), min(self.n, int(candidates.count().min()))
         ranks = torch.tensor([[0], [n]], device=device).expand(2, b)
         hardest = band(candidates.ranked_by(candidates.similarity), *ranks).nonzero(as_tuple=True)[1].view(b, n)
         i = torch.randint(n, (b, self.s + self.s_prime), generator=generator, device=device)
         step = torch.randint(1, max(n, 2), (b, self.s), generator=generator, device=device)
-        partner = torch.cat(
-            [keys[hardest.gather(1, (i[:, : self.s] + step) % n)], anchors[:, None].expand(-1, self.s_prime, -1)], dim=1
-        )  # [b, s + s′, D]
         weight = torch.rand(b, self.s + self.s_prime, 1, generator=generator, device=device).to(keys.dtype)
-        weight[:, self.s :] /= 2
-        return F.normalize(keys[hardest.gather(1, i)].lerp(partner, weight), dim=2)
+        mixed, partner = (_rows(keys, hardest.gather(1, at)) for at in (i, (i[:, : self.s] + step) % n))
+        mixed[:, : self.s].lerp_(partner, weight[:, : self.s])
+        mixed[:, self.s :].lerp_(anchors[:, None], weight[:, self.s :] / 2)
+        norm = torch.linalg.vector_norm(mixed, dim=2, keepdim=True)
+        torch.div(mixed, norm.clamp_(min=torch.finfo(norm.dtype).tiny), out=points)
+
+
+def _rows(keys: Tensor, index: Tensor) -> Tensor:
+    """keys[index], several times faster than by indexing. Shapes: [P, D], int64 [b, s] → [b, s, D]."""
+    return keys.index_select(0, index.flatten()).view(*index.shape, keys.shape[1])

@@ -1,8 +1,9 @@
 """Exact ranks of the candidates of each anchor: which of them are its n-th to m-th hardest.
 
-Sorting 256 × 65,536 scores takes ten times as long as the similarity product that made them. Here the threshold that
-exactly n scores reach is searched for: a sorted sample brackets it, and each pass counts and interpolates. A row with
-ties at its threshold, where no threshold is reached by exactly n scores, keeps the first of the tied ones.
+Sorting 256 × 65,536 scores takes ten times as long as the similarity product that made them. Here a threshold that
+nearly n scores reach is searched for: a sorted sample brackets it, and each pass counts and interpolates. The few
+scores that n is short of lie in as many chunks, those with the highest maxima. Scores that tie at the n-th highest are
+kept in the order of their columns.
 """
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from models.blocks import scratch
 
-SAMPLE = 1024  # scores of a row that bracket its threshold
-PASSES = 14  # of counting; a row whose threshold is not found by then has ties, and is sorted
+SAMPLE = 512  # scores of a row that bracket its threshold
+PASSES = 10  # of counting, at most
+FEW = 66  # scores that are found by way of the chunks' maxima, at most: more are cheaper to count
+CHUNK = 64
 
 
 def share(fraction: float, k: Tensor) -> Tensor:
@@ -40,51 +43,95 @@ def _mark_top(x: Tensor, n: Tensor, *, out: Tensor) -> Tensor:
 
     As 0 and 1 of the scores' own type, which is several times faster than by way of bool.
     """
-    n = n.double()
-    (upper, guess, lower), (n_upper, n_lower) = _bracket(x, n)  # float64 [b]
-    size, wide = x.shape[1], torch.promote_types(x.dtype, torch.float32)
-
-    def logit(count: Tensor) -> Tensor:  # in which the count is nearly linear in the threshold, in the tails as well
-        return torch.log((count + 0.5) / (size + 0.5 - count))
-
-    for _ in range(PASSES):
-        found = torch.ge(x, guess.to(x.dtype)[:, None], out=out).sum(dim=1, dtype=wide).double()
-        if torch.equal(found, n):
-            return out
-        more, less = found > n, found < n
-        upper, n_upper = torch.where(less, guess, upper), torch.where(less, found, n_upper)
-        lower, n_lower = torch.where(more, guess, lower), torch.where(more, found, n_lower)
-        error = found - n
-        beyond = (0.2 * error + error.sign() * error.abs().sqrt()).trunc()  # to count on both sides of it soon
-        y = logit(torch.stack([n_upper, (n - beyond).clamp(0, size), n_lower]))
-        part = ((y[1] - y[0]) / (y[2] - y[0])).clamp(0, 1)
-        guess = torch.where(error == 0, guess, upper + (lower - upper) * part)
-        near = (error != 0) & (n - n_upper <= 3)
-        if near.any():  # a few scores short of it, one score at a time is faster than interpolation
-            guess = torch.where(near, _next_below(x, upper), guess)
-    tied = found != n
-    out[tied] = _mark_top_by_sorting(x[tied], n[tied])
+    if bool((n == x.shape[1]).all()):
+        return out.fill_(1)
+    upper, reached = _nearly(x, n, out=out)
+    threshold = _below(x, upper, n - reached, out=out)
+    tied = _count(x, threshold, out=out) != n
+    if tied.any():
+        out[tied] = _first_of_the_tied(x[tied], threshold[tied], n[tied])
     return out
 
 
-def _next_below(x: Tensor, upper: Tensor) -> Tensor:
-    """The highest score of each row below upper[b], float64 [b]."""
-    reached = torch.ge(x, upper.to(x.dtype)[:, None], out=scratch("reached", x))
-    return reached.mul_(torch.finfo(x.dtype).min).add_(x).amax(dim=1).double()
+def _count(x: Tensor, threshold: Tensor, *, out: Tensor) -> Tensor:
+    """How many scores of each row reach threshold[b], of float32 at least; out [b, P] is 1 for those, else 0."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return torch.ge(x, threshold[:, None], out=out).sum(dim=1, dtype=wide)
 
 
-def _bracket(x: Tensor, n: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
-    """Above, at and below the n-th highest of each row, by a sample; about how many reach the first and the last."""
-    sample = x[:, :: max(x.shape[1] // SAMPLE, 1)].sort(dim=1, descending=True).values  # [B, m]
-    m = sample.shape[1]
-    highest = torch.nextafter(x.amax(dim=1, keepdim=True), x.new_tensor(torch.inf))
-    sample = torch.cat([highest, sample, x.amin(dim=1, keepdim=True)], dim=1)
-    rank = n * (m / x.shape[1])  # of the n-th highest within the sample, from 1
+def _nearly(x: Tensor, n: Tensor, *, out: Tensor) -> tuple[Tensor, Tensor]:
+    """A threshold of each row that at most n scores reach, n − FEW or more if the passes suffice; and how many. [b]
+
+    By secants, and by halves where a secant leaves what is known of the threshold. out [b, P] is overwritten.
+    """
+    upper, reached = x.new_full(n.shape, torch.inf), torch.zeros_like(n)
+    if int(n.max()) <= FEW:
+        return upper, reached
+    high, guess, low, slope = _bracket(x, n)
+    before = count_before = guess
+    for i in range(PASSES):
+        count = _count(x, guess, out=out)
+        short = count <= n
+        better = short & (count > reached)
+        upper, reached = torch.where(better, guess, upper), torch.where(better, count.long(), reached)
+        near = n - reached <= FEW
+        if bool(near.all()):
+            break
+        if i:
+            slope = (count - count_before) / (guess - before)
+        high, low = torch.where(short, guess, high), torch.where(short, low, guess)
+        before, count_before = guess, count
+        guess = guess + ((n - FEW // 2 - count) / slope).to(x.dtype)
+        guess = torch.where((guess > low) & (guess < high), guess, (low + high) / 2).where(~near, upper)
+    return upper, reached
+
+
+def _bracket(x: Tensor, n: Tensor) -> tuple[Tensor, ...]:
+    """Above, at and below the n-th highest of each row, by a sample, and the slope of the count there; each [b]."""
+    sample = x[:, :: max(x.shape[1] // SAMPLE, 1)].sort(dim=1, descending=True).values  # [b, m]
+    m, part = sample.shape[1], sample.shape[1] / x.shape[1]
+    rank = n * part  # of the n-th highest within the sample, from 1
     spread = 4 * (rank * (1 - rank / m)).sqrt() + 2
-    at = torch.stack([rank - spread, rank, rank + spread], dim=1).round().long().clamp(0, m + 1)  # [B, 3]
-    at[:, 1] += (n == x.shape[1]).long()
-    count = (at.double() * (x.shape[1] / m)).clamp(max=x.shape[1])
-    return sample.gather(1, at).double().unbind(dim=1), (count[:, 0], count[:, 2])
+    at = torch.stack([rank + side * spread for side in (-1, -0.4, 0, 0.4, 1)], dim=1)
+    at = at.round().long().clamp(0, m + 1)  # [b, 5]
+    lowest = highest = sample[:, :1]
+    if bool((at == 0).any()) or bool((at > m).any()):
+        lowest, highest = x.aminmax(dim=1, keepdim=True)
+    high, nearly_high, guess, nearly_low, low = torch.cat([highest, sample, lowest], dim=1).gather(1, at).unbind(dim=1)
+    return high, guess, low, (at[:, 3] - at[:, 1]) / part / (nearly_low - nearly_high)
+
+
+def _below(x: Tensor, upper: Tensor, r: Tensor, *, out: Tensor) -> Tensor:
+    """The r[b]-th highest score of each row below upper[b], or the FEW-th; upper itself where r is 0. Shape: [b]."""
+    most = min(int(r.max()), FEW)
+    if most == 0:
+        return upper
+    rest = x
+    if bool(upper.isfinite().any()):
+        rest = torch.ge(x, upper[:, None], out=out)
+        torch.add(x, rest, alpha=torch.finfo(x.dtype).min, out=rest)
+    found = _highest(rest, most).gather(1, (r.clamp(1, most) - 1)[:, None])[:, 0]
+    return torch.where(r > 0, found, upper)
+
+
+def _highest(x: Tensor, r: int) -> Tensor:
+    """The r highest scores of each row in descending order: they lie in the r chunks with the highest maxima. [b, r]"""
+    count = x.shape[1] // CHUNK
+    chunks = x[:, : count * CHUNK].unflatten(1, (count, CHUNK))  # [b, c, CHUNK]
+    at = chunks.amax(dim=2).topk(min(r, count), dim=1, sorted=False).indices
+    at += count * torch.arange(len(x), device=x.device)[:, None]
+    near = chunks.reshape(len(x) * count, CHUNK).index_select(0, at.flatten()).view(len(x), at.shape[1] * CHUNK)
+    return torch.cat([near, x[:, count * CHUNK :]], dim=1).topk(r, dim=1).values
+
+
+def _first_of_the_tied(x: Tensor, threshold: Tensor, n: Tensor) -> Tensor:
+    """1 for the n highest of each row, the first of those that tie; sorts a row whose threshold is not the n-th."""
+    above, equal = x > threshold[:, None], x == threshold[:, None]
+    missing = n - above.sum(dim=1)
+    marks = (above | (equal & (equal.cumsum(dim=1) <= missing[:, None]))).to(x.dtype)
+    unfound = marks.sum(dim=1, dtype=torch.float64) != n
+    marks[unfound] = _mark_top_by_sorting(x[unfound], n[unfound])
+    return marks
 
 
 def _mark_top_by_sorting(x: Tensor, n: Tensor) -> Tensor:

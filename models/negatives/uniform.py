@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from models.blocks import scratch
-from models.negatives.rank import band, share
+from models.negatives.rank import share
 from models.negatives.strategy import STRATEGIES, Candidates, Filter, Selection, Strategy
+
+TRIES = 64  # to draw a step that is coprime to P: at least a fifth of all numbers are, for any P in use
 
 
 @STRATEGIES.register("all")
@@ -53,13 +55,36 @@ class Uniform(Filter):
 def random_subset(candidates: Candidates, n: Tensor, *, generator: torch.Generator) -> Tensor:
     """1 for n[b] random candidates of each anchor, else 0, [B, P]: every subset of that size equally often.
 
-    An anchor's order of the candidates is the product of one random permutation of the columns with an odd random
-    factor of its own, modulo 2³²: a bijection, at a tenth of the cost of B × P random numbers.
+    An anchor takes the first n it is offered in a random order of its own, or leaves out the first K − n where those
+    are fewer. Of a block of rows it is a temporary, and lasts until the next subset.
     """
-    s = candidates.similarity
-    (b, p), device = s.shape, s.device
-    column = torch.randperm(p, generator=generator, device=device).int()  # [P]
-    factor, shift = torch.randint(-(2**31), 2**31, (2, b, 1), generator=generator, device=device).int()  # [b, 1]
-    product = torch.mul(column, factor | 1, out=scratch("product", s, torch.int32)).add_(shift)  # [b, P]
-    order = scratch("order", s).copy_(product)
-    return band(candidates.ranked_by(order), torch.zeros_like(n), n)
+    s, k = candidates.similarity, candidates.count()
+    leave_out = bool(2 * n.sum() > k.sum())
+    few = k - n if leave_out else n
+    length = int((few + s.shape[1] - k).max())  # among so many columns, `few` are offered
+    columns = _random_order(s.shape, length, generator=generator, device=s.device)
+    if candidates.offered is None:
+        first = torch.arange(length, device=s.device) < few[:, None]
+    else:
+        first = candidates.offered.gather(1, columns)
+        first &= first.cumsum(dim=1, dtype=torch.int32) <= few[:, None]
+    marks = scratch("subset", s).fill_(float(leave_out))
+    return marks.scatter_(1, columns, (first ^ leave_out).to(s.dtype))
+
+
+def _random_order(shape: torch.Size, length: int, *, generator: torch.Generator, device: torch.device) -> Tensor:
+    """The first of the P columns in a random order for each anchor, int64 [B, length].
+
+    All anchors walk one random permutation as a circle, each from a start of its own in steps of its own that are
+    coprime to P, and so meet every column once: without B × P random numbers.
+    """
+    b, p = shape
+    column = torch.randperm(p, generator=generator, device=device)
+    start = torch.randint(p, (b, 1), generator=generator, device=device)
+    steps = torch.randint(p, (b, TRIES), generator=generator, device=device)
+    steps[:, -1] = 1
+    coprime = steps.gcd(torch.full_like(steps, p)) == 1
+    step = steps.gather(1, coprime.byte().argmax(dim=1, keepdim=True))  # the first of them
+    at = start + step * torch.arange(length, dtype=torch.float64, device=device)  # exact below 2⁵³
+    at.sub_(at.div(p).floor_().mul_(p))
+    return column[at.long()]
