@@ -21,14 +21,19 @@ BATCH = 128
 
 
 def bench(*, seconds: float = 10, only: str | None = None) -> dict[str, Any]:
-    """`training`: views per second of a trial and of its ceiling, by encoder. `negatives`: cost of each strategy."""
+    """`training`: views per second of a trial and of its ceiling, by encoder. `negatives`: cost of each strategy.
+    `bounds`: cost of the bounds at eight K against encoding for each."""
     figures: dict[str, Any] = {"environment": environment(), "threads": torch.get_num_threads()}
-    if only != "negatives":
+    if only in (None, "training"):
         figures["training"] = {name: training(name, seconds) for name in ENCODERS}
-    if only != "training":
+    if only in (None, "negatives"):
         from study.bench_negatives import bench_strategies
 
         figures["negatives"] = bench_strategies(rounds=3)
+    if only in (None, "bounds"):
+        from study.bench_bounds import bench_bounds
+
+        figures["bounds"] = bench_bounds()
     return figures
 
 

@@ -73,9 +73,9 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--out", help="folder of report.html, results.csv and results.parquet (default: the study's)")
     ui = _verb(verbs, "ui", ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
     ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
-    bench = _verb(verbs, "bench", bench_, "measure training and selection against their ceilings", ["json"])
+    bench = _verb(verbs, "bench", bench_, "measure training, selection and bounds against their ceilings", ["json"])
     bench.add_argument("--seconds", type=float, default=10, help="for each measurement (default: %(default)s)")
-    bench.add_argument("--only", choices=("training", "negatives"), help="only this part")
+    bench.add_argument("--only", choices=("training", "negatives", "bounds"), help="only this part")
     return top
 
 
@@ -234,6 +234,8 @@ def trial_(options: argparse.Namespace) -> int:
         print(f"{trial.id} {result['status']}" + (f": {result['reason']}" if result["reason"] else ""))
         for name, value in result["metrics"].items():
             print(f"  {name:<36} {value:,.4g}")
+        for name, reason in result.get("skipped", {}).items():
+            print(f"  left out: {name}: {reason}")
     return 0 if result["status"] == "finished" else 1
 
 

@@ -1,28 +1,25 @@
-"""The report's parts on theory and on negatives: what the trials' tables say, cell by cell."""
+"""The report's parts on importance, theory and negatives: what the trials' tables say, cell by cell."""
 
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from markupsafe import Markup
 
-from study.analysis import bound_figures, semantic_figures
+from study.analysis import bound_figures, importance_figures, semantic_figures, theory_figures
 from study.report import Section, svg, table
-from study.results import Results, cell_label, journals
+from study.results import ACCURACY, Results, cell_label, journals, tables
 from study.store import Store, TrialFolder
 from study.trial_figures import class_map
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CURVES = 4
-"""Groups of trials that the theory's figures are drawn for; the table has them all."""
 CELLS = 6
 """Cells whose negatives are drawn; the table has them all."""
-SHOWN = ("aicc", "delta_aicc", "weight", "rmse", "r2", "leave_one_k_out", "rank_correlation", "unidentified")
+SHOWN = ("aicc", "delta_aicc", "weight", "rmse", "r2", "leave_one_k_out", "unidentified")
+RANKS = ("rank_correlation", "rank_low", "rank_high")
 NEGATIVES = (
     "hard_5pct.same_class_share",
     "easy_5pct.same_class_share",
@@ -39,30 +36,25 @@ NEGATIVES = (
 def theory_section(results: Results, store: Store) -> Section | None:
     """Bounds and accuracy against K, slack, fitted curves, and which bound explains the losses better."""
     try:
-        frame, by = results.losses()
-        compared = results.compare_bounds()
+        figures = theory_figures.theory_figures(results, tables(store, "bounds.profile"))
     except ValueError as error:
         return _left_out("Theory", error)
-    priors = results.priors()
-    accuracies = [name for name in ("mean_classifier.top1", "linear.embeddings.top1") if name in frame]
-    body = Markup("")
-    groups = list(frame.groupby(by, dropna=False, sort=False)) if by else [((), frame)]
-    for values, rows in groups[:CURVES]:
-        name = cell_label(dict(zip(by, values, strict=True)))
-        fits = [
-            fit for bound in ("arora2019", "nozawa2021") for fit in results.fit(bound) if _same(fit.group, by, values)
-        ]
-        field = bound_figures.bounds_info(rows, priors=priors, accuracies=accuracies)
-        slack = bound_figures.slack_info(_slack(rows))
-        fitted = bound_figures.fit_info(rows, fits)
-        body += _captioned(partial(_drawn, bound_figures.draw_bounds, field), f"Bounds on L_sup and accuracy; {name}")
-        body += _captioned(partial(_drawn, bound_figures.draw_slack, slack), f"L_cont minus each lower bound; {name}")
-        body += _captioned(partial(_drawn, bound_figures.draw_fit, fitted), f"L_cont and fitted curves; {name}")
-    columns = [*by, "bound", *(c for c in SHOWN if c in compared)]
-    note = Markup(
-        "<p>Losses in nats on the test split; d is fixed at its measured value. AICc: lower explains better.</p>"
-    )
-    return Section("Theory", _row(body) + note + table(compared[columns]))
+    body = Markup("").join(_captioned(partial(_drawn, figure.info), figure.caption) for figure in figures)
+    slack = results.slack()
+    note = f"Losses in nats on the test split. {slack['violated'].sum()} of {len(slack)} lower bounds are violated by "
+    note += "over two standard errors. "
+    try:
+        compared = results.compare_bounds()
+    except ValueError as error:
+        return Section("Theory", Markup("{}<p>{} No fits: {}.</p>").format(_row(body), note, str(error)))
+    note += "Fits take d at its measured value; AICc: lower explains better; rank: Spearman's correlation over K of "
+    note += f"the inverted bound with {ACCURACY}, and its 95 % interval."
+    columns = [
+        *(path for path in results.varying if path != "k"),
+        "bound",
+        *(c for c in (*SHOWN, *RANKS) if c in compared),
+    ]
+    return Section("Theory", Markup("{}<p>{}</p>{}").format(_row(body), note, table(compared[columns])))
 
 
 def negatives_section(results: Results, store: Store) -> Section | None:
@@ -83,7 +75,29 @@ def negatives_section(results: Results, store: Store) -> Section | None:
     return Section("Negatives", _row(body) + table(shown))
 
 
-SECTIONS = (theory_section, negatives_section)
+def importance_section(results: Results, store: Store) -> Section | None:
+    """Which of the varying parameters moved the study's first metric, and how it responds to each."""
+    metric = next(iter(results.shown()), "")
+    if not metric or not results.varying or results.finished[metric].notna().sum() < 2:
+        return None
+    responses = importance_figures.response_infos(results, metric)
+    body = _captioned(
+        partial(importance_figures.draw_responses, responses), "Mean at each value, with 95 % Student-t intervals."
+    )
+    try:
+        shares = results.importance(metric)
+    except ValueError as error:
+        return Section("Importance", Markup("{}<p>No shares: {}.</p>").format(body, str(error)))
+    info = importance_figures.importance_info(shares, metric)
+    caption = (
+        "Functional ANOVA: what each explains by itself, relative to the others (seed: what chance explains); "
+        "lines are 95 % intervals over bootstrap resamples of the trials."
+    )
+    drawn = _captioned(partial(importance_figures.draw_importance, info), caption)
+    return Section("Importance", drawn + body + table(shares))
+
+
+SECTIONS = (importance_section, theory_section, negatives_section)
 
 
 def _negative_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[tuple[Any, Callable[[Any], "Figure"], str]]:
@@ -119,16 +133,6 @@ def _collisions(results: Results, store: Store) -> semantic_figures.EpochInfo | 
     return semantic_figures.epoch_info({n: h for n, h in list(named.items())[:CELLS] if h}, metric)
 
 
-def _slack(rows: pd.DataFrame) -> pd.DataFrame:
-    names = [c for c in rows.columns if c.startswith("bounds.") and c.endswith(".slack")]
-    parts = [pd.DataFrame({"k": rows["k"], "bound": name.split(".")[1], "slack": rows[name]}) for name in names]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _same(group: dict[str, Any], by: list[str], values: tuple[Any, ...]) -> bool:
-    return all(group[name] == value for name, value in zip(by, values, strict=True))
-
-
 def _name(results: Results, values: Any) -> str:
     values = values if isinstance(values, tuple) else (values,)
     return cell_label(dict(zip(results.varying, values, strict=True))) if results.varying else "all trials"
@@ -139,11 +143,11 @@ def _read(folder: TrialFolder, name: str) -> list[dict[str, Any]]:
     return list(json.loads(path.read_text())) if path.exists() else []
 
 
-def _drawn(draw: Callable[[Any, "Axes"], Any], info: Any) -> "Figure":
+def _drawn(info: Any) -> "Figure":
     from matplotlib.figure import Figure
 
-    page = Figure(figsize=(6.4, 4.0), layout="constrained")
-    draw(info, page.add_subplot())
+    page = Figure(figsize=(5.2, 3.6), layout="constrained")
+    bound_figures.draw(info, page.add_subplot())
     return page
 
 

@@ -151,11 +151,16 @@ class Results:
         return (frame[curves] if curves.any() else frame), by  # a lone K is no curve, and hinders no other
 
     def priors(self) -> list[float]:
-        """π, the class shares of the test split that all trials share; ValueError where they differ."""
+        """π, the class shares of the test split that all trials share; ValueError where they differ, or one is 0."""
         counts = [text for text in self.finished["class_counts"].unique() if text != "[]"]
         if len(counts) != 1:
             raise ValueError(f"the trials have {len(counts)} different test splits; give priors, or filter the table")
         numbers = json.loads(counts[0])
+        if absent := [c for c, number in enumerate(numbers) if number == 0]:
+            raise ValueError(
+                f"classes {absent} (by number, from 0) are absent from the test split, but the bounds are about all "
+                f"{len(numbers)}; take a test split with every class"
+            )
         return [number / sum(numbers) for number in numbers]
 
     def fit(self, bound: str, *, resamples: int = 1000) -> Fits:
@@ -197,11 +202,32 @@ class Results:
         columns = ["trial_id", "k", "bound", "slack", "slack_se", "violated"]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
-    def importance(self, metric: str = "linear.features.top1", *, resamples: int = 20) -> pd.DataFrame:
-        """How much of the metric's variance each varying parameter explains (fANOVA), with an interval."""
+    def importance(self, metric: str | None = None, *, resamples: int = 20) -> pd.DataFrame:
+        """How much of the metric's variance each varying parameter explains (fANOVA), with a 95 % interval.
+
+        Default: the study's first metric. Where there are several seeds, `seed` is a row too: what chance explains.
+        ValueError where fewer than two of them vary or cells are too few.
+        """
         from study.analysis.importance import importance
 
-        return importance(self.finished, self.varying, metric, generator=np.random.default_rng(0), resamples=resamples)
+        draw, name, frame = np.random.default_rng(0), self._metric(metric), self.finished
+        frame = frame.copy().assign(seed=frame["seed"].astype(str))
+        return importance(frame, [*self.varying, "seed"], name, generator=draw, resamples=resamples)
+
+    def response(self, parameter: str, metric: str | None = None) -> pd.DataFrame:
+        """The metric's mean at each value of a varying parameter, with a 95 % interval over seeds or cells."""
+        from study.analysis.importance import response_curve
+
+        if parameter not in self.varying:
+            raise ValueError(f"{parameter} does not vary in this study; choose one of {', '.join(self.varying)}")
+        return response_curve(self.finished, self.varying, parameter, self._metric(metric))
+
+    def _metric(self, name: str | None) -> str:
+        if name is None and not self.shown():
+            raise ValueError("no finished trial has an accuracy or a loss; name a metric")
+        if name is not None and name not in self.measured:
+            raise ValueError(f"no finished trial has the metric {name!r}; there are {', '.join(self.measured)}")
+        return name or self.shown()[0]
 
     def _known(self, bound: str, frame: pd.DataFrame) -> dict[str, float | str]:
         from study.bounds import BOUNDS
@@ -240,6 +266,12 @@ def journals(store: Store, metrics: Iterable[str]) -> pd.DataFrame:
         for line in trial.journal()
     ]
     return pd.DataFrame(rows, columns=["trial_id", "epoch", *names]).astype(dict.fromkeys(names, float))
+
+
+def tables(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
+    """Trial id → its table of this name, such as `bounds.profile`, of the trials that have it."""
+    paths = {trial.id: trial.artifacts / f"{name}.json" for trial in store.trials()}
+    return {trial: json.loads(path.read_text()) for trial, path in paths.items() if path.exists()}
 
 
 def interval(frame: pd.DataFrame, by: list[str], metrics: list[str]) -> pd.DataFrame:

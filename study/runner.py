@@ -25,7 +25,7 @@ from study import job
 from study.config import ConfigError
 from study.plan import check, make_plan
 from study.progress import Progress
-from study.results import Results, cell_label
+from study.results import Results, cell_label, tables
 from study.sampler import Sampler, sampler_of
 from study.store import Store, TrialFolder, write_atomically
 from study.study import Point, Study
@@ -70,7 +70,21 @@ def run(
         tracker.sync()
     results = Results.load(store)
     tracker.summarise(results)
+    _attach_theory(tracker, results, store)
     return results
+
+
+def _attach_theory(tracker: Tracker, results: Results, store: Store) -> None:
+    """Bounds, slack, accuracy and fitted losses against K, as figures on the study's run."""
+    from study.analysis.theory_figures import draw_theory, theory_figures
+
+    try:
+        figures = theory_figures(results, tables(store, "bounds.profile"))
+    except ValueError:  # nothing measured yet that the bounds speak of
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for path in draw_theory(figures, Path(folder)):
+            tracker.attach(path)
 
 
 def _tune(study: Study, store: Store, sampler: Sampler, progress: Progress) -> None:

@@ -74,7 +74,10 @@ class Bounds(Evaluation):
     def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         labels_train, labels_test = encoded.labels()
         most = len(labels_test) - 1
-        ks = sorted({k for k in (*self.profile, encoded.k or 1) if self.replacement or k <= most})
+        asked = sorted({*self.profile, encoded.k or 1})
+        ks = [k for k in asked if self.replacement or k <= most]
+        if not ks:
+            return Findings({}, skipped={"bounds": _beyond(asked, most)})
         seed = int(torch.randint(2**31, (), generator=generator))
         estimate = estimate_bounds(
             encoded.views_test.cpu().numpy(),
@@ -89,6 +92,7 @@ class Bounds(Evaluation):
         return Findings(
             {name: value for name, value in metrics.items() if name in self.reports},
             {"bounds.terms": estimate.table(), "bounds.profile": estimate.bounds()},
+            {"bounds": _beyond([k for k in asked if k > most], most)} if len(ks) < len(asked) else {},
         )
 
     def _at(self, estimate: Estimate, i: int) -> dict[str, float]:
@@ -97,3 +101,10 @@ class Bounds(Evaluation):
             row = bound_row(name, BOUNDS[name](), estimate.terms[i])
             found |= {f"bounds.{name}.{key}": float(v) for key, v in row.items() if not isinstance(v, str)}
         return found
+
+
+def _beyond(ks: list[int], most: int) -> str:
+    return (
+        f"at K = {', '.join(map(str, ks))}: more than the {most} other test samples to draw without replacement; "
+        "take a larger test split, or {name: bounds, replacement: true}"
+    )

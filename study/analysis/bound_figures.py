@@ -107,7 +107,7 @@ def draw_bounds(info: BoundsInfo, axes: "Axes") -> "Axes":
     scale = "log" if any(value > 0 for one in info.bounds for value in one.value) else "linear"
     _k_axis(axes, [*info.bounds, *info.accuracies])
     axes.set(yscale=scale, ylabel="upper bound on the supervised loss [nats]")
-    right.set_ylabel("downstream accuracy")
+    right.set_ylabel("downstream accuracy [%]")
     if info.absent:
         axes.set_title("\n".join(info.absent), fontsize="x-small", loc="left")
     handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
@@ -119,7 +119,7 @@ def draw_slack(info: SlackInfo, axes: "Axes") -> None:
     """Slack of each bound against K, with the line that no bound may cross."""
     for index, one in enumerate(info.slacks):
         _draw_line(one, axes, f"C{index}", marker="o")
-    axes.axhline(0, color="black", linewidth=0.8)
+    axes.axhline(0, color=_ink(), linewidth=0.8)
     _k_axis(axes, info.slacks)
     axes.set(ylabel="contrastive loss − lower bound [nats]")
     axes.legend(fontsize="small")
@@ -129,7 +129,7 @@ def draw_fit(info: FitInfo, axes: "Axes") -> None:
     """Observed losses as points with intervals, fitted curves as lines with bands."""
     seen = info.observed
     errors = np.array([np.subtract(seen.value, seen.low), np.subtract(seen.high, seen.value)])
-    axes.errorbar(seen.k, seen.value, yerr=np.nan_to_num(errors), fmt="ko", capsize=3, label=seen.label)
+    axes.errorbar(seen.k, seen.value, np.nan_to_num(errors), color=_ink(), fmt="o", capsize=3, label=seen.label)
     for index, one in enumerate(info.fitted):
         _draw_line(one, axes, f"C{index}")
     _k_axis(axes, [seen])
@@ -144,14 +144,25 @@ def figure(info: BoundsInfo | SlackInfo | FitInfo, path: str) -> None:
 
     page = Figure(figsize=(6.4, 4.0), layout="constrained")
     FigureCanvasAgg(page)
-    axes = page.add_subplot()
+    draw(info, page.add_subplot())
+    page.savefig(path, dpi=150)
+
+
+def draw(info: BoundsInfo | SlackInfo | FitInfo, axes: "Axes") -> None:
+    """Draw any of the figures."""
     if isinstance(info, BoundsInfo):
         draw_bounds(info, axes)
     elif isinstance(info, SlackInfo):
         draw_slack(info, axes)
     else:
         draw_fit(info, axes)
-    page.savefig(path, dpi=150)
+
+
+def _ink() -> str:
+    """The text's colour, which a page sets."""
+    import matplotlib as mpl
+
+    return str(mpl.rcParams["text.color"])
 
 
 def _k_axis(axes: "Axes", lines: Sequence[Line]) -> None:

@@ -123,7 +123,7 @@ def groups_of(frame: pd.DataFrame, by: Sequence[str], loss: str) -> Iterator[tup
     for values, rows in pieces:
         group = dict(zip(by, values, strict=True))
         finite = rows[np.isfinite(rows[loss].astype(float))]
-        ks, temperatures = sorted(finite["k"].unique()), sorted(finite["temperature"].unique())
+        ks, temperatures = (sorted(finite[name].unique().tolist()) for name in ("k", "temperature"))
         if len(temperatures) > 1:
             raise ValueError(
                 f"the trials of {group or 'the table'} mix temperatures {temperatures}, whose losses lie on different "

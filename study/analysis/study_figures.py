@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from study.analysis.importance import BINS, binned
 from study.results import Results, floor_of, interval, is_percentage, label
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ PANELS_FIRST = ("negatives", "method", "objective", "temperature", "k")
 MOST_LEVELS = 7
 """Up to this many values of a path are told apart by colour; more, as of a random search, are averaged over."""
 MOST_PANELS = 12
-BINS = 8
-"""An axis with more distinct values than twice as many, as of a random search, is cut into so many."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255")
 """Told apart by the colour-blind, on white and on black: Okabe & Ito 2008, with Tol's wine for their black."""
 FLOOR, DASHES = "#7f7f7f", (0, (4, 3))
@@ -65,7 +64,7 @@ def accuracy_info(results: Results, x: str, metric: str = "linear.features.top1"
     frame = frame.dropna(subset=[metric])
     if frame[x].nunique() < 2:
         return None
-    frame = frame.assign(**{x: _binned(frame[x])})
+    frame = frame.assign(**{x: binned(frame[x])})
     colour, panels, averaged = _roles(frame, [path for path in results.varying if path != x], x)
     floor = frame[floor_of(metric)].mean() if floor_of(metric) in frame else math.nan
     return ChartInfo(
@@ -128,13 +127,6 @@ def _named(path: str, value: Any) -> str:
 
 def _groups(table: pd.DataFrame, by: list[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
     return table.groupby(by, dropna=False) if by else [((), table)]
-
-
-def _binned(values: "pd.Series[float]") -> "pd.Series[float]":
-    """Values as they are if they are few, else each bin's median."""
-    if values.nunique() <= 2 * BINS:
-        return values
-    return values.groupby(pd.qcut(values, BINS, duplicates="drop"), observed=True).transform("median")
 
 
 def draw(info: ChartInfo, *, columns: int = 3) -> "Figure":

@@ -1,10 +1,12 @@
 """Importance and response curves, on a metric whose dependence is known."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from study.analysis.importance import importance, response_curve
+from study.analysis.importance import BINS, importance, response_curve
 
 
 def table(count: int = 80) -> pd.DataFrame:
@@ -37,24 +39,67 @@ def test_importance_is_reproducible_and_uses_no_global_state():
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_importance_without_anything_that_varies_is_refused():
-    with pytest.raises(ValueError, match="none vary"):
-        importance(table(), ["constant"], "accuracy", generator=np.random.default_rng(0))
-    with pytest.raises(ValueError, match="at least 4 finished trials"):
-        importance(table(3), ["lr"], "accuracy", generator=np.random.default_rng(0))
+@pytest.mark.parametrize(
+    ("frame", "parameters", "rule"),
+    [
+        (table(), ["constant"], "none vary"),
+        (table(), ["lr", "constant"], "only lr varies: all is due to it"),
+        (table(3), ["lr", "width"], "at least 4 cells with accuracy, not 3"),
+        (table().assign(accuracy=0.5), ["lr", "width"], "accuracy is 0.5 in every trial"),
+        (table().assign(accuracy=np.nan), ["lr", "width"], "none vary"),
+    ],
+)
+def test_importance_that_cannot_be_computed_says_why(frame, parameters, rule):
+    with pytest.raises(ValueError, match=rule):
+        importance(frame, parameters, "accuracy", generator=np.random.default_rng(0))
 
 
-def test_response_curves_average_within_seeds_first():
-    frame = pd.DataFrame(
-        {"k": [8] * 4 + [16] * 3, "seed": [0, 0, 0, 1, 0, 1, 2], "accuracy": [1.0, 1, 1, 3, 4, 5, 6], "t": 0.5}
-    )
-    curve = response_curve(frame, "k", "accuracy", by=["t"])
-    assert curve["k"].tolist() == [8, 16]
-    assert curve["mean"].tolist() == [2.0, 5.0]
-    assert curve["seeds"].tolist() == [2, 3]
-    assert curve["high"][1] - curve["mean"][1] == pytest.approx(4.302652729911275 / np.sqrt(3))
+def grid() -> pd.DataFrame:
+    """K × t, three seeds: accuracy is log2 K, plus 4 at the higher t, plus the seed."""
+    rows = itertools.product((8, 16, 32), (0.1, 0.5), (0, 1, 2))
+    frame = pd.DataFrame(rows, columns=["k", "t", "seed"])
+    return frame.assign(accuracy=np.log2(frame["k"]) + 4.0 * (frame["t"] > 0.2) + frame["seed"])
+
+
+def test_on_a_grid_responses_are_averaged_within_seeds_which_are_the_replicates():
+    curve = response_curve(grid(), ["k", "t"], "k", "accuracy")
+    assert curve["k"].tolist() == [8, 16, 32]
+    assert curve["mean"].tolist() == pytest.approx([6.0, 7.0, 8.0])
+    assert curve["n"].tolist() == [3, 3, 3]
+    assert set(curve["over"]) == {"seeds"}
+    assert curve["high"][1] - curve["mean"][1] == pytest.approx(4.302652729911275 / np.sqrt(3))  # t makes no spread
+
+
+def test_a_curve_for_each_value_of_another_parameter():
+    curve = response_curve(grid(), ["k", "t"], "k", "accuracy", by=["t"])
+    assert curve.loc[curve["t"] == 0.5, "mean"].tolist() == pytest.approx([8.0, 9.0, 10.0])
+    assert set(curve["over"]) == {"seeds"}
+
+
+def test_where_a_cell_is_missing_cells_are_the_replicates_and_the_others_are_in_the_interval():
+    frame = grid().query("k != 8 or t != 0.1")
+    curve = response_curve(frame, ["k", "t"], "k", "accuracy").set_index("k")
+    assert set(curve["over"]) == {"cells"}
+    assert curve["n"].to_dict() == {8: 1, 16: 2, 32: 2}
+    assert np.isnan(curve.loc[8, "low"])
+    assert curve.loc[16, "high"] - curve.loc[16, "mean"] == pytest.approx(12.706204736 * 2)
+
+
+def test_a_random_search_is_cut_into_bins_over_cells():
+    curve = response_curve(table(), ["lr", "strategy", "width"], "lr", "accuracy")
+    assert len(curve) == BINS
+    assert curve["n"].sum() == 80
+    assert set(curve["over"]) == {"cells"}
+    assert curve["mean"].is_monotonic_increasing
+    truth = np.log10(curve["lr"]) + 0.2
+    assert ((curve["low"] < truth + 0.15) & (truth - 0.15 < curve["high"])).all()
+
+
+def test_names_are_points_of_their_own():
+    curve = response_curve(table(), ["lr", "strategy", "width"], "strategy", "accuracy")
+    assert curve["strategy"].tolist() == ["all", "hardest"]
 
 
 def test_one_seed_has_no_interval():
-    curve = response_curve(pd.DataFrame({"k": [8, 16], "seed": 0, "accuracy": [1.0, 2.0]}), "k", "accuracy")
+    curve = response_curve(pd.DataFrame({"k": [8, 16], "seed": 0, "accuracy": [1.0, 2.0]}), ["k"], "k", "accuracy")
     assert curve[["low", "high"]].isna().all(axis=None)

@@ -3,7 +3,8 @@ import math
 import pandas as pd
 import pytest
 
-from study.analysis.study_figures import BINS, accuracy_info, draw, loss_info
+from study.analysis.importance import BINS
+from study.analysis.study_figures import accuracy_info, draw, loss_info
 from study.results import Results
 
 METRIC = "linear.features.top1"
