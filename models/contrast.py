@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from models.negatives.strategy import Candidates, Selection, Strategy
 from models.objectives import Objective
-from models.observe import observe, observe_objective
+from models.observe import observe, observe_classes, observe_objective
 from models.pools import Pool
 
 
@@ -26,7 +26,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Step:
-    """A step's loss, with gradient, and what was observed on the way (detached scalars)."""
+    """A step's loss, with gradient, and what was observed on the way (detached; see `observe`)."""
 
     loss: Tensor
     observed: dict[str, Tensor] = field(default_factory=dict)
@@ -42,6 +42,7 @@ class Contrast:
     k: int | None = None  # candidates an anchor; None: the whole pool
     directions: str = "both"  # of the objective: "one" view or "both" views of an instance are anchors
     class_similarity: Tensor | None = None  # [C, C] of the measure strategy.needs_similarity
+    classes: int | None = None  # C, to observe which classes are selected for which; None: not observed
 
     def __call__(
         self,
@@ -79,6 +80,7 @@ class Contrast:
             if moment.observe:
                 observed = observe(candidates, negatives.detach(), log_weight, s_pos.detach(), moment.temperature)
                 observed |= observe_objective(self.objective, s_pos.detach(), negatives.detach(), arguments)
+                observed |= observe_classes(candidates, log_weight, self.classes) if self.classes else {}
         return Step(loss, observed)
 
     def _candidates(

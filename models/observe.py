@@ -51,6 +51,28 @@ def observe(
     return {name: value / len(negatives) for name, value in sums.items()}
 
 
+def observe_classes(candidates: Candidates, log_weight: Tensor | None, classes: int) -> dict[str, Tensor]:
+    """Which classes meet: `mass.selected` and `mass.offered`, float64 [C, C], anchor's class by negative's class.
+
+    Selected pairs count by their weight, offered ones 1; anchors and rows without a class (−1) are left out. Nothing
+    without labels.
+    """
+    if candidates.anchor_labels is None or candidates.key_labels is None:
+        return {}
+    p = candidates.similarity.shape[1]
+    anchors, keys = candidates.anchor_labels, candidates.key_labels.remainder(classes + 1)  # −1 → C
+    masses = torch.zeros(2, classes + 1, classes + 1, dtype=torch.float64, device=anchors.device)
+    for at in row_blocks(candidates.similarity.shape, anchors.device):
+        block = candidates.rows(at)
+        ones = torch.ones_like(block.similarity)
+        offered = ones if block.offered is None else block.offered.to(ones.dtype)
+        selected = offered if log_weight is None else log_weight[at, :p].to(ones.dtype).exp()
+        for mass, weight in zip(masses, (selected, offered), strict=True):
+            by_key = ones.new_zeros(len(ones), classes + 1).scatter_add_(1, keys.expand(len(ones), -1), weight)
+            mass.index_add_(0, anchors[at].remainder(classes + 1), by_key.double())
+    return {"mass.selected": masses[0, :-1, :-1], "mass.offered": masses[1, :-1, :-1]}
+
+
 def observe_objective(
     objective: Objective, positive: Tensor, negatives: Tensor, arguments: dict[str, Any]
 ) -> dict[str, Tensor]:

@@ -64,6 +64,10 @@ class TrialConfig:
     """what is measured of the trained encoder; by default every evaluation"""
     evaluation_views: Annotated[int, Field(ge=2)] = 4
     """A, the augmented views an example is embedded with for mean classifier, alignment and L_cont"""
+    negatives_every: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """epochs between two measurements of the evaluation `negatives` on the way; by default at the end alone"""
+    synsets: dict[str, str] | None = None
+    """class → WordNet 3.0 noun synset (`crane.n.05` or a wnid), for classes that the data set has no synset for"""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     """of every random number of the trial"""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from study.data.cache import cache_root
 from study.evaluation import Encoded, Findings
 from study.evaluation import evaluate as evaluate_encoded
 from study.evaluation.linear import Linear
+from study.negatives import Negatives
 from study.store import write_atomically
 from study.training import Stream, Training, generator
 
@@ -60,10 +62,11 @@ def encode(training: Training) -> Encoded:
         views_test=torch.stack([_embeddings(training, data.test, view) for view in views]),
         labels_train=labels_train,
         labels_test=labels_test,
-        classes=data.classes,
+        classes=training.semantics.names,
         temperature=training.trial.temperature.at(1.0),
         k=config["k"] or None,
-        dataset=data.name,
+        synsets=training.semantics.synsets,
+        similarities=training.semantics.similarities,
     )
 
 
@@ -92,6 +95,21 @@ def evaluate(training: Training) -> Findings:
     )
 
 
+def on_the_way(training: Training) -> dict[str, float]:
+    """The scalars of the evaluation `negatives` after the present epoch, if the config asks for them then.
+
+    Nothing after the last epoch, when every evaluation is made anyway.
+    """
+    every, probe = training.trial.config["negatives_every"], training.trial.evaluations.get("negatives")
+    if every is None or training.epoch % every or training.epoch == training.epochs:
+        return {}
+    assert isinstance(probe, Negatives)  # resolve refuses negatives_every without it
+    embeddings = _both(training, training.data.test)[1]
+    started = time.perf_counter()
+    found = probe.describe(embeddings, _labels(training)[1], training.semantics)
+    return found.metrics | {"time.negatives_s": time.perf_counter() - started}
+
+
 def floor(training: Training, cache: Path | None) -> dict[str, float]:
     """`linear.floor.*`: the linear probe on the untrained encoder, shared by trials that differ elsewhere.
 
@@ -107,6 +125,6 @@ def floor(training: Training, cache: Path | None) -> dict[str, float]:
     if not path.exists():
         train, test = _both(training, data.train)[0], _both(training, data.test)[0]
         draw = generator("cpu", training.seed, Stream.EVALUATION)
-        found = probe.floor(train, test, (labels[0], labels[1]), data.classes, generator=draw)
+        found = probe.floor(train, test, (labels[0], labels[1]), len(data.classes), generator=draw)
         write_atomically(path, json.dumps(found))
     return dict(json.loads(path.read_text()))

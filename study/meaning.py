@@ -1,84 +1,49 @@
-"""The evaluation that tells which negatives are hard for a trained encoder, and what they mean in WordNet."""
+"""What a trial's classes mean: a synset each, found or asked for before anything starts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-import numpy as np
-import torch
-
-from study.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric
-from study.semantics import MEASURE_NAMES, ClassSemantics, UnresolvedClasses, class_semantics, negative_statistics
-from study.semantics.tree import tree_order
-
-PARTS = {"hard_5pct": "the hardest 5 %", "easy_5pct": "the easiest 5 %", "pool": "all negatives"}
+from study.data import DataShape
+from study.semantics import MEASURE_NAMES, ClassSemantics, UnresolvedClasses, hierarchy_of, resolve, semantics_of
 
 
-def _reports() -> dict[str, Metric]:
-    found = {}
-    for part, what in PARTS.items():
-        found[f"negatives.{part}.same_class_share"] = Metric(None, "", f"share of {what} with the query's class")
-        for m in MEASURE_NAMES:
-            found[f"negatives.{part}.{m}"] = Metric(None, "", f"mean {m} of {what}")
-            found[f"negatives.{part}.{m}_other"] = Metric(None, "", f"mean {m} of {what}, other classes only")
-        if part != "pool":
-            found[f"negatives.{part}.overdispersion"] = Metric(None, "", f"variance of being in {what} over chance's")
-            found[f"negatives.{part}.beyond_99"] = Metric(None, "", "share of negatives beyond chance's 99 % interval")
-    for m in MEASURE_NAMES:
-        found[f"negatives.spearman_{m}"] = Metric(None, "", f"mean ρ of difficulty and {m} over queries")
-        found[f"negatives.spearman_{m}_other"] = Metric(None, "", "the same without same-class negatives")
-        found[f"negatives.spearman_{m}_pairs"] = Metric(None, "", f"ρ of difficulty and {m} over pairs of classes")
-    return found
+@dataclass(frozen=True)
+class Meaning:
+    """The synsets of the classes, or why there are none."""
+
+    synsets: tuple[str, ...] = ()
+    """in the order of the labels; empty where the semantic part is off"""
+    given: list[list[str]] | None = None
+    """[class, synset] of those that the config names; as a list it is one value wherever configs are shown"""
+    off: str = ""
+    """why there are none, and what to type next"""
+
+    def semantics(self, classes: tuple[str, ...], *, measures: Sequence[str] = MEASURE_NAMES) -> ClassSemantics:
+        """Names, synsets and a similarity matrix a measure; names alone where the semantic part is off."""
+        return semantics_of(classes, self.synsets, measures=measures) if self.synsets else ClassSemantics(classes)
+
+    @property
+    def note(self) -> str:
+        """What a plan says of it; empty where all is on."""
+        return f"statistics of what negatives mean are off: {self.off}" if self.off else ""
 
 
-@EVALUATIONS.register("negatives")
-@dataclass(frozen=True, kw_only=True)
-class Negatives(Evaluation):
-    """Difficulty bands of test negatives, their WordNet similarity, and how consistent the hard ones are."""
+def find_meaning(shape: DataShape, *, dataset: str, mapping: Mapping[str, str] | None = None) -> Meaning:
+    """Find the synset of every class: in the user's mapping, the data set's map, or by the class's own name.
 
-    queries: int = 500
-    """test images that are queries, evenly spaced; the pool is the whole test split"""
-    synsets: dict[str, str] | None = None
-    """class → WordNet 3.0 synset, for classes that the data set's own map does not hold"""
-
-    reports: ClassVar[Mapping[str, Metric]] = _reports()
-
-    def __post_init__(self) -> None:
-        if self.queries < 2:
-            raise ValueError(f"negatives: queries must be at least 2, got {self.queries}")
-
-    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
-        z = encoded.embeddings_test.cpu().numpy()
-        own = np.unique(np.linspace(0, len(z) - 1, min(self.queries, len(z))).astype(np.int64))
-        labels = None if encoded.labels_test is None else encoded.labels_test.cpu().numpy()
-        semantics, note = self._semantics(encoded)
-        found = negative_statistics(
-            z[own],
-            z,
-            own=own,
-            query_labels=None if labels is None else labels[own],
-            pool_labels=labels,
-            semantics=semantics,
-        )
-        tables = {f"negatives.{name}": table for name, table in found.tables.items() if table}
-        if found.difficulty is not None and semantics is not None:
-            tables["negatives.difficulty"] = _difficulty(found.difficulty, semantics)
-        notes = [*found.notes, *note]
-        return Findings(found.scalars, tables, {"negatives": "; ".join(notes)} if notes else {})
-
-    def _semantics(self, encoded: Encoded) -> tuple[ClassSemantics | None, list[str]]:
-        if encoded.labels_test is None:
-            return None, []
-        try:
-            return class_semantics(encoded.classes, dataset=encoded.dataset, mapping=self.synsets), []
-        except UnresolvedClasses as error:
-            return ClassSemantics(encoded.classes), [str(error)]
-
-
-def _difficulty(difficulty: np.ndarray, semantics: ClassSemantics) -> list[dict[str, Any]]:
-    """The class-by-class map: a row a class, in the order of the WordNet tree where synsets are known."""
-    names, synsets = semantics.names, semantics.synsets or ("",) * len(semantics.names)
-    order = tree_order(synsets).order if semantics.synsets else range(len(names))
-    return [
-        {"class": names[i], "synset": synsets[i], **{names[j]: float(difficulty[i, j]) for j in order}} for i in order
-    ]
+    Raises ValueError for a mapping that is wrong, misses classes, or is given for data without labels. Without a
+    mapping, classes that no synset is known of turn the semantic part off.
+    """
+    if not shape.labelled:
+        if mapping:
+            raise ValueError("the data has no labels, so synsets change nothing; leave synsets out")
+        return Meaning(off="the data has no labels")
+    try:
+        synsets = resolve(shape.class_names, dataset=dataset, mapping=mapping)
+        hierarchy_of(synsets)
+    except UnresolvedClasses as error:
+        if mapping:
+            raise
+        return Meaning(off=str(error))
+    pairs = [[name, synset] for name, synset in zip(shape.class_names, synsets, strict=True) if name in (mapping or {})]
+    return Meaning(synsets, pairs or None)

@@ -1,7 +1,7 @@
 """The report's parts on importance, theory and negatives: what the trials' tables say, cell by cell."""
 
-import json
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from study.analysis import bound_figures, importance_figures, semantic_figures, theory_figures
 from study.report import Section, svg, table
-from study.results import ACCURACY, Results, cell_label, journals, tables
+from study.results import ACCURACY, Results, cell_label, tables
 from study.store import Store, TrialFolder
-from study.trial_figures import class_map
+from study.trial_figures import OFFERED, SELECTED, class_map, confusion_map
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,16 +21,26 @@ CELLS = 6
 SHOWN = ("aicc", "delta_aicc", "weight", "rmse", "r2", "leave_one_k_out", "unidentified")
 RANKS = ("rank_correlation", "rank_low", "rank_high")
 NEGATIVES = (
-    "hard_5pct.same_class_share",
-    "easy_5pct.same_class_share",
-    "pool.same_class_share",
-    "hard_5pct.wup_other",
-    "easy_5pct.wup_other",
-    "spearman_wup",
-    "spearman_wup_pairs",
-    "hard_5pct.overdispersion",
-    "hard_5pct.beyond_99",
+    "negatives.hard_5pct.same_class_share",
+    "negatives.easy_5pct.same_class_share",
+    "negatives.pool.same_class_share",
+    "negatives.hard_5pct.wup_other",
+    "negatives.easy_5pct.wup_other",
+    "negatives.spearman_wup",
+    "negatives.spearman_wup_pairs",
+    "negatives.hard_5pct.overdispersion",
+    "negatives.hard_5pct.beyond_99",
+    "negatives.selected.wup_other",
+    "negatives.offered.wup_other",
+    "linear.features.confusion_spearman_wup",
 )
+CURVES_OVER_EPOCHS = {
+    SELECTED: "Same-class share of what the training selected",
+    "negatives.selected.wup_other": "Similarity of meaning of what it selected, other classes",
+    "negatives.hard_5pct.same_class_share": "Same-class share of the hardest 5 % of test negatives",
+    "negatives.spearman_wup": "Correlation of difficulty and meaning of test negatives",
+}
+"""Metric that a journal may hold → the caption of its figure."""
 
 
 def theory_section(results: Results, store: Store) -> Section | None:
@@ -59,20 +69,18 @@ def theory_section(results: Results, store: Store) -> Section | None:
 
 def negatives_section(results: Results, store: Store) -> Section | None:
     """Which negatives are hard for the trained encoders, and what they mean."""
-    metrics = [f"negatives.{name}" for name in NEGATIVES if f"negatives.{name}" in results.frame]
+    metrics = [name for name in NEGATIVES if name in results.frame]
     folders = {folder.id: folder for folder in store.trials()}
     if not metrics:
         return None
     cells = results.finished.groupby(results.varying or "status", dropna=False, sort=False)
     by_cell = {_name(results, values): [folders[i] for i in rows["trial_id"]] for values, rows in cells}
     body = Markup("")
-    for info, draw, caption in _negative_figures(by_cell):
+    for info, draw, caption in itertools.chain(_negative_figures(by_cell), _epoch_figures(by_cell)):
         body += _captioned(partial(draw, info), caption)
-    collisions = _collisions(results, store)
-    if collisions is not None:
-        body += _captioned(partial(semantic_figures.draw_epochs, collisions), "Collision rate of what was selected")
     shown = results.table(metrics).rename(columns={name: name.removeprefix("negatives.") for name in metrics})
-    return Section("Negatives", _row(body) + table(shown))
+    note = "Means over the seeds of a cell with 95 % Student-t intervals; docs/metrics.md says what each number is."
+    return Section("Negatives", _notes([*_reasons(folders.values()), note]) + _row(body) + table(shown))
 
 
 def importance_section(results: Results, store: Store) -> Section | None:
@@ -101,46 +109,68 @@ SECTIONS = (importance_section, theory_section, negatives_section)
 
 
 def _negative_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[tuple[Any, Callable[[Any], "Figure"], str]]:
-    tables = {name: [t for f in folders if (t := _read(f, "negatives.bands"))] for name, folders in by_cell.items()}
+    tables = {name: [t for f in folders if (t := f.table("negatives.bands"))] for name, folders in by_cell.items()}
     tables = {name: of_cell for name, of_cell in list(tables.items())[:CELLS] if of_cell}
     if not tables:
         return
     columns = ("same_class_share", "wup_other") if "wup_other" in next(iter(tables.values()))[0][0] else ()
     for column in columns or ("same_class_share",):
         yield semantic_figures.band_info(tables, column), semantic_figures.draw_bands, f"{column} by difficulty"
-    first = next(iter(by_cell))
-    difficulty = _read(by_cell[first][0], "negatives.difficulty")
-    if difficulty:
-        info = class_map(difficulty)
-        yield info, semantic_figures.draw_map, f"Mean similarity of negatives by class, in WordNet order; {first}"
-    histogram = _read(by_cell[first][0], "negatives.consistency_histogram")
-    if histogram:
-        yield (
-            semantic_figures.consistency_info(histogram),
-            semantic_figures.draw_consistency,
-            (f"How often a negative is among the hardest 5 %; {first}"),
-        )
+    first, folders = next(iter(by_cell.items()))
+    difficulties = [t for folder in folders if (t := folder.table("negatives.difficulty"))]
+    if difficulties:
+        caption = f"Mean similarity of negatives by class, in WordNet order; {first}"
+        yield class_map(difficulties), semantic_figures.draw_map, caption
+    confusions = [t for folder in folders if (t := folder.table("linear.features.confusion"))]
+    if difficulties and confusions:
+        caption = f"Confusion by the linear probe on features, in WordNet order; {first}"
+        yield confusion_map(confusions, difficulties[0]), semantic_figures.draw_map, caption
+    if histogram := folders[0].table("negatives.consistency_histogram"):
+        info = semantic_figures.consistency_info(histogram)
+        caption = f"How often a negative is among the hardest 5 %; {first}, one seed"
+        yield info, semantic_figures.draw_consistency, caption
 
 
-def _collisions(results: Results, store: Store) -> semantic_figures.EpochInfo | None:
-    metric = "train.collision_rate.selection"
-    history = journals(store, [metric]).dropna()
-    if history.empty:
-        return None
-    by_trial = {i: dict(zip(rows["epoch"], rows[metric], strict=True)) for i, rows in history.groupby("trial_id")}
-    cells = results.finished.groupby(results.varying or "status", dropna=False, sort=False)
-    named = {_name(results, values): [by_trial[i] for i in rows["trial_id"] if i in by_trial] for values, rows in cells}
-    return semantic_figures.epoch_info({n: h for n, h in list(named.items())[:CELLS] if h}, metric)
+def _epoch_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[tuple[Any, Callable[[Any], "Figure"], str]]:
+    """What was selected against its pool, and what was measured on the way, over the epochs."""
+    cells = {name: [_epochs(folder) for folder in folders] for name, folders in list(by_cell.items())[:CELLS]}
+    offered = [v for journals in cells.values() for journal in journals for v in _history(journal, OFFERED).values()]
+    for metric, caption in CURVES_OVER_EPOCHS.items():
+        histories = {
+            name: [h for j in journals if len(h := _history(j, metric)) > 1] for name, journals in cells.items()
+        }
+        histories = {name: of_cell for name, of_cell in histories.items() if of_cell}
+        if histories:
+            chance = sum(offered) / len(offered) if metric == SELECTED else None
+            yield semantic_figures.epoch_info(histories, metric, chance=chance), semantic_figures.draw_epochs, caption
+
+
+def _epochs(folder: TrialFolder) -> list[dict[str, Any]]:
+    """The journal, its last line with what was measured at the end besides."""
+    journal, result = folder.journal(), folder.result()
+    if journal and result:
+        journal[-1]["metrics"] |= {name: v for name, v in result["metrics"].items() if name in CURVES_OVER_EPOCHS}
+    return journal
+
+
+def _history(journal: list[dict[str, Any]], metric: str) -> dict[int, float]:
+    return {line["epoch"]: line["metrics"][metric] for line in journal if metric in line["metrics"]}
+
+
+def _reasons(folders: Iterable[TrialFolder]) -> list[str]:
+    """Why something of the negatives was left out, each reason once."""
+    skipped = [(folder.result() or {}).get("skipped", {}) for folder in folders]
+    reasons = [reasons[name] for reasons in skipped for name in ("meaning", "negatives") if name in reasons]
+    return list(dict.fromkeys(f"Left out: {reason}" for reason in reasons))
+
+
+def _notes(lines: list[str]) -> Markup:
+    return Markup("").join(Markup('<p style="white-space: pre-line">{}</p>').format(line) for line in lines)
 
 
 def _name(results: Results, values: Any) -> str:
     values = values if isinstance(values, tuple) else (values,)
     return cell_label(dict(zip(results.varying, values, strict=True))) if results.varying else "all trials"
-
-
-def _read(folder: TrialFolder, name: str) -> list[dict[str, Any]]:
-    path = folder.artifacts / f"{name}.json"
-    return list(json.loads(path.read_text())) if path.exists() else []
 
 
 def _drawn(info: Any) -> "Figure":

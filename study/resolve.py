@@ -25,11 +25,11 @@ from models.objectives import OBJECTIVES
 from models.optim import OPTIMIZERS
 from models.registry import Registry, UnknownName
 from models.temperature import TEMPERATURES
-from study import meaning, theory  # noqa: F401 (they register themselves)
+from study import negatives, theory  # noqa: F401 (they register themselves)
 from study.config import Component, ConfigError, TrialConfig, build, split_component, trial_id
 from study.data import DATASETS, DataShape, DataSource
 from study.evaluation import EVALUATIONS, Evaluation
-from study.semantics import class_semantics
+from study.meaning import Meaning, find_meaning
 
 REGISTRIES: dict[str, Registry] = {
     "data": DATASETS,
@@ -70,6 +70,7 @@ class Trial:
     temperature: Any
     optimizer: Any
     evaluations: dict[str, Evaluation]
+    meaning: Meaning
     notes: tuple[str, ...] = ()
     """what the plan has to say of it, though it can run"""
 
@@ -141,9 +142,10 @@ class Resolver:
             shape = self._shape(parts["data"])
         except (ValueError, OSError) as error:
             raise ConfigError([f"data: {error}"]) from None
-        k, problems, notes = _check(config, parts, shape)
-        if problems:
-            raise ConfigError(problems)
+        meaning, problems = _meaning(config, parts, shape)
+        k, also, notes = _check(config, parts, shape, meaning)
+        if problems or also:
+            raise ConfigError([*problems, *also])
         method: Method = parts["method"].value
         contrast = None
         if method.has_negatives:
@@ -151,12 +153,13 @@ class Resolver:
             contrast = Contrast(parts["negatives"].value, parts["objective"].value, {}, k, directions)
         plain = ("encoder", "head", "augmentation", "method", "temperature", "optimizer")
         return Trial(
-            config=_canonical(config, {name: part.plain for name, part in parts.items()}, k),
-            identity=_canonical(config, {name: part.identity for name, part in parts.items()}, k),
+            config=_canonical(config, {name: part.plain for name, part in parts.items()}, k, meaning),
+            identity=_canonical(config, {name: part.identity for name, part in parts.items()}, k, meaning),
             data=parts["data"].value,
             contrast=contrast,
             evaluations={part.plain["name"]: part.value for name, part in parts.items() if "." in name},
-            notes=tuple(notes),
+            meaning=meaning,
+            notes=(*notes, *filter(None, [meaning.note])),
             **{name: parts[name].value for name in plain},
         )
 
@@ -213,13 +216,15 @@ def resolve(config: TrialConfig) -> Trial:
     return Resolver().resolve(config)
 
 
-def _canonical(config: TrialConfig, parts: Mapping[str, dict[str, Any]], k: int) -> dict[str, Any]:
-    plain = config.plain() | {"k": k, "negatives": None, "objective": None}
+def _canonical(config: TrialConfig, parts: Mapping[str, dict[str, Any]], k: int, meaning: Meaning) -> dict[str, Any]:
+    plain = config.plain() | {"k": k, "negatives": None, "objective": None, "synsets": meaning.given}
     plain |= {name: part for name, part in parts.items() if "." not in name}
     return plain | {"evaluations": [part for name, part in parts.items() if "." in name]}
 
 
-def _check(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[int, list[str], list[str]]:
+def _check(
+    config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape, meaning: Meaning
+) -> tuple[int, list[str], list[str]]:
     """K as it is, what does not fit together, and what to say of what does."""
     method: Method = parts["method"].value
     name = parts["method"].plain["name"]
@@ -250,17 +255,20 @@ def _check(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape)
     k, of_contrast = _check_contrast(config, parts, shape)
     strategy = parts["negatives"].value
     problems += of_contrast + _refused("negatives", strategy.check, config.epochs, k)
-    of_classes, notes = _check_classes(strategy, parts["data"].plain["name"], shape)
+    of_classes, notes = _check_classes(strategy, parts["data"].plain["name"], shape, meaning)
     return k, problems + of_classes, notes
 
 
-def _check_classes(strategy: Strategy, dataset: str, shape: DataShape) -> tuple[list[str], list[str]]:
+def _check_classes(strategy: Strategy, dataset: str, shape: DataShape, meaning: Meaning) -> tuple[list[str], list[str]]:
     """Problems and notes of a strategy that goes by the meaning of classes."""
     measure = strategy.needs_similarity
     if measure is None or not shape.labelled:
         return [], []
+    if not meaning.synsets:
+        needs = f"negatives: selecting by {measure} needs the synset of every class: {meaning.off}"
+        return [needs] if meaning.off else [], []
     try:
-        matrix = class_semantics(shape.class_names, dataset=dataset, measures=[measure]).similarities[measure]
+        matrix = meaning.semantics(shape.class_names, measures=[measure]).similarities[measure]
     except (ValueError, UnknownName) as error:
         return [f"negatives: {error}"], []
     met = strategy.classes_met(torch.from_numpy(matrix).float())
@@ -278,6 +286,23 @@ def _check_classes(strategy: Strategy, dataset: str, shape: DataShape) -> tuple[
         f"negatives: the band holds no class for anchors of {', '.join(without)}: each keeps one candidate, its "
         f"easiest; {scale}"
     ]
+
+
+def _meaning(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[Meaning, list[str]]:
+    """The synsets of the classes, and what is wrong with what was set of them."""
+    problems = []
+    if config.negatives_every is not None:
+        if not any(part.plain["name"] == "negatives" for name, part in parts.items() if "." in name):
+            problems.append("negatives_every: evaluations lack `negatives`; add it there, or leave negatives_every out")
+        if config.negatives_every > config.epochs:
+            problems.append(
+                f"negatives_every: {config.negatives_every} is more than the {config.epochs} epochs; "
+                "lower it, or leave it out to measure at the end alone"
+            )
+    try:
+        return find_meaning(shape, dataset=parts["data"].plain["name"], mapping=config.synsets), problems
+    except ValueError as error:
+        return Meaning(), [*problems, f"synsets: {error}"]
 
 
 def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[int, list[str]]:

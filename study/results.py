@@ -270,8 +270,7 @@ def journals(store: Store, metrics: Iterable[str]) -> pd.DataFrame:
 
 def tables(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
     """Trial id → its table of this name, such as `bounds.profile`, of the trials that have it."""
-    paths = {trial.id: trial.artifacts / f"{name}.json" for trial in store.trials()}
-    return {trial: json.loads(path.read_text()) for trial, path in paths.items() if path.exists()}
+    return {trial.id: rows for trial in store.trials() if (rows := trial.table(name))}
 
 
 def interval(frame: pd.DataFrame, by: list[str], metrics: list[str]) -> pd.DataFrame:

@@ -5,13 +5,14 @@
     <storage>/<study>/<trial id>/journal.jsonl      a line an epoch: {"epoch", "time", "metrics"}
     <storage>/<study>/<trial id>/checkpoint.pt      the state after the last completed epoch
     <storage>/<study>/<trial id>/result.json        {"status", "reason", "metrics", "seconds", "environment", …}
-    <storage>/<study>/<trial id>/artifacts/         tables and figures
+    <storage>/<study>/<trial id>/artifacts/         figures, and tables as MLflow's: {"columns": […], "data": [[…], …]}
     <storage>/<study>/<trial id>/tracked.json       what of it MLflow has
 
 The journal is written by the trial and read by whoever tracks it, so that a tracking server that is away costs nothing.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     os.replace(temporary, path)
 
 
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 @dataclass(frozen=True)
 class TrialFolder:
     """One trial's files."""
@@ -48,6 +53,24 @@ class TrialFolder:
     @property
     def artifacts(self) -> Path:
         return self.path / "artifacts"
+
+    def tables(self) -> list[str]:
+        """The names of its tables."""
+        return sorted(path.stem for path in self.artifacts.glob("*.json"))
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """The rows of one table; none where there is no such table. What is not a finite number is None."""
+        try:
+            content = json.loads((self.artifacts / f"{name}.json").read_text())
+        except FileNotFoundError:
+            return []
+        return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+
+    def write_table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Write rows, each column → cell; JSON has no word for infinities and NaN, so they become null."""
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        data = [[_finite(row.get(column)) for column in columns] for row in rows]
+        write_atomically(self.artifacts / f"{name}.json", json.dumps({"columns": columns, "data": data}))
 
     @property
     def checkpoint(self) -> Path:

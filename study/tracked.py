@@ -106,6 +106,22 @@ def outcome(result: Mapping[str, Any], *, again: bool) -> dict[str, str]:
     return {name: cut(value, TAG_LENGTH) for name, value in found.items()}
 
 
+def final(metrics: Mapping[str, float], journal: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
+    """Step → the result's metrics that the journal's last line lacks: what it logs on the way, at the last epoch."""
+    last: dict[str, Any] = journal[-1] if journal else {"epoch": 0, "metrics": {}}
+    stepwise = {name for line in journal for name in line["metrics"]}
+    found: dict[int, dict[str, float]] = {0: {}, last["epoch"]: {}}
+    for name, value in metrics.items():
+        if name not in last["metrics"]:
+            found[last["epoch"] if name in stepwise else 0][name] = value
+    return found
+
+
+def tables(trial: TrialFolder) -> tuple[str, str]:
+    """The tag by which MLflow knows which of a run's artifacts are tables, as its `log_table` sets it."""
+    return "mlflow.loggedArtifacts", json.dumps([{"path": f"{t}.json", "type": "table"} for t in trial.tables()])
+
+
 def cut(value: Any, length: int) -> str:
     """As text of at most that length, without secrets; what is not a plain value as JSON."""
     text = without_secrets(value if isinstance(value, str) else json.dumps(value))

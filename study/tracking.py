@@ -235,9 +235,11 @@ class Tracker:
         lines, result = trial.journal()[sent.lines :], trial.result()
         metrics = [metric for line in lines for metric in _metrics(line["metrics"], line["time"], line["epoch"])]
         if result is not None and result["ended"] != sent.ended:
-            stepwise = {name for line in trial.journal() for name in line["metrics"]}
-            final = {name: value for name, value in result["metrics"].items() if name not in stepwise}
-            metrics += _metrics(final, result["ended"], step=0)
+            metrics += [
+                metric
+                for step, values in tracked.final(result["metrics"], trial.journal()).items()
+                for metric in _metrics(values, result["ended"], step)
+            ]
             self._log(trial, sent, metrics, tracked.outcome(result, again=sent.ended is not None))
             self._finish(sent, result)
         elif lines or not sent.status:
@@ -288,6 +290,7 @@ class Tracker:
             if sent is not None:
                 try:
                     self._client.log_artifacts(sent.run, str(trial.artifacts))
+                    self._client.set_tag(sent.run, *tracked.tables(trial))
                 except Exception as error:
                     self._outage("artifacts cannot be uploaded; they are kept, and sent later", error)
                     return False

@@ -27,7 +27,7 @@ from models.precision import resolve as resolve_precision
 from study.data import Dataset
 from study.evaluation.geometry import alignment, uniformity
 from study.resolve import Trial
-from study.semantics import class_semantics
+from study.semantics import selection_statistics
 from study.store import TrialFolder, write_atomically
 
 OBSERVED_STEPS = 8
@@ -88,6 +88,7 @@ class Training:
         facts = {"vocabulary_size": data.vocabulary_size} if data.vocabulary_size else {}
         self.augmentation = supply(trial.augmentation, **facts)
         self.steps = len(data.train) // self.batch_size
+        self.semantics = trial.meaning.semantics(data.classes)
         self.learner = self._learner(facts).to(device)
         self.optimizer = trial.optimizer.optimizer(self.learner)
         self.epoch, self.seconds, self.peak_mib = 0, 0.0, 0.0
@@ -108,14 +109,14 @@ class Training:
         )
 
     def _contrast(self) -> Contrast | None:
-        """The trial's, with the similarity of the classes where its strategy selects by meaning."""
+        """The trial's, told what it may observe of the classes, and their similarity if it selects by meaning."""
         contrast = self.trial.contrast
-        measure = contrast.strategy.needs_similarity if contrast else None
-        if contrast is None or measure is None:
+        if contrast is None or self.data.train.labels is None:
             return contrast
-        semantics = class_semantics(self.data.classes, dataset=self.data.name, measures=[measure])
-        matrix = torch.from_numpy(semantics.similarities[measure]).to(self.device, torch.float32)
-        return dataclasses.replace(contrast, class_similarity=matrix)
+        measure, matrix = contrast.strategy.needs_similarity, None
+        if measure is not None:
+            matrix = torch.from_numpy(self.semantics.similarities[measure]).to(self.device, torch.float32)
+        return dataclasses.replace(contrast, class_similarity=matrix, classes=len(self.data.classes))
 
     def _word(self, stream: int) -> int:
         return generator("cpu", self.seed, stream).initial_seed()
@@ -163,9 +164,17 @@ class Training:
             "temperature": self.trial.temperature.at(self.epoch / self.epochs),
             "views_per_s": self.trial.method.views * self.batch_size * self.steps / seconds,
         }
+        masses = [(seen.pop("mass.selected"), seen.pop("mass.offered")) for seen in observed if "mass.selected" in seen]
         names = observed[0] if observed else {}
         metrics |= {name: float(np.mean([float(seen[name]) for seen in observed])) for name in names}
-        return {f"train.{name}": value for name, value in metrics.items()}
+        return {f"train.{name}": value for name, value in metrics.items()} | self._selection(masses)
+
+    def _selection(self, masses: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        """What the epoch's selections mean, from the [C, C] masses of the observed steps; nothing without labels."""
+        if not masses:
+            return {}
+        selected, offered = (torch.stack(part).sum(dim=0).cpu().numpy() for part in zip(*masses, strict=True))
+        return selection_statistics(selected, offered, self.semantics.similarities)
 
     @torch.no_grad()
     def geometry(self) -> dict[str, float]:

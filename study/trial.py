@@ -1,6 +1,5 @@
 """One trial, whole: data → train → evaluate → result. Plain torch: no ray, no mlflow, so it runs in a notebook too."""
 
-import json
 import time
 import traceback
 from collections.abc import Callable
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from study.encode import evaluate, floor
+from study.encode import evaluate, floor, on_the_way
 from study.environment import environment
 from study.resolve import Trial
-from study.store import TrialFolder, write_atomically
+from study.store import TrialFolder
 from study.training import Diverged, Training
 from study.trial_figures import draw_figures
 
@@ -63,7 +62,7 @@ def _run(
     metrics = floor(training, cache)
     training.restore(folder)
     while training.epoch < training.epochs:
-        epoch = training.train_epoch() | training.geometry()
+        epoch = training.train_epoch() | training.geometry() | on_the_way(training)
         folder.append({"epoch": training.epoch, "time": time.time(), "metrics": epoch})
         training.save(folder)
         if report is not None:
@@ -71,8 +70,8 @@ def _run(
     started = time.perf_counter()
     found = evaluate(training)
     for name, table in found.tables.items():
-        write_atomically(folder.artifacts / f"{name}.json", json.dumps(table))
-    draw_figures(found.tables, folder.artifacts)
+        folder.write_table(name, table)
+    draw_figures(found.tables, folder.artifacts, journal=folder.journal())
     seconds = time.perf_counter() - started
     metrics |= folder.journal()[-1]["metrics"] | found.metrics
     metrics |= {
@@ -80,6 +79,7 @@ def _run(
         "time.evaluate_s": seconds,
         "memory.peak_mib": training.peak_mib,
     }
+    metrics |= {f"time.{name}_s": seconds for name, seconds in found.seconds.items()}
     return {
         "metrics": metrics,
         "seconds": training.seconds + seconds,
@@ -89,9 +89,10 @@ def _run(
             "train": len(data.train),
             "test": len(data.test),
             "classes": list(data.classes),
+            "synsets": list(training.semantics.synsets),
             "class_counts": None if data.test.labels is None else np.bincount(data.test.labels).tolist(),
         },
-        "skipped": found.skipped,
+        "skipped": found.skipped | ({"meaning": trial.meaning.off} if trial.meaning.off else {}),
         "ran_on": {
             "device": str(training.device),
             "precision": training.precision,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from study.analysis.colours import COLOURS
 from study.semantics import tree_order
 
 if TYPE_CHECKING:
@@ -15,11 +16,21 @@ if TYPE_CHECKING:
 
 Table = Sequence[Mapping[str, Any]]
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Told apart by the colour-blind: Okabe & Ito 2008."""
+MAPS = {
+    "difficulty": (
+        "How hard classes are for one another",
+        "class of the negative",
+        "class of the query",
+        "mean difficulty (cosine similarity)",
+    ),
+    "confusion": ("Which classes are taken for which", "predicted class", "class", "% of the images of the class"),
+}
+"""Quantity of a map → its title, horizontal and vertical axis, and unit."""
 
 NAMED_CLASSES = 40
 """Up to this many classes a map names each; above it, groups of the WordNet tree."""
+LABELS = 45
+"""So many labels can be read along an axis."""
 
 
 class Series(NamedTuple):
@@ -43,10 +54,12 @@ class BandInfo(NamedTuple):
 
 
 class MapInfo(NamedTuple):
-    """Mean difficulty of negatives, class by class in the order of the WordNet tree."""
+    """A quantity of pairs of classes, class by class in the order of the WordNet tree."""
 
-    difficulty: NDArray[np.float64]
-    """[C, C]: query class by negative's class, in that order."""
+    quantity: str
+    """key of MAPS"""
+    values: NDArray[np.float64]
+    """[C, C], in that order."""
     ticks: tuple[tuple[float, str], ...]
     """(position, class or group) along both axes, far enough apart to be read."""
     borders: tuple[float, ...]
@@ -67,6 +80,8 @@ class EpochInfo(NamedTuple):
 
     metric: str
     series: tuple[Series, ...]
+    chance: float | None = None
+    """the level of what was not chosen, mean of all epochs and trials"""
 
 
 def band_info(cells: Mapping[str, Sequence[Table]], column: str = "wup") -> BandInfo:
@@ -76,20 +91,22 @@ def band_info(cells: Mapping[str, Sequence[Table]], column: str = "wup") -> Band
     """
     tables = [table for seeds in cells.values() for table in seeds]
     bands = tuple(row["band"] for row in tables[0] if row["band"] != "all")
-    chance = [row[column] for table in tables for row in table if row["band"] == "all"]
+    chance = [row[column] for table in tables for row in table if row["band"] == "all" and row[column] is not None]
     series = []
     for label, seeds in cells.items():
-        values = np.array([[row[column] for row in table if row["band"] != "all"] for table in seeds])  # [seeds, bands]
+        values = np.array([[row[column] for row in table if row["band"] != "all"] for table in seeds], float)
         if len(seeds) > 1:
             half = _half_width(values)
         else:
-            half = 1.96 * np.array([row[f"{column}_se"] for row in seeds[0] if row["band"] != "all"])
+            half = 1.96 * np.array([row[f"{column}_se"] for row in seeds[0] if row["band"] != "all"], float)
         series.append(_series(label, range(len(bands)), values.mean(axis=0), half))
     return BandInfo(column, bands, tuple(series), float(np.mean(chance)))
 
 
-def map_info(difficulty: NDArray[np.float64], names: Sequence[str], synsets: Sequence[str] = ()) -> MapInfo:
-    """A difficulty matrix [C, C] in tree order, with ticks for the C class names or for groups of classes.
+def map_info(
+    values: NDArray[np.float64], names: Sequence[str], synsets: Sequence[str] = (), *, quantity: str = "difficulty"
+) -> MapInfo:
+    """A matrix [C, C] in tree order, with ticks for the C class names or for groups of classes.
 
     Without synsets the order of the classes is kept, and only as many are named as can be read.
     """
@@ -102,9 +119,13 @@ def map_info(difficulty: NDArray[np.float64], names: Sequence[str], synsets: Seq
         groups = [(names[c], 1) for c in order]
     ends = np.cumsum([size for _, size in groups])
     centres = ends - (np.array([size for _, size in groups]) + 1) / 2
-    borders = tuple(float(end) - 0.5 for end in ends[:-1]) if len(groups) < len(names) else ()
+    borders = tuple(  # not between groups that are too small to be named
+        float(end) - 0.5
+        for end, (_, size), (_, following) in zip(ends, groups, groups[1:], strict=False)
+        if len(groups) < len(names) and max(size, following) >= len(names) / LABELS
+    )
     ticks = _readable([(float(at), name, size) for at, (name, size) in zip(centres, groups, strict=True)], len(names))
-    return MapInfo(difficulty[np.ix_(order, order)], ticks, borders)
+    return MapInfo(quantity, values[np.ix_(order, order)], ticks, borders)
 
 
 def consistency_info(histogram: Table, band: str = "hard_5pct") -> ConsistencyInfo:
@@ -119,7 +140,10 @@ def consistency_info(histogram: Table, band: str = "hard_5pct") -> ConsistencyIn
 
 
 def epoch_info(
-    cells: Mapping[str, Sequence[Mapping[int, float]]], metric: str = "negatives.selected.collision_rate"
+    cells: Mapping[str, Sequence[Mapping[int, float]]],
+    metric: str = "negatives.selected.same_class_share",
+    *,
+    chance: float | None = None,
 ) -> EpochInfo:
     """Histories (epoch → value) by cell, one a seed, to lines with Student's t intervals over seeds.
 
@@ -130,15 +154,14 @@ def epoch_info(
         epochs = sorted(set.intersection(*(set(history) for history in seeds)))
         values = np.array([[history[epoch] for epoch in epochs] for history in seeds])
         series.append(_series(label, epochs, values.mean(axis=0), _half_width(values)))
-    return EpochInfo(metric, tuple(series))
+    return EpochInfo(metric, tuple(series), chance)
 
 
 def draw_bands(info: BandInfo) -> "Figure":
     """Lines over the difficulty bands, chance as a dashed line."""
     figure, axes = _figure(7.0, 4.2)
     _lines(axes, info.series)
-    axes.axhline(info.chance, color="0.5", linestyle="--", linewidth=1, zorder=0)
-    axes.annotate("chance", (1, info.chance), xycoords=("axes fraction", "data"), color="0.4", ha="right", va="bottom")
+    _level(axes, info.chance, "chance")
     axes.set_xticks(range(len(info.bands)), info.bands, fontsize=8)
     axes.set(xlabel="difficulty, hardest first", ylabel=_words(info.column), title="What negatives mean, by difficulty")
     return figure
@@ -148,12 +171,13 @@ def draw_map(info: MapInfo) -> "Figure":
     """A class-by-class map; colours span the pairs of different classes, as the diagonal would drown them."""
     from matplotlib.ticker import FixedFormatter, FixedLocator
 
+    title, across, down, unit = MAPS[info.quantity]
     figure, axes = _figure(8.2, 7.0)
-    apart = info.difficulty[~np.eye(len(info.difficulty), dtype=bool)]
+    apart = info.values[~np.eye(len(info.values), dtype=bool)]
     apart = apart[np.isfinite(apart)]
     low, high = np.percentile(apart, [1, 99]) if len(apart) else (0, 1)
-    image = axes.imshow(info.difficulty, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
-    figure.colorbar(image, ax=axes, extend="both", shrink=0.8, label="mean difficulty (cosine similarity)")
+    image = axes.imshow(info.values, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
+    figure.colorbar(image, ax=axes, extend="both", shrink=0.8, label=unit)
     positions, labels = [at for at, _ in info.ticks], [name for _, name in info.ticks]
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator(positions))
@@ -163,7 +187,7 @@ def draw_map(info: MapInfo) -> "Figure":
     for border in info.borders:
         axes.axhline(border, color="white", linewidth=0.6)
         axes.axvline(border, color="white", linewidth=0.6)
-    axes.set(xlabel="class of the negative", ylabel="class of the query", title="How hard classes are for one another")
+    axes.set(xlabel=across, ylabel=down, title=title)
     return figure
 
 
@@ -191,6 +215,8 @@ def draw_epochs(info: EpochInfo) -> "Figure":
     figure, axes = _figure(7.0, 4.2)
     _lines(axes, info.series)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if info.chance is not None:
+        _level(axes, info.chance, "the pool")
     axes.set(xlabel="epoch", ylabel=_words(info.metric.removeprefix("negatives.")), title="Negatives over training")
     return figure
 
@@ -208,10 +234,10 @@ def _half_width(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _readable(candidates: list[tuple[float, str, int]], classes: int) -> tuple[tuple[float, str], ...]:
-    """The largest groups whose labels are at least 1/45 of the axis apart, in order of position."""
+    """The largest groups whose labels are far enough apart, in order of position."""
     chosen: list[tuple[float, str]] = []
     for at, name, _ in sorted(candidates, key=lambda candidate: -candidate[2]):
-        if all(abs(at - other) >= classes / 45 for other, _ in chosen):
+        if all(abs(at - other) >= classes / LABELS for other, _ in chosen):
             chosen.append((at, name))
     return tuple(sorted(chosen))
 
@@ -231,6 +257,11 @@ def _lines(axes: "Axes", series: Sequence[Series]) -> None:
     if len(series) > 1:
         axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _level(axes: "Axes", at: float, label: str) -> None:
+    axes.axhline(at, color="0.5", linestyle="--", linewidth=1, zorder=0)
+    axes.annotate(label, (1, at), xycoords=("axes fraction", "data"), color="0.5", ha="right", va="bottom")
 
 
 def _words(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from study.analysis.colours import COLOURS
 from study.analysis.importance import BINS, binned
 from study.results import Results, floor_of, interval, is_percentage, label
 
@@ -21,8 +22,6 @@ PANELS_FIRST = ("negatives", "method", "objective", "temperature", "k")
 MOST_LEVELS = 7
 """Up to this many values of a path are told apart by colour; more, as of a random search, are averaged over."""
 MOST_PANELS = 12
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255")
-"""Told apart by the colour-blind, on white and on black: Okabe & Ito 2008, with Tol's wine for their black."""
 FLOOR, DASHES = "#7f7f7f", (0, (4, 3))
 
 

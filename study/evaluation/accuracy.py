@@ -1,11 +1,15 @@
 """Accuracy from scores: top-1, top-5, class by class, and what is taken for what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from study.evaluation.evaluation import Metric, Table
+
+MEASURE = "wup"
+"""The similarity of meaning that confusion is held against."""
 
 
 def accuracy_metrics(prefix: str, classifier: str) -> dict[str, Metric]:
@@ -32,21 +36,57 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     return torch.bincount(labels * classes + predicted, minlength=classes * classes).view(classes, classes)
 
 
-def confusion_tables(prefix: str, scores: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, Table]:
+def confusion_tables(
+    prefix: str, confusion: Tensor, classes: Sequence[str], similarities: Mapping[str, np.ndarray]
+) -> dict[str, Table]:
     """`<prefix>.by_class`: a row a class; `<prefix>.confusion`: a row a pair (class, predicted) that occurs.
 
-    Shapes: scores [M, C], labels int64 [M]. `accuracy` and `share` are percent of the images of the class.
+    Shape: confusion int64 [C, C]. `accuracy` and `share` are percent of the images of the class; `similarities`
+    (measure → [C, C]) adds the pair's similarity in wup.
     """
-    confusion = confusion_matrix(scores.argmax(dim=1), labels, len(classes)).cpu()
-    count = confusion.sum(dim=1)  # [C]
-    share = 100 * confusion.double() / count.clamp(min=1)[:, None]
+    count, share = confusion.sum(dim=1), confusion_share(confusion)
     by_class: Table = [
         {"class": name, "count": count[c].item(), "accuracy": share[c, c].item()}
         for c, name in enumerate(classes)
         if count[c] > 0
     ]
+    wup = similarities.get(MEASURE)
     pairs: Table = [
         {"class": classes[c], "predicted": classes[p], "count": confusion[c, p].item(), "share": share[c, p].item()}
+        | ({} if wup is None else {MEASURE: float(wup[c, p])})
         for c, p in confusion.nonzero().tolist()
     ]
     return {f"{prefix}.by_class": by_class, f"{prefix}.confusion": pairs}
+
+
+def confusion_share(confusion: Tensor) -> Tensor:
+    """Percent of the images of a class (row) that are taken for another (column), float64 [C, C]; 0 without images."""
+    return 100 * confusion.double() / confusion.sum(dim=1).clamp(min=1)[:, None]
+
+
+def confusion_metrics(prefix: str, classifier: str) -> dict[str, Metric]:
+    """The declaration of what `confusion_by_meaning` reports under that prefix."""
+    what = f"ρ over pairs of classes of how often {classifier} confuses them and their similarity of meaning"
+    return {f"{prefix}.confusion_spearman_{MEASURE}": Metric(None, "", what)}
+
+
+def confusion_by_meaning(prefix: str, confusion: Tensor, similarities: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Spearman's ρ, over unordered pairs of classes, of confusion (mean share of both directions) and similarity.
+
+    Shape: confusion int64 [C, C]. Nothing without similarities, or where one of the two does not vary.
+    """
+    wup = similarities.get(MEASURE)
+    if wup is None or len(confusion) < 3:
+        return {}
+    share = confusion_share(confusion)
+    first, second = torch.triu_indices(len(confusion), len(confusion), offset=1)
+    near = torch.from_numpy(np.asarray(wup, dtype=np.float64))[first, second]
+    ranks = torch.stack([_mean_ranks((share + share.T)[first, second]), _mean_ranks(near)])
+    rho = torch.corrcoef(ranks)[0, 1].item()
+    return {} if np.isnan(rho) else {f"{prefix}.confusion_spearman_{MEASURE}": rho}
+
+
+def _mean_ranks(values: Tensor) -> Tensor:
+    """Ranks from 1, equal values sharing their mean rank. Shape: [n] → float64 [n]."""
+    _, group, count = values.unique(return_inverse=True, return_counts=True)
+    return (count.cumsum(0) - (count - 1) / 2).double()[group]

@@ -1,11 +1,13 @@
 """The contract of an evaluation: what a trained encoder made of the data → named metrics and tables."""
 
+import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,7 +46,8 @@ class Encoded:
     classes: tuple[str, ...]  # C names, in the order of the labels
     temperature: float
     k: int | None  # K of the trial; None for a method without negatives
-    dataset: str = ""  # its name: which map of classes to synsets holds
+    synsets: tuple[str, ...] = ()  # of the classes, where their meaning is known
+    similarities: Mapping[str, np.ndarray] = field(default_factory=dict)  # measure → [C, C] of the classes' meaning
 
     def labels(self) -> tuple[Tensor, Tensor]:
         """Training and test labels. Raises ValueError where the data has none."""
@@ -59,7 +62,8 @@ class Findings:
 
     metrics: dict[str, float]
     tables: dict[str, Table] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)  # evaluation → why it was not made
+    skipped: dict[str, str] = field(default_factory=dict)  # evaluation → why it, or a part of it, was not made
+    seconds: dict[str, float] = field(default_factory=dict)  # evaluation → what it took
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,9 @@ def evaluate(evaluations: Iterable[Evaluation], encoded: Encoded, *, generator: 
             found.skipped[evaluation.name] = reason
             continue
         own = torch.Generator().manual_seed(seed ^ zlib.crc32(evaluation.name.encode()))
+        started = time.perf_counter()
         findings = evaluation.evaluate(encoded, generator=own)
+        found.seconds[evaluation.name] = time.perf_counter() - started
         found.metrics.update(findings.metrics)
         found.tables.update(findings.tables)
         found.skipped.update(findings.skipped)

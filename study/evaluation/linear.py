@@ -1,6 +1,6 @@
 """Linear probe: multinomial logistic regression on cached features and embeddings, to its optimum by L-BFGS."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from study.evaluation.accuracy import accuracies, accuracy_metrics, confusion_tables
+from study.evaluation.accuracy import (
+    accuracies,
+    accuracy_metrics,
+    confusion_by_meaning,
+    confusion_matrix,
+    confusion_metrics,
+    confusion_tables,
+)
 from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric
 
 
@@ -126,8 +133,10 @@ class Linear(Evaluation):
     needs_labels: ClassVar[bool] = True
     reports: ClassVar[Mapping[str, Metric]] = {
         **accuracy_metrics("linear.features", "the linear probe on features h"),
+        **confusion_metrics("linear.features", "the linear probe on features"),
         "linear.features.penalty": Metric(None, "", "L2 penalty that the probe on features chose"),
         **accuracy_metrics("linear.embeddings", "the linear probe on embeddings z"),
+        **confusion_metrics("linear.embeddings", "the linear probe on embeddings"),
         "linear.embeddings.penalty": Metric(None, "", "L2 penalty that the probe on embeddings chose"),
         **accuracy_metrics("linear.floor", "the linear probe on features of the untrained encoder"),
         "linear.floor.penalty": Metric(None, "", "L2 penalty that the probe of the untrained encoder chose"),
@@ -147,29 +156,31 @@ class Linear(Evaluation):
             ("features", encoded.features_train, encoded.features_test),
             ("embeddings", encoded.embeddings_train, encoded.embeddings_test),
         ):
-            findings = self.probe(f"linear.{space}", train, test, labels, encoded.classes, generator=generator)
-            found.metrics.update(findings.metrics)
-            found.tables.update(findings.tables)
+            metrics, scores = self.probe(
+                f"linear.{space}", train, test, labels, len(encoded.classes), generator=generator
+            )
+            confusion = confusion_matrix(scores.argmax(dim=1), labels[1], len(encoded.classes)).cpu()
+            found.metrics.update(metrics)
+            found.metrics.update(confusion_by_meaning(f"linear.{space}", confusion, encoded.similarities))
+            found.tables.update(confusion_tables(f"linear.{space}", confusion, encoded.classes, encoded.similarities))
         return found
 
     def floor(
-        self, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], classes: Sequence[str],
-        *, generator: torch.Generator,
-    ) -> dict[str, float]:  # fmt: skip
+        self, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], classes: int, *, generator: torch.Generator
+    ) -> dict[str, float]:
         """`linear.floor.*`: the same probe on the features of the untrained encoder. Shapes as in `probe`."""
-        return self.probe("linear.floor", train, test, labels, classes, generator=generator).metrics
+        return self.probe("linear.floor", train, test, labels, classes, generator=generator)[0]
 
     def probe(
-        self, prefix: str, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], classes: Sequence[str],
+        self, prefix: str, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], classes: int,
         *, generator: torch.Generator,
-    ) -> Findings:  # fmt: skip
-        """Accuracies, chosen penalty and confusion of one representation, under `prefix`.
+    ) -> tuple[dict[str, float], Tensor]:  # fmt: skip
+        """Accuracies and chosen penalty of one representation, under `prefix`, and the test scores [M, C].
 
         Shapes: train [N, F], test [M, F], labels of both int64 [N], [M].
         """
         fitted = fit_probe(
-            train, labels[0], len(classes), penalties=self.penalties, held_out=self.held_out, generator=generator
+            train, labels[0], classes, penalties=self.penalties, held_out=self.held_out, generator=generator
         )
         scores = fitted.scores(test)
-        metrics = accuracies(prefix, scores, labels[1]) | {f"{prefix}.penalty": fitted.penalty}
-        return Findings(metrics, confusion_tables(prefix, scores, labels[1], classes))
+        return accuracies(prefix, scores, labels[1]) | {f"{prefix}.penalty": fitted.penalty}, scores

@@ -1,8 +1,8 @@
 """WordNet semantics of classes, and statistics of negatives: numpy arrays in, plain numbers and tables out."""
 
-from study.semantics.class_semantics import MEASURE_NAMES, ClassSemantics, class_semantics
-from study.semantics.classes import CLASS_MAPS, UnresolvedClasses, resolve
-from study.semantics.selection import pair_mass, selection_statistics
+from study.semantics.class_semantics import MEASURE_NAMES, ClassSemantics, class_semantics, semantics_of
+from study.semantics.classes import CLASS_MAPS, UnresolvedClasses, hierarchy_of, resolve
+from study.semantics.selection import selection_statistics
 from study.semantics.similarity import MEASURES, similarity_matrix
 from study.semantics.statistics import NegativeStatistics, negative_statistics
 from study.semantics.tree import TreeOrder, tree_order
@@ -16,10 +16,11 @@ __all__ = [
     "TreeOrder",
     "UnresolvedClasses",
     "class_semantics",
+    "hierarchy_of",
     "negative_statistics",
-    "pair_mass",
     "resolve",
     "selection_statistics",
+    "semantics_of",
     "similarity_matrix",
     "tree_order",
 ]

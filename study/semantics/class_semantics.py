@@ -29,7 +29,13 @@ def class_semantics(
     measures: Sequence[str] = MEASURE_NAMES,
 ) -> ClassSemantics:
     """The classes with their synsets, found as by `resolve`, and one similarity matrix a measure."""
-    synsets = resolve(classes, dataset=dataset, mapping=mapping)
+    return semantics_of(classes, resolve(classes, dataset=dataset, mapping=mapping), measures=measures)
+
+
+def semantics_of(
+    classes: Sequence[str], synsets: Sequence[str], *, measures: Sequence[str] = MEASURE_NAMES
+) -> ClassSemantics:
+    """The classes with these synsets, one each, and one similarity matrix a measure."""
     ancestry = Ancestry(*hierarchy_of(synsets))
     names = tuple(s if WNID.fullmatch(name) else name for name, s in zip(classes, synsets, strict=True))
-    return ClassSemantics(names, synsets, {measure: MEASURES[measure](ancestry) for measure in measures})
+    return ClassSemantics(names, tuple(synsets), {measure: MEASURES[measure](ancestry) for measure in measures})

@@ -45,18 +45,18 @@ def resolve(
     if unused := sorted(set(mapping) - set(classes)):
         names = [f"{name!r}{did_you_mean(name, list(classes))}" for name in unused]
         raise UnresolvedClasses(f"the mapping names classes that the data do not have: {', '.join(names)}")
-    known = {name: synsets[0] for name, synsets in CLASS_MAPS.get(dataset or "", {}).items()} | dict(mapping)
+    known = _map_of(dataset, classes) | dict(mapping)
     must_be_named = bool(mapping) and dataset not in CLASS_MAPS
-    synsets, problems = [], []
+    synsets, problems = [], {}
     for name in classes:
         try:
             if must_be_named and name not in known and not _is_synset(name):
                 raise UnresolvedClasses(f"the mapping has no synset for it{_candidates(name)}")
             synsets.append(canonical(known[name]) if name in known else _look_up(name))
         except UnresolvedClasses as problem:
-            problems.append(f"class {name!r}: {problem}")
+            problems[name] = f"class {name!r}: {problem}"
     if problems:
-        raise UnresolvedClasses(_report(problems, len(classes)))
+        raise UnresolvedClasses(_report(list(problems.values()), len(classes), next(iter(problems))))
     return tuple(synsets)
 
 
@@ -84,6 +84,13 @@ def hierarchy_of(synsets: Sequence[str]) -> tuple[Hierarchy, list[int]]:
     if found is None:
         raise UnresolvedClasses(f"not in the embedded extract: {', '.join(missing)}{_needs_full_wordnet()}")
     return found[0], [found[0].row_of[name] for name in names]
+
+
+def _map_of(dataset: str | None, classes: Sequence[str]) -> dict[str, str]:
+    """Class → synset of the data set's classes, by its own map or that of its coarse classes."""
+    maps = [CLASS_MAPS.get(name, {}) for name in (dataset or "", f"{dataset}_coarse")]
+    found = next((found for found in maps if set(classes) <= set(found)), maps[0])
+    return {name: synsets[0] for name, synsets in found.items()}
 
 
 def _is_synset(name: str) -> bool:
@@ -131,10 +138,11 @@ def _needs_full_wordnet() -> str:
     )
 
 
-def _report(problems: list[str], count: int) -> str:
+def _report(problems: list[str], count: int, example: str) -> str:
     shown = "\n  ".join(problems[:SHOWN_PROBLEMS])
     more = f"\n  … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
     return (
         f"{len(problems)} of {count} classes have no synset yet:\n  {shown}{more}\n"
-        "give them one: mapping={'class': 'lemma.n.NN', ...}"
+        f"name one for every class that is a word: synsets={{'{example}': 'lemma.n.NN', …}} in the study's base, or "
+        f"--set 'synsets.{example}=lemma.n.NN' …"
     )

@@ -35,7 +35,7 @@ def test_map_is_ordered_by_the_tree_and_names_few_classes() -> None:
     info = figures.map_info(difficulty, names, ("dog.n.01", "truck.n.01", "cat.n.01", "car.n.01"))
     order = [names.index(name) for _, name in info.ticks]
     assert [name for _, name in info.ticks] == ["automobile", "truck", "dog", "cat"]
-    np.testing.assert_array_equal(info.difficulty, difficulty[np.ix_(order, order)])
+    np.testing.assert_array_equal(info.values, difficulty[np.ix_(order, order)])
     assert info.borders == ()
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from study import meaning, theory  # noqa: F401 (they register themselves)
+from study import negatives, theory  # noqa: F401 (they register themselves)
 from study.evaluation import EVALUATIONS, Evaluation, Findings, Metric, evaluate, reported
 
 

@@ -116,7 +116,7 @@ def test_features_that_say_nothing_give_chance(make_encoded, generator):
 def test_floor_is_the_same_probe_of_other_features_under_its_own_name(make_encoded):
     encoded = make_encoded()
     train, test, draw = encoded.features_train, encoded.features_test, torch.Generator().manual_seed(0)
-    floor = Linear().floor(train, test, encoded.labels(), encoded.classes, generator=draw)
+    floor = Linear().floor(train, test, encoded.labels(), len(encoded.classes), generator=draw)
     metrics = Linear().evaluate(encoded, generator=torch.Generator().manual_seed(0)).metrics
     assert floor == {name.replace("features", "floor"): v for name, v in metrics.items() if "features" in name}
     assert floor.keys() <= Linear.reports.keys()

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -125,3 +126,33 @@ def test_a_strategy_gets_the_matrix_that_it_needs() -> None:
     kept = strategy.select(given, generator=torch.Generator()).log_weight == 0
     for anchor, classes in enumerate([{1}, {0, 2}, {1}, {1}]):
         assert set(keys.labels[kept[anchor]].tolist()) == classes
+
+
+def masses(kept: Tensor, labels: Tensor, key_labels: Tensor) -> list[list[float]]:
+    """Pair by pair."""
+    found = [[0.0] * 3 for _ in range(3)]
+    for i, row in enumerate(kept.tolist()):
+        for j, weight in enumerate(row):
+            if key_labels[j] >= 0:
+                found[labels[i]][key_labels[j]] += weight
+    return found
+
+
+@pytest.mark.parametrize("everything", [True, False], ids=["the whole pool", "some of it"])
+def test_a_step_tells_which_classes_were_selected_for_which(everything: bool) -> None:
+    labels, keys, draw = torch.arange(4) % 3, pool(), torch.Generator().manual_seed(0)
+    keys = Pool(keys.keys, keys.instance, torch.cat([keys.labels[:25], torch.full((5,), -1)]))  # some have no class
+    offered = None if everything else torch.rand(4, 30, generator=draw) < 0.6
+    weight = torch.rand(4, 30, generator=draw, dtype=torch.float64) * (torch.rand(4, 30, generator=draw) < 0.7)
+    given = Given(Selection(weight.log(), synthetic=unit(4, 2, 8, seed=5)))
+    step = replace(contrast(given), classes=3)(
+        unit(4, 8), unit(4, 8, seed=1), keys, offered, moment(observe=True), labels=labels
+    )
+    among = torch.ones(4, 30) if offered is None else offered.double()
+    torch.testing.assert_close(step.observed["mass.offered"].tolist(), masses(among, labels, keys.labels))
+    torch.testing.assert_close(step.observed["mass.selected"].tolist(), masses(weight * among, labels, keys.labels))
+
+
+def test_without_labels_no_classes_meet() -> None:
+    step = replace(contrast(), classes=3)(unit(4, 8), unit(4, 8, seed=1), pool(), None, moment(observe=True))
+    assert not {name for name in step.observed if name.startswith("mass")}

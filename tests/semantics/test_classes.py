@@ -64,7 +64,8 @@ def test_an_ambiguous_name_lists_its_senses_instead_of_guessing() -> None:
     assert "class 'crane': 5 noun senses" in message
     assert "crane.n.04: lifts and moves heavy objects" in message
     assert "crane.n.05: large long-necked wading bird" in message
-    assert "mapping={'class': 'lemma.n.NN'" in message
+    assert "synsets={'crane': 'lemma.n.NN'" in message
+    assert "--set 'synsets.crane=lemma.n.NN'" in message
 
 
 def test_a_class_without_a_synset_is_named_with_what_to_do() -> None:
@@ -119,3 +120,8 @@ def test_a_full_wordnet_is_asked_for_what_the_extract_lacks(monkeypatch) -> None
     assert resolve(["zeppelin"]) == ("zeppelin.n.02",)
     assert hierarchy_of(["entity.n.01", "zeppelin.n.02"]) == (hierarchy, [0, 1])
     assert hierarchy_of(["entity.n.01"])[0] is embedded()
+
+
+def test_coarse_classes_have_the_map_of_their_data_set() -> None:
+    coarse = CLASS_MAPS["cifar100_coarse"]
+    assert resolve(list(coarse), dataset="cifar100") == tuple(names[0] for names in coarse.values())

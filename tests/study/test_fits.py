@@ -8,15 +8,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from study import meaning, theory  # noqa: F401 (they register themselves)
+from study import negatives, theory  # noqa: F401 (they register themselves)
 from study.evaluation import EVALUATIONS, Encoded
 from study.results import Results
+from study.semantics import class_semantics
 from study.store import Store
 
 
 @pytest.fixture
 def encoded() -> Encoded:
-    """Two views of 200 points around 4 class centres, 3 classes of which are nouns."""
+    """Two views of 200 points around 4 class centres."""
+    known = class_semantics(("cat", "dog", "truck", "ship"), dataset="cifar10")
     draw = torch.Generator().manual_seed(0)
     centres = F.normalize(torch.randn(4, 16, generator=draw), dim=1)
     labels = torch.arange(200) % 4
@@ -28,7 +30,8 @@ def encoded() -> Encoded:
     return Encoded(
         features_train=views[0], features_test=views[0], embeddings_train=views[0], embeddings_test=views[0],
         mean_views_train=views.mean(dim=0), views_test=views, labels_train=labels, labels_test=labels,
-        classes=("cat", "dog", "truck", "ship"), temperature=0.5, k=32, dataset="cifar10",
+        classes=("cat", "dog", "truck", "ship"), temperature=0.5, k=32,
+        synsets=known.synsets, similarities=known.similarities,
     )  # fmt: skip
 
 
@@ -64,9 +67,10 @@ def test_hard_negatives_of_planted_classes_are_of_the_same_class(encoded: Encode
 def test_classes_that_no_synset_is_known_of_are_said_and_the_rest_is_measured(encoded: Encoded) -> None:
     from dataclasses import replace
 
-    strange = replace(encoded, classes=("cat", "dog", "truck", "qwertz"), dataset="mine")
+    strange = replace(encoded, classes=("cat", "dog", "truck", "qwertz"), synsets=(), similarities={})
     found = EVALUATIONS["negatives"](queries=50).evaluate(strange, generator=torch.Generator())
-    assert "qwertz" in found.skipped["negatives"]
+    assert "no synsets" in found.skipped["negatives"]
+    assert [row["class"] for row in found.tables["negatives.difficulty"]] == list(strange.classes)
     assert "negatives.hard_5pct.same_class_share" in found.metrics
     assert "negatives.hard_5pct.wup" not in found.metrics
 

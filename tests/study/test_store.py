@@ -50,3 +50,11 @@ def test_a_study_lists_its_trials_and_nothing_else(tmp_path) -> None:
     store.trial("a").write_config({})
     (store.path / "other").mkdir()
     assert [folder.id for folder in store.trials()] == ["a", "b"]
+
+
+def test_a_table_is_read_as_it_was_written_and_what_json_lacks_is_none(tmp_path) -> None:
+    folder = Store.of("s", tmp_path).trial("t")
+    assert (folder.tables(), folder.table("bands")) == ([], [])
+    folder.write_table("bands", [{"band": "a", "mean": 0.5}, {"band": "b", "mean": float("nan"), "se": float("inf")}])
+    assert folder.tables() == ["bands"]
+    assert folder.table("bands") == [{"band": "a", "mean": 0.5, "se": None}, {"band": "b", "mean": None, "se": None}]

@@ -228,6 +228,31 @@ def test_request_that_was_obeyed_but_not_answered_doubles_nothing(tracker, lines
     assert len(history(tracker, found[0], "linear.features.top1")) == 1
 
 
+def test_tables_are_tables_in_mlflow_however_often_they_are_sent(tracker):
+    trial = start(tracker)
+    trial.write_table("bands", [{"band": "hard", "wup": 0.5}, {"band": "easy", "wup": math.nan, "se": 0.1}])
+    for at in (2e9, 2.1e9):
+        finish(trial, at=at)
+        assert tracker.sync()
+    run = runs(tracker)["aaa"]
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "bands.json", "type": "table"}]
+    table = tracker._client.load_table(tracker.experiment_id, "bands.json", [run.info.run_id])
+    assert list(table.columns) == ["band", "wup", "se"]
+    assert table["wup"].tolist() == [0.5, pytest.approx(math.nan, nan_ok=True)]
+
+
+def test_what_is_measured_on_the_way_and_at_the_end_is_one_curve(tracker):
+    trial = start(tracker, epochs=1)
+    trial.append({"epoch": 2, "time": 1e9 + 2, "metrics": {"train.loss": 4.8, "negatives.x": 0.1}})
+    train(trial, 3, 4)
+    assert tracker.sync()
+    finish(trial, **{"negatives.x": 0.3})
+    assert tracker.sync()
+    run = runs(tracker)["aaa"]
+    assert [(step, value) for step, _, value in history(tracker, run, "negatives.x")] == [(2, 0.1), (4, 0.3)]
+    assert history(tracker, run) == expected_losses(4)
+
+
 def test_artifact_store_that_is_away_holds_up_nothing_else(tracker, lines, monkeypatch):
     for name in ("aaa", "bbb"):
         trial = start(tracker, name)

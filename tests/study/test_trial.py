@@ -138,3 +138,36 @@ def test_the_public_api_is_lazy() -> None:
     check = "import sys, study; print([m for m in ('torch', 'ray', 'mlflow', 'numpy', 'pydantic') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_negatives_are_measured_on_the_way_without_a_change_to_the_training(tmp_path: Path) -> None:
+    config = {**TINY, "evaluations": ["negatives"], "k": 16, "epochs": 4}
+    plain = run_trial(resolve(TrialConfig(**config)), folder(tmp_path, "plain"), threads=1)
+    trial = resolve(TrialConfig(**config, negatives_every=2))
+    watched = run_trial(trial, folder(tmp_path, "watched"), threads=1)
+    assert numbers(watched) == numbers(plain)
+    at = [
+        line["epoch"] for line in folder(tmp_path, "watched").journal() if "negatives.spearman_wup" in line["metrics"]
+    ]
+    assert at == [2]  # and at the end
+
+    def kill(epoch: int, metrics: dict[str, float]) -> None:
+        if epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_trial(trial, folder(tmp_path), threads=1, report=kill)
+    run_trial(trial, folder(tmp_path), threads=1)
+    resumed, whole = (f.journal() for f in (folder(tmp_path), folder(tmp_path, "watched")))
+    assert [numbers(line) for line in resumed] == [numbers(line) for line in whole]
+
+
+def test_the_selection_of_every_epoch_is_told_against_its_pool(tmp_path: Path) -> None:
+    config = TrialConfig(**TINY, k=20, negatives="without_same_class")
+    run_trial(resolve(config), folder(tmp_path), threads=1)
+    for line in folder(tmp_path).journal():
+        assert line["metrics"]["negatives.selected.same_class_share"] == 0
+        pool = line["metrics"]["train.collision_rate.pool"]
+        assert line["metrics"]["negatives.offered.same_class_share"] == pytest.approx(pool, abs=1e-6)
+        assert line["metrics"]["negatives.selected.wup"] == line["metrics"]["negatives.selected.wup_other"]
+    assert (folder(tmp_path).artifacts / "negatives.collisions.png").exists()

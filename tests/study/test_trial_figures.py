@@ -27,6 +27,6 @@ def test_nothing_is_drawn_without_tables(tmp_path: Path) -> None:
 
 def test_the_class_map_names_its_classes() -> None:
     rows = [{"class": "a", "synset": "", "a": 1.0, "b": 0.2}, {"class": "b", "synset": "", "a": 0.1, "b": 1.0}]
-    info = class_map(rows)
-    assert info.difficulty.tolist() == [[1.0, 0.2], [0.1, 1.0]]
+    info = class_map([rows])
+    assert info.values.tolist() == [[1.0, 0.2], [0.1, 1.0]]
     assert [name for _, name in info.ticks] == ["a", "b"]

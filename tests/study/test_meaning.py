@@ -1,0 +1,130 @@
+"""What classes mean is found, asked for or said to be unknown before anything starts."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from study import Study, TrialConfig
+from study.config import ConfigError
+from study.data import DATASETS, Dataset, DataSource, Split
+from study.resolve import resolve
+from study.store import Store
+from study.trial import run_trial
+from tests.study.conftest import TINY
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unlabelled(DataSource):
+    """Noise without labels."""
+
+    def decode(self) -> Dataset:
+        draw = np.random.default_rng(0)
+        splits = (Split(draw.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), None) for n in (128, 64))
+        return Dataset("unlabelled", "image", *splits, ("anything",))
+
+
+@pytest.fixture
+def unlabelled(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
+    monkeypatch.setattr(DATASETS, "_traits", dict(DATASETS._traits))
+    DATASETS.register("unlabelled")(Unlabelled)
+    return {**TINY, "data": "unlabelled", "epochs": 1, "evaluations": None}
+
+
+def folder_of(root: Path, *classes: str) -> dict[str, object]:
+    """A config whose data are a few images a class."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 8)):
+        for name in classes:
+            (root / split / name).mkdir(parents=True)
+            for i in range(count):
+                Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
+                    root / split / name / f"{i}.png"
+                )
+    return {**TINY, "data": {"name": "image_folder", "root": str(root)}, "batch_size": 16, "epochs": 2}
+
+
+def problems(**config: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        resolve(TrialConfig(**config))
+    return str(caught.value)
+
+
+def test_the_data_sets_own_map_needs_no_word(tiny: TrialConfig) -> None:
+    meaning = resolve(tiny).meaning
+    assert len(meaning.synsets) == 20
+    assert (meaning.given, meaning.note) == (None, "")
+
+
+def test_ambiguous_classes_are_announced_with_their_senses_and_what_to_type(tmp_path: Path) -> None:
+    config = folder_of(tmp_path / "images", "crane", "goldfish")
+    plan = str(Study("birds", base=TrialConfig(**config)).plan())
+    assert "statistics of what negatives mean are off: 1 of 2 classes have no synset yet" in plan
+    assert "crane.n.05: large long-necked wading bird" in plan
+    assert "--set 'synsets.crane=lemma.n.NN'" in plan
+
+
+def test_one_mapping_serves_the_strategy_and_the_statistics(tmp_path: Path) -> None:
+    config = folder_of(tmp_path / "images", "crane", "goldfish")
+    strategy = {"name": "semantic", "measure": "wup", "hi": 0.99}
+    assert "selecting by wup needs the synset of every class: 1 of 2" in problems(**config, negatives=strategy)
+    synsets = {"crane": "n02012849", "goldfish": "goldfish.n.01"}
+    trial = resolve(TrialConfig(**{**config, "evaluations": ["negatives"]}, negatives=strategy, synsets=synsets))
+    assert trial.meaning.synsets == ("crane.n.05", "goldfish.n.01")
+    result = run_trial(trial, Store.of("s", tmp_path).trial("t"), threads=1)
+    assert result["status"] == "finished", result["reason"]
+    assert result["metrics"]["negatives.selected.same_class_share"] == 0
+    assert 0 < result["metrics"]["negatives.offered.wup_other"] < 1
+    assert "negatives.hard_5pct.wup" in result["metrics"]
+    assert result["data"]["synsets"] == ["crane.n.05", "goldfish.n.01"]
+
+
+def test_the_mapping_is_identity_by_the_synset_however_it_is_named(tmp_path: Path) -> None:
+    config = folder_of(tmp_path / "images", "crane", "goldfish")
+    ids = [
+        resolve(TrialConfig(**config, synsets={"crane": crane, "goldfish": "goldfish.n.01"})).id
+        for crane in ("n02012849", "crane.n.05", "crane.n.04")
+    ]
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize(
+    ("synsets", "message"),
+    [
+        ({"crane": "crane.n.99", "goldfish": "goldfish.n.01"}, "no synset 'crane.n.99'"),
+        ({"goldfish": "goldfish.n.01"}, "class 'crane': the mapping has no synset for it"),
+        ({"crame": "crane.n.05"}, "the mapping names classes that the data do not have: 'crame'; did you mean 'crane'"),
+    ],
+    ids=["unknown synset", "misses a class", "unknown class"],
+)
+def test_a_mapping_that_is_wrong_is_refused(tmp_path: Path, synsets: dict[str, str], message: str) -> None:
+    config = folder_of(tmp_path / "images", "crane", "goldfish")
+    found = problems(**config, synsets=synsets)
+    assert found.startswith("synsets: ")
+    assert message in found
+
+
+def test_data_without_labels_have_the_semantic_part_off_and_say_so(unlabelled: dict, tmp_path: Path) -> None:
+    plan = str(Study("noise", base=TrialConfig(**unlabelled)).plan())
+    assert "statistics of what negatives mean are off: the data has no labels" in plan
+    assert "the data has no labels, so synsets change nothing" in problems(**unlabelled, synsets={"anything": "x.n.01"})
+    result = run_trial(resolve(TrialConfig(**unlabelled)), Store.of("s", tmp_path).trial("t"), threads=1)
+    assert result["status"] == "finished", result["reason"]
+    assert result["skipped"]["meaning"] == "the data has no labels"
+    found = {name for name in result["metrics"] if name.startswith("negatives.")}
+    assert found == {f"negatives.{b}.{m}" for b in ("hard_5pct", "easy_5pct") for m in ("overdispersion", "beyond_99")}
+
+
+def test_measurements_on_the_way_need_the_evaluation_and_an_epoch_to_fall_on() -> None:
+    assert "negatives_every: evaluations lack `negatives`" in problems(**TINY, negatives_every=1)
+    asked = {**TINY, "evaluations": ["negatives"]}
+    assert "negatives_every: 4 is more than the 3 epochs" in problems(**asked, negatives_every=4)
+
+
+def test_an_unknown_measure_is_refused(tiny: TrialConfig) -> None:
+    found = problems(**TINY, negatives={"name": "semantic", "measure": "wip"})
+    assert "negatives: " in found
+    assert "did you mean 'wup'" in found
