@@ -1,6 +1,8 @@
 """What classes mean is found, asked for or said to be unknown before anything starts."""
 
 import dataclasses
+import tarfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ from study.resolve import resolve
 from study.store import Store
 from study.trial import run_trial
 from tests.study.conftest import TINY
+
+TINY_IMAGENET = Path(__file__).parents[2].parent / "shared" / "data" / "tiny-imagenet-32-small.tar.xz"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,37 @@ def test_a_mapping_that_is_wrong_is_refused(tmp_path: Path, synsets: dict[str, s
     found = problems(**config, synsets=synsets)
     assert found.startswith("synsets: ")
     assert message in found
+
+
+def test_tiny_imagenets_folders_need_no_mapping(tmp_path: Path) -> None:
+    """Of each of its 200 wnids a few images, through a trial with every evaluation."""
+    if not TINY_IMAGENET.exists():
+        pytest.skip("needs tiny-imagenet-32-small.tar.xz of the shared development data beside the repository")
+    wanted = {"train": 4, "val": 2}
+    taken: Counter[str] = Counter()
+    with tarfile.open(TINY_IMAGENET) as archive:
+        for member in archive:
+            parts = Path(member.name).parts
+            split = next((part for part in parts if part in wanted), None)
+            folder = str(Path(member.name).parent)
+            if member.isfile() and split and len(parts) > 2 and taken[folder] < wanted[split]:
+                taken[folder] += 1
+                archive.extract(member, tmp_path / "images", filter="data")
+    assert len(taken) == 400
+    root = next((tmp_path / "images").rglob("train")).parent
+    config = {**TINY, "data": {"name": "image_folder", "root": str(root)}, "epochs": 2, "evaluations": None}
+    trial = resolve(TrialConfig(**config, negatives_every=1))
+    assert (len(trial.meaning.synsets), trial.meaning.note) == (200, "")
+    at = Store.of("s", tmp_path).trial("t")
+    result = run_trial(trial, at, threads=1)
+    assert (result["status"], result["skipped"]) == ("finished", {}), result["reason"]
+    assert {"negatives.spearman_wup_pairs", "negatives.selected.wup", "linear.features.top5"} <= result[
+        "metrics"
+    ].keys()
+    assert "goldfish.n.01" in {row["class"] for row in at.table("linear.features.by_class")}
+    assert {"negatives.difficulty.png", "linear.features.confusion.png", "negatives.collisions.png"} <= {
+        path.name for path in at.artifacts.iterdir()
+    }
 
 
 def test_data_without_labels_have_the_semantic_part_off_and_say_so(unlabelled: dict, tmp_path: Path) -> None:
