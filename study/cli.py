@@ -337,3 +337,7 @@ def _again(options: argparse.Namespace) -> str:
         value = without_secrets(getattr(options, flag, None) or "")
         parts += [f"--{flag.replace('_', '-')} {shlex.quote(value)}"] if value else []
     return " ".join(part for part in parts if part)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

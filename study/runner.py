@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,7 +96,12 @@ def _tune(study: Study, store: Store, sampler: Sampler, progress: Progress) -> N
     resources = {"cpu": study.cpus, "gpu": study.gpus}
     tuner = tune.Tuner(
         tune.with_resources(_work, resources),
-        tune_config=tune.TuneConfig(search_alg=proposals, num_samples=-1, reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            search_alg=proposals,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=_directory,
+        ),
         run_config=tune.RunConfig(
             name="study",
             storage_path=str(scratch),
@@ -108,6 +114,11 @@ def _tune(study: Study, store: Store, sampler: Sampler, progress: Progress) -> N
         tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _directory(trial: Any) -> str:
+    """A worker's working directory names the trial that it has."""
+    return Path(trial.config["folder"]).name
 
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
@@ -161,6 +172,8 @@ class _Proposals(Searcher):
                 "status": "failed",
                 "reason": f"its worker died {RETRIES + 1} times (out of memory? lower cpus' share or batch_size)",
                 "metrics": {},
+                "started": (folder.path / "config.json").stat().st_mtime if folder.path.exists() else time.time(),
+                "ended": time.time(),
             }
             folder.write_result(found)
         self._sampler.tell(point, found)

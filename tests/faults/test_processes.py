@@ -1,0 +1,119 @@
+"""Workers and drivers that are killed, at moments drawn at random, and drivers that are interrupted."""
+
+import random
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from tests.faults.conftest import Reference
+from tests.faults.evidence import Evidence, judge
+from tests.faults.harness import Driver, alive, pause, trial_of, until
+
+WORKER_KILLS = 20
+A_TRIAL = 3
+"""Deaths of its worker that a trial survives (`study.runner.RETRIES`)."""
+
+
+def kill_workers(driver: Driver, count: int, draw: random.Random) -> int:
+    """Kill workers at random moments, none of a trial that has no more tries; how many it were."""
+    deaths: Counter[str] = Counter()
+    while deaths.total() < count and not driver.over():
+        pause(draw, 0.2, 3)
+        workers = [worker for worker in driver.workers() if deaths[trial_of(worker)] < A_TRIAL and trial_of(worker)]
+        if workers:
+            worker = draw.choice(workers)
+            deaths[trial_of(worker)] += 1
+            worker.kill()
+    return deaths.total()
+
+
+def test_trials_whose_workers_are_killed_end_with_the_same_numbers(tmp_path: Path, reference: Reference) -> None:
+    draw, kills, seconds, round_ = random.Random(0), 0, 0.0, 0
+    while kills < WORKER_KILLS:
+        with Driver(tmp_path / str(round_)) as driver:
+            round_kills = kill_workers(driver, WORKER_KILLS - kills, draw)
+            assert driver.wait() == 0, driver.output
+        kills += round_kills
+        seconds += driver.seconds - reference.seconds
+        round_ += 1
+    runs = [Evidence(tmp_path / str(number) / "runs") for number in range(round_)]
+    row = judge("SIGKILL of a worker", kills, runs, reference.evidence, seconds_lost=seconds / kills)
+    assert row.failed == 0
+
+
+def test_trial_whose_worker_always_dies_fails_with_its_reason_and_hinders_no_other(
+    tmp_path: Path, reference: Reference
+) -> None:
+    with Driver(tmp_path) as driver:
+        hunted, kills = "", 0
+        while kills <= A_TRIAL:
+            workers = until(driver.workers, "a worker has a trial")
+            hunted = hunted or trial_of(workers[0])
+            for worker in workers:
+                if hunted and trial_of(worker) == hunted:
+                    worker.kill()
+                    kills += 1
+                    until(lambda gone=worker: not alive(gone), "the worker is dead")
+        assert driver.wait() == 1, driver.output
+    row = judge(
+        "a worker that always dies", kills, [Evidence(tmp_path / "runs")], reference.evidence, seconds_lost=None
+    )
+    assert row.failed == 1
+    assert "its worker died 4 times" in driver.output
+
+
+def test_study_whose_driver_is_killed_goes_on_when_it_is_run_again(tmp_path: Path, reference: Reference) -> None:
+    draw, kills, seconds = random.Random(1), 5, 0.0
+    with ExitStack() as stack:  # what a killed driver leaves behind is there while the next one runs
+        for number in range(kills):
+            driver = stack.enter_context(Driver(tmp_path))
+            if number % 2:  # while it starts: the database is made, Ray comes up
+                pause(draw, 0.1 * reference.starts, 0.9 * reference.starts)
+            else:
+                until(driver.workers, "a worker has a trial")
+                goal = driver.epochs() + draw.randint(0, 12)
+                until(lambda d=driver, goal=goal: d.epochs() >= goal, f"{goal} epochs")
+                pause(draw, 0, 1)
+            assert not driver.over(), driver.output
+            driver.kill()
+            seconds += driver.seconds
+        driver = stack.enter_context(Driver(tmp_path))
+        assert driver.wait() == 0, driver.output
+    lost = (seconds + driver.seconds - reference.seconds) / kills
+    judge("SIGKILL of the driver", kills, [Evidence(tmp_path / "runs")], reference.evidence, seconds_lost=lost)
+
+
+def test_interrupted_study_stops_at_once_and_goes_on_when_it_is_run_again(tmp_path: Path, reference: Reference) -> None:
+    draw, seconds = random.Random(2), 0.0
+    for number in range(2):
+        with Driver(tmp_path) as driver:
+            until(driver.workers, "a worker has a trial")
+            pause(draw, 0, 0.1 * reference.seconds)
+            family = driver.family()
+            interrupted = time.monotonic()
+            driver.interrupt()
+            assert driver.wait(60) == 130, driver.output
+            assert time.monotonic() - interrupted < 20
+            until(lambda left=family: not any(map(alive, left)), "what the driver started ends", 10)
+        seconds += driver.seconds
+        assert driver.output.count("interrupted; finished trials are kept. To go on: study run") == number + 1
+        assert "Traceback" not in driver.output
+    with Driver(tmp_path) as driver:
+        assert driver.wait() == 0, driver.output
+    lost = (seconds + driver.seconds - reference.seconds) / 2
+    judge("SIGINT", 2, [Evidence(tmp_path / "runs")], reference.evidence, seconds_lost=lost)
+
+
+def test_nothing_is_left_running_when_a_study_is_over(tmp_path: Path) -> None:
+    data = {"name": "shapes", "train_size": 128, "test_size": 50}
+    study = {"name": "small", "base": {"data": data, "batch_size": 64, "epochs": 1}}
+    with Driver(tmp_path, study=study) as driver:
+        seen: dict[int, psutil.Process] = {}
+        while not driver.over():
+            seen |= {process.pid: process for process in driver.family()}
+            time.sleep(0.1)
+        assert driver.wait() == 0, driver.output
+        until(lambda: not any(map(alive, seen.values())), "what the driver started ends", 10)
