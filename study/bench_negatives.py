@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,19 +44,22 @@ def bench_strategies(
 
     def measure(strategy: Strategy) -> dict[str, float]:
         with torch.no_grad():
-            pairs = [(_seconds(plain), _seconds(lambda: step(strategy))) for _ in range(rounds + 1)][1:]
-            everything = statistics.median(_seconds(lambda: step(STRATEGIES["all"]())) for _ in range(rounds))
-        whole = statistics.median(own for _, own in pairs)
+            work = (plain, lambda: step(STRATEGIES["all"]()), lambda: step(strategy))
+            timed = [[_seconds(each) for each in work] for _ in range(rounds + 1)][1:]  # the first one warms up
+        base, everything, whole = (statistics.median(column) for column in zip(*timed, strict=True))
         return {
             "selection_ms": max(whole - everything, 0.0) * 1e3,
             "step_ms": whole * 1e3,
-            "plain_ms": statistics.median(base for base, _ in pairs) * 1e3,
-            "ratio": statistics.median(own / base for base, own in pairs),
+            "plain_ms": base * 1e3,
+            "ratio": statistics.median(own / reference for reference, _, own in timed),
             "peak_mib": _peak_mib(lambda: step(strategy).backward()),
         }
 
     anchors.requires_grad_()
-    figures = {name: measure(STRATEGIES[name](**REQUIRED.get(name, {}))) for name in names or STRATEGIES.names()}
+    figures = {}
+    for name in names or STRATEGIES.names():
+        figures[name] = measure(STRATEGIES[name](**REQUIRED.get(name, {})))
+        print(f"{name}: {figures[name]['ratio']:.2f} × the plain step", file=sys.stderr)
     return {"b": b, "k": k, "d": d, "rounds": rounds, "matrix_mib": b * k * 4 / 2**20, "strategies": figures}
 
 
