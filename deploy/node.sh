@@ -4,7 +4,7 @@
 set -euo pipefail
 
 lock=$1 variables=$2 venv="$HOME/venv"
-PYTHON_VERSION=3.11 UV_VERSION=0.9.7
+PYTHON_VERSION=3.11 UV_VERSION=0.13.9
 
 if ! cmp --silent "$lock" "$venv/requirements.lock"; then
     curl --proto '=https' --tlsv1.2 -LsSf "https://astral.sh/uv/$UV_VERSION/install.sh" |

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -58,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--probe", action="store_true", help="time a few steps of each kind of trial")
     run = _verb(verbs, "run", run_, "run what is not finished yet", [*TARGET, "tracking", "json"])
     run.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
-    _verb(verbs, "status", status_, "show the state of each trial", [*TARGET, "json"])
+    _verb(verbs, "status", status_, "show the state of each trial", [*TARGET, "tracking", "json"])
     retry = _verb(
         verbs, "retry", retry_, "forget the failures, and run what is not finished", [*TARGET, "tracking", "json"]
     )
@@ -159,9 +160,9 @@ def run_(options: argparse.Namespace) -> int:
     from study.store import Store
 
     if job.job():
+        job.enter_own_folder()
         print(job.described(), file=sys.stderr, flush=True)
         job.check_storage(options.storage)
-        job.load_torch()
     study = load_target(options)
     store = Store.of(study.name, options.storage)
     before = make_plan(study, store)
@@ -198,11 +199,33 @@ def retry_(options: argparse.Namespace) -> int:
 
 
 def status_(options: argparse.Namespace) -> int:
-    from study.status import status
+    from study.status import status, tracked_status
 
-    found = status(load_target(options), options.storage)
+    tracked = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    study = _known(options) if tracked else load_target(options)
+    if study is None or (tracked and not _stored(study, options.storage)):
+        found = tracked_status(study.name if study else options.study, options.tracking_uri, options.storage)
+    else:
+        found = status(study, options.storage)
     print(json.dumps(found.plain(), indent=1) if options.json else found)
     return 0
+
+
+def _known(options: argparse.Namespace) -> "Study | None":
+    """The study, or None where its name is all that is known of it here."""
+    from models.registry import UnknownName
+
+    try:
+        return load_target(options)
+    except UnknownName:
+        return None
+
+
+def _stored(study: "Study", storage: str | None) -> bool:
+    """Whether any of its trials is in this storage."""
+    from study.store import Store
+
+    return any(True for _ in Store.of(study.name, storage).trials())
 
 
 def trial_(options: argparse.Namespace) -> int:

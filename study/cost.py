@@ -1,5 +1,6 @@
 """What a trial costs in time and memory: as observed of finished trials, or as probed with a few real steps."""
 
+import math
 import os
 import statistics
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from study.study import Point, Study
 
 PROBE_STEPS = 3
+CONTEXT_MIB = 600
+"""What CUDA takes on the GPU for each process beside torch's allocator."""
+HEADROOM = 0.9
+"""Of a GPU's memory, to be planned with: fragments and evaluation take the rest."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,15 @@ def concurrency(study: "Study") -> int:
 
         at_once = min(at_once, int(torch.cuda.device_count() / study.gpus))
     return max(at_once, 1)
+
+
+def packing(mib: float, gpu_mib: float) -> str:
+    """How many trials of that peak memory share one GPU, as what to type."""
+    fit = int(HEADROOM * gpu_mib / (mib + CONTEXT_MIB))
+    if fit < 1:
+        return f"a trial does not fit on a GPU of {gpu_mib:,.0f} MiB: lower batch_size"
+    share = math.floor(1000 / fit) / 1000
+    return f"{fit} fit on a GPU of {gpu_mib:,.0f} MiB: --set gpus={share:g}"
 
 
 def observed(store: Store) -> Estimate:
@@ -65,10 +79,16 @@ def probed(points: "list[Point]", study: "Study") -> Estimate:
     seconds, mib = [], []
     device = torch.device("cuda" if torch.cuda.is_available() and study.gpus else "cpu")
     for trial in kinds.values():
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
         training = Training(trial, trial.data.load(), device)
         per_step = training.time_steps(PROBE_STEPS)
         forward = (1 + trial.config["evaluation_views"]) * (len(training.data.train) + len(training.data.test))
         evaluation = forward / (trial.method.views * training.batch_size) * per_step / 3
         seconds.append(per_step * training.steps * training.epochs + evaluation)
         mib.append(training.peak_mib)
-    return Estimate(statistics.mean(seconds), max(mib), f"probed: {PROBE_STEPS} steps of {len(kinds)} kinds of trial")
+    source = f"probed: {PROBE_STEPS} steps of {len(kinds)} kinds of trial"
+    if device.type == "cuda":
+        source += f"; {packing(max(mib), torch.cuda.get_device_properties(device).total_memory / 2**20)}"
+    return Estimate(statistics.mean(seconds), max(mib), source)

@@ -1,7 +1,12 @@
 """What is different in a job of a Ray cluster (`ray job submit … -- study run NAME`). Imports neither ray nor torch."""
 
+import atexit
 import json
 import os
+import shutil
+import sys
+import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +18,8 @@ NODES_TO_COME = "STUDY_NODES_TO_COME"
 """What a node has that the cluster's autoscaler can add, as JSON: {"CPU": 8, "GPU": 1}."""
 UPLOAD_LIMIT_MIB = 20
 """Of the code that travels with a job; Ray refuses hundreds of MiB, and carries each of them to every node."""
+
+TRIES = 10
 
 
 def job() -> str | None:
@@ -58,12 +65,30 @@ def described() -> str:
     return f"{job()}: {len(files)} files of {mib:.1f} MiB were uploaded; on {cluster_of_job()}"
 
 
-def load_torch() -> None:
-    """Import torch from a folder that cannot go away.
+def enter_own_folder() -> None:
+    """Go on in a copy of the uploaded code, which is this process's alone.
 
-    oneMKL, which torch loads, ends the process where the working directory is gone; and Ray replaces a job's working
-    directory by a new one of the same name when two runtime environments with the same code are set up at once.
+    Ray replaces a job's working directory by a new one of the same name when a second runtime environment with the same
+    code is set up on the machine. Whoever stood in the old one then has no working directory: paths cannot be made
+    absolute, and oneMKL, which torch loads, ends the process.
     """
+    uploaded = os.environ["PWD"]
+    own = tempfile.mkdtemp(prefix="study-job-")
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    for attempt in range(TRIES):
+        try:
+            shutil.copytree(uploaded, own, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+            break
+        except (OSError, shutil.Error):  # it is being replaced just now
+            if attempt == TRIES - 1:
+                raise
+            time.sleep(0.5)
+    os.chdir(own)
+    sys.path[:] = [own if path == uploaded else path for path in sys.path]
+
+
+def load_torch() -> None:
+    """Import torch from a folder that cannot go away: see `enter_own_folder`."""
     try:
         here = os.getcwd()
     except FileNotFoundError:

@@ -244,14 +244,13 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _refusal(address: str | None, error: Exception) -> str:
-    """Why Ray did not connect, in a line: a token is named where one is asked for."""
-    reason = str(error).partition("\n")[0]
-    if "token" in str(error).lower() or "unauthenticated" in str(error).lower():
-        return (
-            f"address: the Ray cluster at {address!r} does not take this machine's token; put the cluster's into "
-            "~/.ray/auth_token (or RAY_AUTH_TOKEN_PATH), and set RAY_AUTH_MODE=token"
-        )
-    return f"address: no Ray cluster answers at {address!r}: {reason}"
+    """Why Ray did not connect, in a line; a cluster that is there says no more to who does not show its token."""
+    reason = str(error).partition("\n")[0].rstrip(".")
+    return (
+        f"address: no Ray cluster answers at {address!r} ({reason}); if one runs there, it does not take this "
+        "machine's token: put the cluster's into ~/.ray/auth_token (or RAY_AUTH_TOKEN_PATH), and set "
+        "RAY_AUTH_MODE=token"
+    )
 
 
 def _check_reachable(address: str | None) -> None:

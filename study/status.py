@@ -1,4 +1,4 @@
-"""The state of each trial of a study, from its folder alone."""
+"""The state of each trial of a study: from its folder, or from MLflow where the folder is elsewhere."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from study.plan import check
 from study.results import cell_label
-from study.store import Store
+from study.store import Store, default_storage
 from study.study import Study
 
 
@@ -29,6 +29,8 @@ class Status:
 
     study: str
     trials: list[TrialStatus]
+    unseen: int = 0
+    """planned trials of which MLflow knows nothing yet"""
 
     def plain(self) -> dict[str, Any]:
         """For scripts."""
@@ -37,7 +39,8 @@ class Status:
     def counts(self) -> dict[str, int]:
         """Trials in each state."""
         states = [trial.status for trial in self.trials]
-        return {state: states.count(state) for state in ("finished", "started", "failed", "pending")}
+        counts = {state: states.count(state) for state in ("finished", "started", "failed", "pending")}
+        return counts | {"pending": counts["pending"] + self.unseen}
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts().items())
@@ -47,6 +50,15 @@ class Status:
             epoch = f"{trial.epoch}/{trial.epochs}"
             lines.append(f"  {trial.trial_id}  {trial.status:<9} {epoch:>9}  {trial.label} seed={trial.seed}{reason}")
         return "\n".join(lines)
+
+
+def tracked_status(name: str, tracking_uri: str | None = None, storage: Path | str | None = None) -> Status:
+    """The trials that MLflow has, from anywhere that reaches it."""
+    from study.tracking import states
+
+    planned, found = states(name, tracking_uri, Path(storage) if storage else default_storage())
+    lines = sorted((TrialStatus(**state) for state in found), key=lambda line: (line.status, line.label, line.seed))
+    return Status(name, lines, max(planned - len(lines), 0))
 
 
 def status(study: Study, storage: Path | str | None = None) -> Status:

@@ -69,7 +69,7 @@ def stamp(trial: TrialFolder) -> tuple[int, int]:
 def run_name(content: Mapping[str, Any]) -> str:
     """`k=64, temperature=0.1, seed=0`."""
     seed = f"seed={content['seed']}"
-    return f"{cell_label(content['cell'])}, {seed}" if content["cell"] else seed
+    return f"{without_secrets(cell_label(content['cell']))}, {seed}" if content["cell"] else seed
 
 
 def params(content: Mapping[str, Any]) -> dict[str, str]:

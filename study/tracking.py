@@ -12,6 +12,7 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -82,7 +83,8 @@ class Tracker:
                 self._client = _client(self.uri)
                 self.experiment_id = self._experiment()
                 self.parent_id = self._parent()
-            self._client.set_tag(self.parent_id, "mlflow.note.content", yaml.safe_load(study_yaml).get("question", ""))
+            question = without_secrets(yaml.safe_load(study_yaml).get("question", ""))
+            self._client.set_tag(self.parent_id, "mlflow.note.content", question)
             self._client.log_text(self.parent_id, without_secrets(study_yaml), "study.yaml")
             self._client.log_text(self.parent_id, without_secrets(json.dumps(plan, indent=1)), "plan.json")
         except TrackingRefused:
@@ -145,7 +147,8 @@ class Tracker:
                 continue
             best = of_cells.iloc[-1 if direction == "max" else 0]
             values |= {f"best.{metric}": best["mean"], f"mean.{metric}": of_cells["mean"].mean()}
-            tags[f"best.{metric}"] = f"{cell_label({p: best[p] for p in results.varying})} (n = {best['n']})"
+            cell = without_secrets(cell_label({p: best[p] for p in results.varying}))
+            tags[f"best.{metric}"] = f"{cell} (n = {best['n']})"
         logged = list(_metrics(values, time.time(), step=0))
         self._tolerantly(lambda: self._client.log_batch(self.parent_id, logged, tags=_tags(tags)))
 
@@ -322,6 +325,51 @@ class Tracker:
         if not self._away:  # said once an outage
             self._away = True
             log.warning("%s: %s (%s)", without_secrets(self.uri), what, _first_line(error))
+
+
+def states(study: str, uri: str | None, storage: Path) -> tuple[int, list[dict[str, Any]]]:
+    """How many trials the study plans, and of each that started its state, as MLflow has them.
+
+    A state is {"trial_id", "label", "seed", "status", "epoch", "epochs", "reason"}, as TrialStatus holds it. Raises
+    TrackingRefused where no server answers, and where it has no such study.
+    """
+    uri = tracking_uri.resolve(uri, storage)
+    tracking_uri.check(uri)
+    client = _client(uri)
+    experiment = client.get_experiment_by_name(study)
+    if experiment is None:
+        raise TrackingRefused(f"MLflow at {without_secrets(uri)} has no study {study!r}; see `study list studies`")
+    found = client.search_runs([experiment.experiment_id], max_results=1000)
+    runs = list(found)
+    while found.token:
+        found = client.search_runs([experiment.experiment_id], max_results=1000, page_token=found.token)
+        runs += found
+    trials = {run.data.tags["trial_id"]: run for run in reversed(runs) if run.data.tags.get("role") == "trial"}
+    parents = [run for run in runs if run.data.tags.get("role") == "study"]
+    planned = max((_planned(client, run.info.run_id) for run in parents), default=0)
+    return planned, [_state(client, trial_id, run) for trial_id, run in trials.items()]
+
+
+def _planned(client: "MlflowClient", parent: str) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return json.loads(Path(client.download_artifacts(parent, "plan.json", folder)).read_text())["trials"]
+        except Exception:  # the artifact store is elsewhere, or away: the runs alone tell enough
+            return 0
+
+
+def _state(client: "MlflowClient", trial_id: str, run: Any) -> dict[str, Any]:
+    known = {**run.data.tags, **run.data.params}
+    status = {"FINISHED": "finished", "FAILED": "failed"}.get(run.info.status, "started")
+    epochs = int(known.get("epochs", 0))
+    epoch = epochs
+    if status != "finished":
+        epoch = max((metric.step for metric in client.get_metric_history(run.info.run_id, "train.loss")), default=0)
+    label = (run.info.run_name or "").rpartition("seed=")[0].rstrip(", ")
+    return {
+        "trial_id": trial_id, "label": label, "seed": int(known.get("seed", 0)), "status": status,
+        "epoch": epoch, "epochs": epochs, "reason": known.get("reason") or None,
+    }  # fmt: skip
 
 
 def serve(uri: str | None, storage: Path | str | None, *, port: int) -> int:

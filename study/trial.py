@@ -48,10 +48,21 @@ def run_trial(
     except Diverged as error:
         result |= {"status": "failed", "reason": str(error)}
     except Exception as error:
-        result |= {"status": "failed", "reason": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+        result |= {"status": "failed", "reason": reason_of(error, trial), "trace": traceback.format_exc()}
     result |= {"ended": time.time(), "environment": environment() | result.pop("ran_on", {})}
     folder.write_result(result)
     return result
+
+
+def reason_of(error: Exception, trial: Trial) -> str:
+    """What a trial failed of, in a line; where memory did not suffice, with what to lower."""
+    short = f"{type(error).__name__}: {error}"
+    on_cpu = isinstance(error, MemoryError) or "can't allocate memory" in short
+    if not on_cpu and not isinstance(error, torch.OutOfMemoryError):
+        return short
+    more = "on a machine with more memory" if on_cpu else "alone on a GPU: study retry … --set gpus=1"
+    said = " ".join(short.split())[:200]
+    return f"out of memory at batch_size={trial.config['batch_size']}; lower it, or retry it {more} ({said})"
 
 
 def _run(

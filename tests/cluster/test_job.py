@@ -72,6 +72,28 @@ def test_torch_loads_where_the_working_directory_is_gone(tmp_path: Path) -> None
     assert done.stdout == f"{tmp_path} 64.0\n", done.stderr
 
 
+def test_a_job_goes_on_where_ray_replaced_the_uploaded_folder(tmp_path: Path) -> None:
+    """Relative paths, imports and torch, in a driver whose working directory was swapped under it."""
+    uploaded = tmp_path / "uploaded"
+    uploaded.mkdir()
+    (uploaded / "mine.py").write_text("answer = 42")
+    code = (
+        "import os, shutil, sys\nfrom study import job\n"
+        "here = os.getcwd()\nshutil.copytree(here, here + '.new')\n"
+        "shutil.rmtree(here)\nos.rename(here + '.new', here)\n"
+        "job.enter_own_folder()\nshutil.rmtree(here)\n"
+        "import mine, torch\nfrom pathlib import Path\n"
+        "ones = torch.ones(64, 64)\n"
+        "print(Path('mine.py').absolute().exists(), mine.answer, (ones @ ones).max().item())\n"
+        "print(os.getcwd())"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{uploaded}:{ROOT}", "PWD": str(uploaded)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=uploaded, env=environment, capture_output=True, text=True)
+    said, own = done.stdout.splitlines() or (done.stderr, "")
+    assert said == "True 42 64.0"
+    assert not Path(own).exists()  # removed at the end
+
+
 @pytest.mark.filterwarnings("ignore")  # Ray's own, at import
 def test_what_a_submission_uploads_is_the_code_and_small(tmp_path: Path) -> None:
     from ray._private.runtime_env.packaging import create_package

@@ -87,7 +87,7 @@ def test_a_wrong_token_is_refused_in_seconds_with_the_fix(running: Cluster, fold
     command = [sys.executable, "-m", "study.cli", "run", str(folder / "recipe.py"), "--address", running.address]
     done = run([*command, "--storage", str(folder / "refused")], wrong, cwd=folder)
     assert done.returncode == 2, done.stderr
-    assert "does not take this machine's token" in done.stderr
+    assert "does not take this machine's token: put the cluster's into" in done.stderr
     assert time.monotonic() - started < 120
 
 

@@ -6,6 +6,7 @@ import pickle
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ class Server(http.server.ThreadingHTTPServer):
 
     content: bytes
     requests = 0
+    cut: int | None = None
+    """Bytes after which the line breaks."""
 
     @property
     def url(self) -> str:
@@ -113,7 +116,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.server.content)))
         self.end_headers()
-        self.wfile.write(self.server.content)
+        self.wfile.write(self.server.content[: self.server.cut])
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -168,6 +171,28 @@ def test_a_download_is_fetched_once_and_needed_no_more(published: Server, archiv
 def test_an_interrupted_download_is_repaired(published: Server, archive: Files, tmp_path: Path) -> None:
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(published.content[:1000])
     expect_whole(Cifar10(root=str(tmp_path), download=True).load(), archive)
+
+
+def test_a_line_that_breaks_is_named_and_the_next_try_gets_the_whole(
+    published: Server, archive: Files, tmp_path: Path
+) -> None:
+    published.cut = 1000
+    with pytest.raises(ValueError, match=r"cifar10 in .* is not usable"):
+        Cifar10(root=str(tmp_path), download=True).load()
+    published.cut = None
+    expect_whole(Cifar10(root=str(tmp_path), download=True).load(), archive)
+
+
+def test_nodes_that_start_at_once_fetch_it_once(published: Server, archive: Files, tmp_path: Path) -> None:
+    """Three caches, as of three nodes, over one shared root."""
+    Cifar10(root=str(tmp_path / "alone"), download=True).load(tmp_path / "node")
+    alone, published.requests = published.requests, 0
+    source = Cifar10(root=str(tmp_path / "data"), download=True)
+    with ThreadPoolExecutor(3) as pool:
+        loaded = list(pool.map(lambda node: source.load(tmp_path / f"node {node}"), range(3)))
+    for data in loaded:
+        expect_whole(data, archive)
+    assert published.requests == alone
 
 
 @pytest.mark.parametrize("named", ["folder", "archive itself"])

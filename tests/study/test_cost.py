@@ -1,0 +1,52 @@
+"""How many trials share a GPU, and what a trial says that ran out of memory."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from study import Study, TrialConfig
+from study.cost import packing, probed
+from study.store import Store
+from study.trial import reason_of, run_trial
+from tests.study.conftest import TINY
+
+
+@pytest.mark.parametrize(
+    ("mib", "gpu_mib", "said"),
+    [
+        (4_000, 24_000, "4 fit on a GPU of 24,000 MiB: --set gpus=0.25"),
+        (2_400, 24_000, "7 fit on a GPU of 24,000 MiB: --set gpus=0.142"),  # 7 × 0.143 would be more than one
+        (20_000, 24_000, "1 fit on a GPU of 24,000 MiB: --set gpus=1"),
+        (23_000, 24_000, "a trial does not fit on a GPU of 24,000 MiB: lower batch_size"),
+    ],
+)
+def test_packing_leaves_room_for_each_process_and_shares_add_up_to_at_most_one(
+    mib: float, gpu_mib: float, said: str
+) -> None:
+    assert packing(mib, gpu_mib) == said
+
+
+def test_a_trial_that_the_machine_has_no_memory_for_fails_with_what_to_lower(tmp_path: Path) -> None:
+    config = TINY | {"encoder": {"name": "conv-small", "width": 1_000_000}}
+    trial = Study("big", base=TrialConfig(**config)).points()[0].trial
+    result = run_trial(trial, Store.of("big", tmp_path).trial(trial.id))
+    assert result["status"] == "failed"
+    assert result["reason"].startswith("out of memory at batch_size=64; lower it, or retry it on a machine with more")
+
+
+def test_an_error_of_the_gpus_allocator_names_the_share_of_the_gpu_too() -> None:
+    trial = Study("big", base=TrialConfig(**TINY)).points()[0].trial
+    said = reason_of(torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"), trial)
+    assert "lower it, or retry it alone on a GPU: study retry … --set gpus=1" in said
+    assert "\n" not in said
+    assert reason_of(ValueError("bad"), trial) == "ValueError: bad"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_probe_on_a_gpu_says_how_many_trials_share_it() -> None:
+    study = Study("gpu", base=TrialConfig(**TINY), gpus=1)
+    estimate = probed(study.points(), study)
+    assert estimate.mib is not None
+    assert 0 < estimate.mib < 5_000
+    assert "fit on a GPU of" in estimate.source
