@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
@@ -77,6 +78,7 @@ def svg(draw: Callable[[], "Figure"]) -> Markup:
 
 def table(frame: pd.DataFrame) -> Markup:
     """A data frame as a table of the page; numbers to the right."""
+    frame = frame.rename(columns=lambda name: re.sub(r"([_.])", "\\1\u200b", str(name)))  # where a heading may break
     html = frame.to_html(index=False, border=0, na_rep="", classes="data", float_format=lambda value: f"{value:.4g}")
     return Markup(f'<div class="wide">{html}</div>')
 

@@ -50,8 +50,8 @@ def bound_row(name: str, bound: Bound, terms: BoundTerms) -> dict[str, float | s
     row["contrastive_lower"], row["contrastive_lower_se"] = mean_and_error(lower)
     row["slack"], row["slack_se"] = slack, error = mean_and_error(terms.contrastive_loss - lower)
     row["supervised_upper"], row["supervised_upper_se"] = mean_and_error(upper)
-    loss = mean_and_error(terms.contrastive_loss)[0]
-    row["supervised_upper_closed"] = bound.supervised_upper_closed(loss, terms.k, terms.priors, terms.temperature)
+    closed = bound.supervised_upper_closed(terms.contrastive_loss, terms.k, terms.priors, terms.temperature)
+    row["supervised_upper_closed"], row["supervised_upper_closed_se"] = mean_and_error(closed)
     row["violated"] = float(slack < -2 * error)
     row["reason"] = bound.nonexistent(terms.k, len(terms.priors))
     return row

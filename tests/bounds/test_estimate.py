@@ -176,6 +176,21 @@ def test_standard_errors_are_the_spread_of_repeated_estimates():
         assert spread > 0.3 * claimed, name
 
 
+def test_every_reading_of_a_bound_has_its_standard_error():
+    views, labels = clusters(count=400)
+    estimate = estimate_bounds(views, labels, [3, 64], temperature=0.5, generator=np.random.default_rng(0))
+    loss = {row["k"]: row for row in estimate.table()}
+    for row in estimate.bounds():
+        for reading in ("contrastive_lower", "slack", "supervised_upper", "supervised_upper_closed"):
+            assert row[f"{reading}_se"] >= 0
+            assert row[f"{reading}_se"] > 0 or row[reading] == np.inf
+        closed = BOUNDS[row["bound"]]().supervised_upper_closed
+        expected = closed(loss[row["k"]]["contrastive_loss"], row["k"], estimate.terms[0].priors, 0.5)
+        assert row["supervised_upper_closed"] == pytest.approx(expected, rel=1e-9)
+        if row["bound"] == "bao2021":  # slope 1
+            assert row["supervised_upper_closed_se"] == pytest.approx(loss[row["k"]]["contrastive_loss_se"])
+
+
 def test_training_class_means_replace_those_of_the_test_split():
     views, labels = clusters()
     means = class_means_of(views, labels)
