@@ -65,6 +65,14 @@ def described() -> str:
     return f"{job()}: {len(files)} files of {mib:.1f} MiB were uploaded; on {cluster_of_job()}"
 
 
+def _here() -> str:
+    """The working directory's name, also where the folder itself is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return os.environ.get("PWD", "/")
+
+
 def enter_own_folder() -> None:
     """Go on in a copy of the uploaded code, which is this process's alone.
 
@@ -72,7 +80,7 @@ def enter_own_folder() -> None:
     code is set up on the machine. Whoever stood in the old one then has no working directory: paths cannot be made
     absolute, and oneMKL, which torch loads, ends the process.
     """
-    uploaded = os.environ["PWD"]
+    uploaded = _here()
     own = tempfile.mkdtemp(prefix="study-job-")
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     for attempt in range(TRIES):
@@ -89,10 +97,7 @@ def enter_own_folder() -> None:
 
 def load_torch() -> None:
     """Import torch from a folder that cannot go away: see `enter_own_folder`."""
-    try:
-        here = os.getcwd()
-    except FileNotFoundError:
-        here = os.environ.get("PWD", "/")
+    here = _here()
     os.chdir("/")
     try:
         import torch  # noqa: F401

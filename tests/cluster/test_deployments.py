@@ -126,6 +126,10 @@ def test_versions_are_those_of_the_lock() -> None:
     assert f"FROM python:{lowest[1]}-" in (ROOT / "deploy/Dockerfile").read_text()
 
 
+def test_the_lock_has_what_starts_nodes_on_aws_and_writes_to_s3() -> None:
+    assert locked("boto3")
+
+
 @pytest.mark.parametrize("name", ["deploy/node.sh", "deploy/Dockerfile"])
 def test_packages_are_installed_from_the_lock_with_its_hashes(name: str) -> None:
     assert re.search(r"pip sync [^\n]*--require-hashes", (ROOT / name).read_text())
