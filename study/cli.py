@@ -100,7 +100,10 @@ def _verb(
             "--set", action="append", default=[], metavar="PATH=VALUE", help="set a value by dotted path; repeatable"
         )
     if "storage" in options:
-        verb.add_argument("--storage", help="folder of results and checkpoints (default: $STUDY_STORAGE, else ./runs)")
+        verb.add_argument(
+            "--storage",
+            help="folder or s3://BUCKET/PREFIX of results and checkpoints (default: $STUDY_STORAGE, else ./runs)",
+        )
     if "tracking" in options:
         verb.add_argument("--tracking-uri", help="MLflow's (default: a database in the storage)")
     if "json" in options:
@@ -161,8 +164,8 @@ def plan_(options: argparse.Namespace) -> int:
 
 def run_(options: argparse.Namespace) -> int:
     from study import job
-    from study.plan import make_plan
-    from study.store import Store
+    from study.plan import check, make_plan
+    from study.store import Store, check_writable
 
     if job.job():
         job.enter_own_folder()
@@ -170,6 +173,8 @@ def run_(options: argparse.Namespace) -> int:
         job.check_storage(options.storage)
     study = load_target(options)
     store = Store.of(study.name, options.storage)
+    check(study)
+    check_writable(store.path)
     before = make_plan(study, store)
     if not options.json:
         print(before)
@@ -234,9 +239,10 @@ def _stored(study: "Study", storage: str | None) -> bool:
 
 
 def trial_(options: argparse.Namespace) -> int:
+    from study.claims import Session
     from study.config import ConfigError
     from study.plan import check
-    from study.store import Store
+    from study.store import Store, check_writable
     from study.trial import run_trial
 
     study = load_target(options)
@@ -248,14 +254,19 @@ def trial_(options: argparse.Namespace) -> int:
         raise ConfigError([f"--cell must lie between 0 and {len(cells) - 1}, got {options.cell}"])
     point = cells[options.cell]
     trial = point.trial.with_seed(seed)
-    folder = Store.of(study.name, options.storage).trial(trial.id)
+    store = Store.of(study.name, options.storage)
+    check_writable(store.path)
+    folder = store.trial(trial.id)
     epochs = trial.config["epochs"]
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
         print(f"epoch {epoch}/{epochs}  loss {metrics['train.loss']:.4f}  "
               f"{metrics['train.views_per_s']:,.0f} views/s", file=sys.stderr)  # fmt: skip
 
-    result = run_trial(trial, folder, cell=point.cell, threads=study.threads, report=report)
+    with Session(store) as session:
+        if not session.claims.take(trial.id):
+            raise ConfigError([f"{trial.id} is being run by {session.claims.holder(trial.id) or 'another session'}"])
+        result = run_trial(trial, folder, cell=point.cell, threads=study.threads, report=report, checkpoints=study.kept)
     if options.json:
         print(json.dumps({"trial_id": trial.id, **result}, indent=1))
     else:

@@ -26,7 +26,7 @@ class Plan:
     done: int
     failed: int
     started: int
-    """interrupted trials, to be resumed"""
+    """at work, or interrupted and to be resumed"""
     pending: int
     """never started"""
     concurrent: int
@@ -47,7 +47,7 @@ class Plan:
 
     def __str__(self) -> str:
         size = f"{self.cells} cells × {self.seeds} seeds = {self.trials} trials ({self.sampler})"
-        states = f"{self.done} done, {self.failed} failed, {self.started} interrupted, {self.pending} pending"
+        states = f"{self.done} done, {self.failed} failed, {self.started} started, {self.pending} pending"
         notes = "".join(f"\n  {note}" for note in self.notes)
         return f"{self.study}: {size}\n  {states}\n  {self._cost()}{notes}"
 

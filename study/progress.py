@@ -34,6 +34,8 @@ class Progress:
     failed: int = 0
     best: tuple[float, str] | None = None
     running: dict[str, Running] = field(default_factory=dict)
+    others: str = ""
+    """what other sessions are at work on"""
 
     def __enter__(self) -> "Progress":
         self._started = time.monotonic()
@@ -77,13 +79,25 @@ class Progress:
             shown = "" if value is None else f": {self.metric} {value:.2f}"
             self.console.print(f"{done}/{self.plan.trials} {label}{shown}", highlight=False, soft_wrap=True)
 
+    def waiting(self, others: str) -> None:
+        """What is left is being run by others; said when it changes."""
+        if others and others != self.others and self._live is None:
+            self.console.print(f"{others}; waiting for their results", highlight=False, soft_wrap=True)
+        self.others = others
+
+    def skip(self, label: str, why: str) -> None:
+        """A trial will not be run here."""
+        self.finished += 1
+        self.console.print(f"skipped {label}: {why}", highlight=False, soft_wrap=True)
+
     def _table(self) -> Table:
         over = self.finished + self.failed
         left = self.plan.trials - self.plan.done - self.plan.failed - over
         elapsed = time.monotonic() - self._started
         share = over + sum(trial.epoch / trial.epochs for trial in self.running.values())
         eta = "…" if share < 0.1 else _clock(elapsed / share * (left + over - share))
-        table = Table(title=f"{self.plan.study}: {self.plan.trials} trials", title_justify="left")
+        caption = f"{self.others}; waiting for their results" if self.others else None
+        table = Table(title=f"{self.plan.study}: {self.plan.trials} trials", title_justify="left", caption=caption)
         for name in ("done", "running", "left", "failed", f"best {self.metric}", "elapsed", "ETA"):
             table.add_column(name, justify="right")
         best = "" if self.best is None else f"{self.best[0]:.2f} ({self.best[1]})"

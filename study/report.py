@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from study.analysis import study_figures
 from study.results import Results, floor_of, interval, is_percentage, journals, label, text
-from study.store import Store, write_atomically
+from study.store import Store, is_local, write_atomically
 from study.tracking_uri import without_secrets
 
 if TYPE_CHECKING:
@@ -50,11 +50,13 @@ MakeSection = Callable[[Results, Store], Section | None]
 
 
 def write_report(store: Store, folder: Path | None = None, sections: Sequence[MakeSection] = ()) -> Path:
-    """Write report.html, results.csv and results.parquet into the folder (default: the study's), and return the page.
+    """Write report.html, results.csv and results.parquet into the folder, and return the page.
+
+    The default is the study's folder, or where that is in an object store, one of the study's name here.
 
     Each of `sections` adds a part after the figures, or nothing by returning None.
     """
-    folder = folder or store.path
+    folder = folder or (store.path if is_local(store.path) else Path(store.path.name))
     results = Results.load(store)
     results.save(folder)
     made = (make(results, store) for make in (loss_section, *sections))

@@ -1,6 +1,8 @@
 """Runs a study's trials as Ray Tune trials. The only importer of ray."""
 
 import base64
+import ctypes
+import gc
 import json
 import os
 import shutil
@@ -9,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,16 @@ from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from study import job
+from study.claims import Session
 from study.config import ConfigError
-from study.plan import check, make_plan
+from study.plan import Plan, check, make_plan
 from study.progress import Progress
 from study.results import Results, cell_label, tables
-from study.sampler import Sampler, sampler_of
-from study.store import Store, TrialFolder, write_atomically
+from study.sampler import sampler_of
+from study.store import Store, TrialFolder, check_writable, location, write_atomically
 from study.study import Point, Study
 from study.tracking import Tracker
+from study.turns import Turns, Wait
 
 RETRIES = 3
 """How often a trial whose worker died is started again, from its last checkpoint."""
@@ -54,24 +58,23 @@ def run(
 
     job.check_storage(storage)
     store = Store.of(study.name, storage)
-    plan = make_plan(study, store)
-    _check_writable(store.path)
     modules = user_modules(check(study))
-    tracker = Tracker(study.name, store, tracking_uri, owner)
-    described = to_yaml(study, modules)
-    write_atomically(store.path / "study.yaml", described)
-    write_atomically(store.path / "plan.json", json.dumps(plan.plain(), indent=1))
-    tracker.open(described, plan.plain())
-    left = plan.trials - plan.done - plan.failed
-    if left:
-        with connected(address), tracker.background(), Progress(plan, *next(iter(study.metrics.items()))) as progress:
-            _check_resources(study)
-            _tune(study, store, sampler_of(study, store), progress)
-    else:
-        tracker.sync()
-    results = Results.load(store)
-    tracker.summarise(results)
-    _attach_theory(tracker, results, store)
+    check_writable(store.path)
+    plan = make_plan(study, store)
+    with Session(store, owner) as session:
+        tracker = Tracker(study.name, store, tracking_uri, session=session)
+        described = to_yaml(study, modules)
+        write_atomically(store.path / "study.yaml", described)
+        write_atomically(store.path / "plan.json", json.dumps(plan.plain(), indent=1))
+        tracker.open(described, plan.plain())
+        left = plan.trials - plan.done - plan.failed
+        with connected(address) if left else nullcontext(), tracker.background():
+            if left:
+                _check_resources(study)
+                _tune(study, store, session, tracker, plan)
+        results = Results.load(store)
+        tracker.summarise(results)
+        _attach_theory(tracker, results, store)
     return results
 
 
@@ -88,8 +91,16 @@ def _attach_theory(tracker: Tracker, results: Results, store: Store) -> None:
             tracker.attach(path)
 
 
-def _tune(study: Study, store: Store, sampler: Sampler, progress: Progress) -> None:
-    proposals = _Proposals(sampler, store, progress, study.threads)
+def _tune(study: Study, store: Store, session: Session, tracker: Tracker, plan: Plan) -> None:
+    with Progress(plan, *next(iter(study.metrics.items()))) as progress:
+        proposals = _Proposals(study, store, session, tracker, progress)
+        try:
+            _fit(study, proposals)
+        finally:
+            proposals.turns.close()
+
+
+def _fit(study: Study, proposals: "_Proposals") -> None:
     scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
     if job.nodes_to_come() and study.sampler != "tpe":  # the autoscaler adds as many nodes as trials wait for
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "16")
@@ -129,35 +140,60 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
     point = cloudpickle.loads(base64.b64decode(config["point"]))
     result = run_trial(
         point.trial,
-        TrialFolder(Path(config["folder"])),
+        TrialFolder(location(config["folder"])),
         cell=point.cell,
         threads=config["threads"],
+        checkpoints=config["checkpoints"],
         report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
     )
-    return {"status": result["status"]}
+    _give_memory_back()
+    return {"status": result["status"], "reason": result["reason"]}
+
+
+def _give_memory_back() -> None:
+    """To the system: a worker runs many trials, and the C library keeps what one of them had."""
+    gc.collect()
+    with suppress(AttributeError, OSError):  # other C libraries
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Proposals(Searcher):
-    """Ray's view of a sampler: asks it for points, and tells it and the progress display what came of them."""
+    """Ray's view of a study: asks for points, and tells sampler, tracker and progress display what came of them."""
 
-    def __init__(self, sampler: Sampler, store: Store, progress: Progress, threads: int) -> None:
+    def __init__(self, study: Study, store: Store, session: Session, tracker: Tracker, progress: Progress) -> None:
         super().__init__()
-        self._sampler, self._store, self._progress, self._threads = sampler, store, progress, threads
+        self._study, self._store, self._tracker, self._progress = study, store, tracker, progress
         self._points: dict[str, Point] = {}
+        self.turns = Turns(
+            sampler_of(study, store),
+            store,
+            session.claims,
+            tracker.server,
+            heard=self._heard,
+            skipped=lambda point, why: progress.skip(_label(point), why),
+        )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        point = self._sampler.next()
+        point = self.turns.next()
         if point is None:
             return Searcher.FINISHED
+        self._progress.waiting(point.why if isinstance(point, Wait) else "")
+        if isinstance(point, Wait):
+            return None
         self._points[trial_id] = point
-        folder = self._store.trial(point.trial.id).path
-        shipped = base64.b64encode(cloudpickle.dumps(point)).decode()
-        return {"point": shipped, "folder": str(folder), "threads": self._threads}
+        folder = self._store.trial(point.trial.id)
+        self._tracker.watch(folder)
+        return {
+            "point": base64.b64encode(cloudpickle.dumps(point)).decode(),
+            "folder": str(folder.path),
+            "threads": self._study.threads,
+            "checkpoints": self._study.kept,
+        }
 
     def start(self, trial_id: str) -> None:
         """The trial got its worker."""
         point = self._points[trial_id]
-        self._progress.start(trial_id, f"{cell_label(point.cell)} seed={point.seed}", point.trial.config["epochs"])
+        self._progress.start(trial_id, _label(point), point.trial.config["epochs"])
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if "epoch" in result:
@@ -168,16 +204,17 @@ class _Proposals(Searcher):
         folder = self._store.trial(point.trial.id)
         found = folder.result()
         if found is None:
-            found = {
-                "status": "failed",
-                "reason": f"its worker died {RETRIES + 1} times (out of memory? lower cpus' share or batch_size)",
-                "metrics": {},
-                "started": (folder.path / "config.json").stat().st_mtime if folder.path.exists() else time.time(),
-                "ended": time.time(),
-            }
-            folder.write_result(found)
-        self._sampler.tell(point, found)
+            reason = (result or {}).get("reason") or (
+                f"its worker died {RETRIES + 1} times (out of memory? lower cpus' share or batch_size)"
+            )
+            found = _fail(folder, reason)
+        self.turns.tell(point, found)
         self._progress.end(trial_id, found)
+
+    def _heard(self, point: Point, result: dict[str, Any]) -> None:
+        """Another session finished it."""
+        self._progress.start(point.trial.id, _label(point), point.trial.config["epochs"])
+        self._progress.end(point.trial.id, result)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing for Ray to keep: the store is the state."""
@@ -190,6 +227,22 @@ class _Proposals(Searcher):
         """Nothing: a run that goes on makes its sampler anew from the store."""
 
 
+def _label(point: Point) -> str:
+    return f"{cell_label(point.cell)} seed={point.seed}"
+
+
+def _fail(folder: TrialFolder, reason: str) -> dict[str, Any]:
+    """Record a trial's failure; where the storage does not take it (a full disk), the trial stays to be resumed."""
+    config = folder.path / "config.json"
+    started = config.stat().st_mtime if config.exists() else time.time()
+    found = {"status": "failed", "reason": reason, "metrics": {}, "started": started, "ended": time.time()}
+    try:
+        folder.write_result(found)
+    except OSError as error:
+        found["reason"] = f"{reason}; not recorded ({error.strerror or error}): the next `study run` resumes it"
+    return found
+
+
 class _Watch(tune.Callback):
     def __init__(self, proposals: _Proposals) -> None:
         self._proposals = proposals
@@ -199,6 +252,11 @@ class _Watch(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._proposals.start(trial.trial_id)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Ray keeps every trial until the end: not with its objects, so that a thousand trials cost no memory."""
+        for kept in (trial.config, trial.evaluated_params):
+            kept.pop("point", None)
 
 
 def user_modules(points: list[Point]) -> list[str]:
@@ -277,14 +335,3 @@ def _check_resources(study: Study) -> None:
     raise ConfigError(
         [f"cpus={study.cpus:g}, gpus={study.gpus:g} a trial is more than any node has ({have}); lower cpus or gpus"]
     )
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            [f"storage: {folder} cannot be written to ({error.strerror}); give another --storage"]
-        ) from None

@@ -1,5 +1,6 @@
 """Which point of a study runs next: a fixed list, or what Optuna's TPE proposes from the finished ones."""
 
+import hashlib
 import json
 import statistics
 from collections import deque
@@ -7,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from models.registry import did_you_mean
 from study.config import ConfigError
-from study.space import Cell, Dimension, Grid, LogUniform, RandInt
-from study.store import Store
+from study.space import Cell, Dimension, Grid, LogUniform, RandInt, to_plain
+from study.store import Store, create
 from study.study import Point, Study
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ class Listed:
 class TPE:
     """Optuna's tree-structured Parzen estimator; a cell's value is the mean over its seeds.
 
-    Goes on from the cells in the store towards the study's number of cells. A cell that failed under a seed counts as
-    failed; one that the rest of the config does not allow is passed over.
+    Goes on from the cells in the store towards the study's number of cells, which all sessions at work on it share: a
+    proposal takes the next place of a list in the store, or adopts what another session proposed there. A cell that
+    failed under a seed counts as failed; one that the rest of the config does not allow is passed over.
     """
 
     def __init__(self, study: Study, store: Store) -> None:
@@ -65,13 +67,16 @@ class TPE:
         self._space = {path: _distribution(dimension) for path, dimension in study.spaces[0].items()}
         self._queue: deque[Point] = deque()
         self._open: dict[str, tuple[int, list[Point]]] = {}  # cell → Optuna's number, its points
-        self._cells = 0
-        self._adopt_finished()
+        shape = json.dumps([study.base.plain(), to_plain(study.space)], sort_keys=True)
+        self._list = store.path / "cells" / hashlib.sha256(shape.encode()).hexdigest()[:8]
+        self._known: set[str] = set()  # cells, one for each place of the list
+        self._adopt_listed()
+        self._list_found()
 
     def next(self) -> Point | None:
         tries = 0
-        while not self._queue and self._cells < (self._study.cells or 0) and tries < TRIES:
-            tries += not self._propose()
+        while not self._queue and len(self._known) < (self._study.cells or 0) and tries < TRIES:
+            tries += not (self._adopt_listed() or self._propose())
         return self._queue.popleft() if self._queue else None
 
     def tell(self, point: Point, result: dict[str, Any]) -> None:
@@ -90,34 +95,51 @@ class TPE:
         else:
             self._optuna.tell(number, values)
 
-    def _adopt_finished(self) -> None:
-        """Give Optuna every cell of the store, and queue the points that an interrupted cell still lacks."""
+    def _adopt_listed(self) -> bool:
+        """Take in what the list holds beyond what is known; whether there was something."""
+        before = len(self._known)
+        while True:
+            try:
+                cell = json.loads((self._list / str(len(self._known))).read_text())
+            except FileNotFoundError:
+                return len(self._known) > before
+            self._adopt(cell)
+
+    def _list_found(self) -> None:
+        """List the cells that trials in the store have and the list has not: of an earlier base, or run one by one."""
+        cells = {_key(cell): cell for folder in self._store.trials() if (cell := folder.config()["cell"])}
+        for key, cell in cells.items():
+            params = self._params(cell)
+            if set(cell) != set(self._space) or not all(_holds(self._space[p], v) for p, v in params.items()):
+                continue
+            while key not in self._known and not create(self._list / str(len(self._known)), json.dumps(cell)):
+                self._adopt_listed()
+            if key not in self._known:
+                self._adopt(cell)
+
+    def _adopt(self, cell: Cell) -> None:
+        """Give a cell to Optuna: with its values, or to be told them once the points that it lacks have run."""
         import optuna
 
-        cells = {_key(cell): cell for folder in self._store.trials() if (cell := folder.config()["cell"])}
-        for cell in cells.values():
-            params = {path: json.dumps(v) if self._listed(path) else v for path, v in cell.items()}
-            if set(params) != set(self._space) or not all(_holds(self._space[p], v) for p, v in params.items()):
-                continue
-            points = self._points(cell)
-            values = self._values(points)
-            if values is None:
-                self._optuna.enqueue_trial(params)
-                self._propose()
-                continue
-            self._cells += 1
-            state = optuna.trial.TrialState.FAIL if values == "failed" else optuna.trial.TrialState.COMPLETE
-            self._optuna.add_trial(
-                optuna.trial.create_trial(
-                    params=params,
-                    distributions=self._space,
-                    values=None if values == "failed" else values,
-                    state=state,
-                )
+        points = self._points(cell)
+        values = self._values(points)
+        if values is None:
+            self._optuna.enqueue_trial(self._params(cell))
+            self._open_cell(cell, points, self._optuna.ask(self._space).number)
+            return
+        self._known.add(_key(cell))
+        failed = values == "failed"
+        self._optuna.add_trial(
+            optuna.trial.create_trial(
+                params=self._params(cell),
+                distributions=self._space,
+                values=None if failed else values,
+                state=optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE,
             )
+        )
 
     def _propose(self) -> bool:
-        """Ask for a cell and queue its points; False where it is no valid new cell."""
+        """Ask for a cell, list it and queue its points; False where it is no valid new cell, or its place was taken."""
         import optuna
 
         asked = self._optuna.ask(self._space)
@@ -128,14 +150,22 @@ class TPE:
             self._optuna.tell(asked, state=optuna.trial.TrialState.FAIL)
             return False
         values = self._values(points)
-        if values is not None or _key(cell) in self._open:
+        place = self._list / str(len(self._known))
+        if values is not None or _key(cell) in self._known or not create(place, json.dumps(cell)):
             known = values if isinstance(values, list) else None
             self._optuna.tell(asked, known, state=None if known else optuna.trial.TrialState.FAIL)
             return False
-        self._cells += 1
-        self._open[_key(cell)] = (asked.number, points)
-        self._queue.extend(p for p in points if self._store.trial(p.trial.id).result() is None)
+        self._open_cell(cell, points, asked.number)
         return True
+
+    def _open_cell(self, cell: Cell, points: list[Point], number: int) -> None:
+        self._known.add(_key(cell))
+        self._open[_key(cell)] = (number, points)
+        self._queue.extend(p for p in points if self._store.trial(p.trial.id).result() is None)
+
+    def _params(self, cell: Cell) -> dict[str, Any]:
+        """As Optuna has them."""
+        return {path: json.dumps(v) if self._listed(path) else v for path, v in cell.items() if path in self._space}
 
     def _points(self, cell: Cell) -> list[Point]:
         from study.plan import resolve_cells

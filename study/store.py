@@ -1,38 +1,154 @@
 """What a study has computed so far, on disk: a folder a study, in it a folder a trial. Files are the only truth.
 
     <storage>/<study>/study.yaml                    the resolved study that ran last
+    <storage>/<study>/claims/, sessions/            who runs what: see `study.claims`
     <storage>/<study>/<trial id>/config.json        the resolved config, the cell and the seed
     <storage>/<study>/<trial id>/journal.jsonl      a line an epoch: {"epoch", "time", "metrics"}
-    <storage>/<study>/<trial id>/checkpoint.pt      the state after the last completed epoch
+    <storage>/<study>/<trial id>/checkpoints/       the states after the last completed epochs
     <storage>/<study>/<trial id>/result.json        {"status", "reason", "metrics", "seconds", "environment", …}
     <storage>/<study>/<trial id>/artifacts/         figures, and tables as MLflow's: {"columns": […], "data": [[…], …]}
     <storage>/<study>/<trial id>/tracked.json       what of it MLflow has
 
-The journal is written by the trial and read by whoever tracks it, so that a tracking server that is away costs nothing.
+The storage is a folder (local, or shared as NFS is) or a URI of an object store (s3://bucket/prefix), where a file is
+put as a whole or not at all. The journal is written by the trial and read by whoever tracks it, so that a tracking
+server that is away costs nothing.
 """
 
+import errno
 import json
 import math
 import os
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from study.config import ConfigError
 
 STORAGE_VARIABLE = "STUDY_STORAGE"
 
 
+def location(storage: Path | str) -> Path:
+    """A folder, absolute because trials run in another working directory; or a URI, as a path of the same methods."""
+    text = str(storage)
+    if "://" not in text:
+        return Path(text).expanduser().absolute()
+    from upath import UPath
+
+    try:
+        return cast(Path, UPath(text))
+    except ValueError:
+        raise ConfigError(
+            [f"storage: unknown scheme {urlsplit(text).scheme!r} in {text}; write a folder, or s3://BUCKET/PREFIX"]
+        ) from None
+
+
 def default_storage() -> Path:
-    """$STUDY_STORAGE, else ./runs; absolute, because trials run in another working directory."""
-    return Path(os.environ.get(STORAGE_VARIABLE, "runs")).absolute()
+    """$STUDY_STORAGE, else ./runs."""
+    return location(os.environ.get(STORAGE_VARIABLE, "runs"))
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write all of it or nothing: a reader never sees half a file, whenever the writer is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(temporary, path)
+def is_local(path: Path) -> bool:
+    """Whether it is on a mounted filesystem, not in an object store."""
+    return isinstance(path, Path)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise ConfigError unless a file can be written and taken away again in the folder."""
+    try:
+        probe = folder / f".probe-{uuid.uuid4().hex[:8]}"
+        write_atomically(probe, "x")
+        probe.unlink()
+    except ImportError as error:
+        scheme = urlsplit(str(folder)).scheme
+        raise ConfigError(
+            [f"storage: {scheme}:// needs a package that is not installed ({error}); for s3: pip install s3fs"]
+        ) from None
+    except Exception as error:  # each object store has its own
+        why = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+        hint = "give another --storage" if is_local(folder) else "check bucket, credentials and AWS_ENDPOINT_URL"
+        raise ConfigError([f"storage: {folder} cannot be written to ({why}); {hint}"]) from None
+
+
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = False) -> None:
+    """Write all of it or nothing: a reader never sees half a file, whenever the writer is killed.
+
+    `durable`: not even when the machine is. Where the disk is full, OSError says so and what to do.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    if not is_local(path):
+        path.write_bytes(data)
+        return
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        _write(temporary, data, durable)
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _explained(error, path, len(data)) from None
+
+
+def create(path: Path, content: str) -> bool:
+    """Write a file that does not exist yet, all of it or nothing; False: it exists. Of several writers one wins."""
+    if not is_local(path):
+        return _create_object(path, content.encode())
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        _write(temporary, content.encode(), durable=False)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _create_object(path: Any, content: bytes) -> bool:
+    """By a conditional put, which S3, Google's and Azure's stores have."""
+    try:
+        path.fs.pipe_file(path.path, content, mode="create")
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write(path: Path, data: bytes, durable: bool) -> None:
+    try:
+        file = path.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    with file:
+        file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _explained(error: OSError, path: Path, size: int) -> OSError:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return OSError(
+        error.errno,
+        f"no space is left for the {size / 2**20:.1f} MiB of {path.name} in {path.parent}; free some, then "
+        "`study retry`: it goes on from the last checkpoint",
+    )
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """When a trial writes its state, and what is kept of it; no part of the trial's identity."""
+
+    every: int = 1
+    """epochs between two checkpoints; the last epoch has one"""
+    keep: int = 2
+    """the last and the one before, should the last be unreadable"""
+    after: bool = False
+    """whether a finished trial keeps its last checkpoint"""
 
 
 def _finite(value: Any) -> Any:
@@ -72,10 +188,6 @@ class TrialFolder:
         data = [[_finite(row.get(column)) for column in columns] for row in rows]
         write_atomically(self.artifacts / f"{name}.json", json.dumps({"columns": columns, "data": data}))
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.path / "checkpoint.pt"
-
     def config(self) -> dict[str, Any]:
         """{"config": resolved config, "cell": what varies, "seed": int, "uses_labels": bool}."""
         return json.loads((self.path / "config.json").read_text())
@@ -83,8 +195,10 @@ class TrialFolder:
     def write_config(self, content: dict[str, Any]) -> None:
         write_atomically(self.path / "config.json", json.dumps(content, indent=1))
 
+    # The journal
+
     def journal(self) -> list[dict[str, Any]]:
-        """The complete lines; a line that a kill cut short does not count."""
+        """The complete lines; a line that a kill or a full disk cut short does not count."""
         try:
             text = (self.path / "journal.jsonl").read_text()
         except FileNotFoundError:
@@ -96,17 +210,41 @@ class TrialFolder:
         known = self.journal()
         if any(old["epoch"] == line["epoch"] for old in known):
             return
-        lines = [*known, line] if self._cut_short() else [line]
-        mode = "w" if self._cut_short() else "a"
+        path = self.path / "journal.jsonl"
+        if not is_local(path) or self._cut_short():
+            write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in [*known, line]), durable=True)
+            return
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "journal.jsonl").open(mode) as file:
-            file.write("".join(json.dumps(entry) + "\n" for entry in lines))
-            file.flush()
-            os.fsync(file.fileno())
+        added = json.dumps(line) + "\n"
+        try:
+            with path.open("a") as file:
+                file.write(added)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _explained(error, path, len(added)) from None
 
     def _cut_short(self) -> bool:
         path = self.path / "journal.jsonl"
         return path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+
+    # Checkpoints
+
+    def checkpoints(self) -> list[Path]:
+        """The newest first."""
+        folder = self.path / "checkpoints"
+        return sorted(folder.glob("*.pt"), key=lambda path: path.name, reverse=True) if folder.exists() else []
+
+    def save_checkpoint(self, epoch: int, state: bytes, *, keep: int) -> None:
+        """Write the state after an epoch, then drop all but the last `keep`."""
+        write_atomically(self.path / "checkpoints" / f"{epoch:06}.pt", state, durable=True)
+        self._drop_checkpoints(keep)
+
+    def _drop_checkpoints(self, keep: int) -> None:
+        for path in self.checkpoints()[keep:]:
+            path.unlink(missing_ok=True)
+
+    # The result
 
     def result(self) -> dict[str, Any] | None:
         """The result, or None while there is none."""
@@ -115,21 +253,23 @@ class TrialFolder:
         except FileNotFoundError:
             return None
 
-    def write_result(self, result: dict[str, Any]) -> None:
-        """Final: the trial is over. Its checkpoint is no longer needed."""
-        write_atomically(self.path / "result.json", json.dumps(result, indent=1))
-        self.checkpoint.unlink(missing_ok=True)
+    def write_result(self, result: dict[str, Any], *, keep: int = 0) -> None:
+        """The trial is over. Where it finished, all but the last `keep` of its checkpoints are dropped; where it failed
+        they stay, for `study retry`."""
+        write_atomically(self.path / "result.json", json.dumps(result, indent=1), durable=True)
+        if result["status"] == "finished":
+            self._drop_checkpoints(keep)
 
     def reset(self) -> None:
-        """Forget a failure, so that the trial is pending again; journal and checkpoint stay."""
+        """Forget a failure, so that the trial is pending again; journal and checkpoints stay."""
         (self.path / "result.json").unlink(missing_ok=True)
 
     def status(self) -> str:
-        """finished, failed, started (a journal or checkpoint, no result yet), or pending."""
+        """finished, failed, started (a journal or checkpoint, no result: at work, or to be resumed), or pending."""
         result = self.result()
         if result is not None:
             return str(result["status"])
-        return "started" if self.checkpoint.exists() or self.journal() else "pending"
+        return "started" if self.journal() or self.checkpoints() else "pending"
 
 
 @dataclass(frozen=True)
@@ -140,7 +280,7 @@ class Store:
 
     @classmethod
     def of(cls, study: str, storage: Path | str | None = None) -> "Store":
-        return cls((Path(storage).absolute() if storage else default_storage()) / study)
+        return cls((location(storage) if storage else default_storage()) / study)
 
     def trial(self, trial_id: str) -> TrialFolder:
         return TrialFolder(self.path / trial_id)
@@ -148,6 +288,6 @@ class Store:
     def trials(self) -> Iterator[TrialFolder]:
         """Every trial that ever started, in the order of its id."""
         if self.path.exists():
-            for path in sorted(self.path.iterdir()):
+            for path in sorted(self.path.iterdir(), key=lambda path: path.name):
                 if (path / "config.json").exists():
                     yield TrialFolder(path)

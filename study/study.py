@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from models.registry import did_you_mean
 from study.config import ConfigError, TrialConfig, with_value
 from study.space import Cell, Grid, SearchSpace, Spaces, grid, grid_cells, random_cells, to_plain
-from study.store import Store
+from study.store import Checkpoints, Store
 
 if TYPE_CHECKING:
     from study.plan import Plan
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 SAMPLERS = ("grid", "random", "tpe")
 PRIMARY = {"linear.features.top1": "max"}
-KEYS = ("name", "question", "base", "space", "seeds", "sampler", "cells", "metrics", "cpus", "gpus")
+KEYS = (
+    "name", "question", "base", "space", "seeds", "sampler", "cells", "metrics", "cpus", "gpus",
+    "checkpoint_every", "checkpoints", "keep_checkpoint",
+)  # fmt: skip
 """A study's arguments, and the keys of study.yaml."""
 
 
@@ -42,7 +45,9 @@ class Study:
     product of the dimensions, or, where `space` is a list of spaces, the cells of all their products; "random" draws
     `cells` cells; "tpe" (Optuna's, multi-objective where `metrics` has several) proposes `cells` cells, each from what
     the finished ones gave. `metrics` maps a metric to "max" or "min".
-    `cpus` and `gpus` (fractions share a GPU) are what a trial is given. Raises ConfigError with every problem.
+    `cpus` and `gpus` (fractions share a GPU) are what a trial is given. It writes a checkpoint every `checkpoint_every`
+    epochs and keeps the last `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`.
+    Raises ConfigError with every problem.
     """
 
     name: str
@@ -55,6 +60,9 @@ class Study:
     metrics: Mapping[str, str]
     cpus: float
     gpus: float
+    checkpoint_every: int
+    checkpoints: int
+    keep_checkpoint: bool
 
     def __init__(
         self,
@@ -69,6 +77,9 @@ class Study:
         metrics: Mapping[str, str] | None = None,
         cpus: float = 1,
         gpus: float = 0,
+        checkpoint_every: int = 1,
+        checkpoints: int = 2,
+        keep_checkpoint: bool = False,
     ) -> None:
         values = {
             "name": name,
@@ -81,6 +92,9 @@ class Study:
             "metrics": dict(metrics or PRIMARY),
             "cpus": cpus,
             "gpus": gpus,
+            "checkpoint_every": checkpoint_every,
+            "checkpoints": checkpoints,
+            "keep_checkpoint": keep_checkpoint,
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -97,6 +111,11 @@ class Study:
     def threads(self) -> int:
         """Of the processor, for each trial: its CPUs, at least one."""
         return max(int(self.cpus), 1)
+
+    @property
+    def kept(self) -> Checkpoints:
+        """When a trial writes its state, and what is kept of it."""
+        return Checkpoints(self.checkpoint_every, self.checkpoints, self.keep_checkpoint)
 
     def config(self, cell: Cell) -> TrialConfig:
         """The base with a cell's values in place."""
@@ -217,3 +236,6 @@ def _problems(study: Study) -> Iterator[str]:
             yield f"metrics.{metric}: the direction is max or min, got {direction!r}"
     if study.cpus <= 0 or study.gpus < 0:
         yield f"cpus must be above 0 and gpus at least 0, got {study.cpus} and {study.gpus}"
+    for key in ("checkpoint_every", "checkpoints"):
+        if not isinstance(value := getattr(study, key), int) or value < 1:
+            yield f"{key} must be a whole number of at least 1, got {value!r}"

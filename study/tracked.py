@@ -32,6 +32,8 @@ class Sent:
     """the time of the result that was sent; a retried trial has a later one"""
     uploaded: float | None = None
     """the same of the artifacts"""
+    stamp: list[int] | None = None
+    """of the files when all of them was sent"""
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,14 @@ def _entries(trial: TrialFolder) -> dict[str, Any]:
     return {}
 
 
-def stamp(trial: TrialFolder) -> tuple[int, int]:
-    """Changes whenever there may be something to send: the journal's size, the time of the result."""
+def stamp(trial: TrialFolder) -> list[int]:
+    """Changes whenever there may be something to send: the journal's size, the time of the result in microseconds."""
     size = changed = -1
     with suppress(FileNotFoundError):
         size = (trial.path / "journal.jsonl").stat().st_size
     with suppress(FileNotFoundError):
-        changed = (trial.path / "result.json").stat().st_mtime_ns
-    return size, changed
+        changed = int((trial.path / "result.json").stat().st_mtime * 1e6)
+    return [size, changed]
 
 
 def run_name(content: Mapping[str, Any]) -> str:

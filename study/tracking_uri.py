@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from models.registry import did_you_mean
+from study.store import is_local
 
 TIMEOUT = 5.0  # seconds within which a server must answer before a study starts
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -33,9 +34,10 @@ def without_secrets(text: str) -> str:
 def resolve(uri: str | None, storage: Path) -> str:
     """The absolute tracking URI; None: $MLFLOW_TRACKING_URI, else a database in the storage folder.
 
-    Raises TrackingRefused for a URI without a scheme, an unknown scheme, and MLflow's plain file store.
+    Raises TrackingRefused for a URI without a scheme, an unknown scheme, MLflow's plain file store, and None where the
+    storage is an object store, which no database can live in.
     """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage.absolute()}/mlflow.db"
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or _beside(storage)
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if scheme == "file" or uri.startswith(("/", ".", "~")):
         folder = Path(uri.removeprefix("file://")).expanduser().absolute()
@@ -53,6 +55,15 @@ def resolve(uri: str | None, storage: Path) -> str:
     raise TrackingRefused(
         f"a tracking URI starts with its scheme, got {uri!r}; write http://{uri} for a server, "
         f"or sqlite:///{Path(uri).absolute()} for a database file"
+    )
+
+
+def _beside(storage: Path) -> str:
+    if is_local(storage):
+        return f"sqlite:///{storage.absolute()}/mlflow.db"
+    raise TrackingRefused(
+        f"MLflow's database cannot live in {storage}; say where MLflow is: --tracking-uri http://HOST:5000 for a "
+        "server, or --tracking-uri sqlite:////PATH/mlflow.db for a file of this machine"
     )
 
 

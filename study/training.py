@@ -5,10 +5,12 @@ import functools
 import inspect
 import io
 import itertools
+import logging
 import math
-import os
 import pickle
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
@@ -28,7 +30,9 @@ from study.data import Dataset
 from study.evaluation.geometry import alignment, uniformity
 from study.resolve import Trial
 from study.semantics import selection_statistics
-from study.store import TrialFolder, write_atomically
+from study.store import TrialFolder
+
+log = logging.getLogger(__name__)
 
 OBSERVED_STEPS = 8
 """Steps of an epoch, evenly spaced, at which what is only logged is computed."""
@@ -215,8 +219,8 @@ class Training:
         self.learner.after_step((at + 1) / total)
         return loss, made.observed
 
-    def save(self, folder: TrialFolder) -> None:
-        """Checkpoint the completed epoch: all of it or nothing."""
+    def save(self, folder: TrialFolder, *, keep: int) -> None:
+        """Checkpoint the completed epoch, all of it or nothing, beside the `keep` − 1 before it."""
         content = io.BytesIO()
         state = {
             "epoch": self.epoch,
@@ -225,18 +229,36 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
         }
         torch.save(state, content)
-        write_atomically(folder.checkpoint, content.getvalue())
+        folder.save_checkpoint(self.epoch, content.getvalue(), keep=keep)
 
     def restore(self, folder: TrialFolder) -> None:
-        """Go on from the folder's checkpoint; one that cannot be read is set aside, and the trial starts anew."""
-        if not folder.checkpoint.exists():
-            return
-        try:
-            state = torch.load(folder.checkpoint, map_location=self.device, weights_only=True)
-            self.learner.load_state_dict(state["learner"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.epoch, self.seconds = state["epoch"], state["seconds"]
-        except (RuntimeError, OSError, EOFError, KeyError, pickle.UnpicklingError):
-            os.replace(folder.checkpoint, folder.path / "checkpoint.unreadable")
+        """Go on from the newest checkpoint that can be read; those that cannot are set aside."""
+        found = folder.checkpoints()
+        for path in found:
+            try:
+                state = self._read(path.read_bytes())
+                self.learner.load_state_dict(state["learner"])
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.epoch, self.seconds = state["epoch"], state["seconds"]
+                return
+            except (
+                RuntimeError,
+                ValueError,
+                KeyError,
+                TypeError,
+                pickle.UnpicklingError,
+                zipfile.BadZipFile,
+                zlib.error,
+            ) as error:
+                aside = path.rename(path.with_name(f"{path.name}.unreadable"))
+                log.warning("%s cannot be read (%s): the trial goes on from the checkpoint before it", aside, error)
+        if found:  # a state that fitted in part may have been loaded
             fresh = Training(self.trial, self.data, self.device)
             self.learner, self.optimizer, self.epoch, self.seconds = fresh.learner, fresh.optimizer, 0, 0.0
+
+    def _read(self, content: bytes) -> dict[str, Any]:
+        """A checkpoint's state. torch does not compare the checksums that it writes, so the archive is tested first."""
+        damaged = zipfile.ZipFile(io.BytesIO(content)).testzip()
+        if damaged:
+            raise ValueError(f"{damaged} is damaged")
+        return torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)

@@ -1,5 +1,6 @@
 """One trial, whole: data → train → evaluate → result. Plain torch: no ray, no mlflow, so it runs in a notebook too."""
 
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import torch
 from study.encode import evaluate, floor, on_the_way
 from study.environment import environment
 from study.resolve import Trial
-from study.store import TrialFolder
+from study.store import Checkpoints, TrialFolder, write_atomically
 from study.training import Diverged, Training
 from study.trial_figures import draw_figures
 
@@ -28,29 +29,35 @@ def run_trial(
     device: str | None = None,
     threads: int | None = None,
     report: Report | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> dict[str, Any]:
     """Run a trial to its end, from its last checkpoint if it has one, and return its result.
 
     A trial that cannot finish (a loss that is not finite, an error) is recorded as failed with its reason; only a
     kill or an interrupt leaves it open, to be resumed to the same numbers. `threads` of the processor (default: torch's
-    own choice) are part of what makes numbers equal. `report` is called after every epoch.
+    own choice) are part of what makes numbers equal. `report` is called after every epoch. A result that the storage
+    does not take (a full disk) is returned as a failure; the trial stays open, to be resumed.
     """
+    kept = checkpoints or Checkpoints()
     done = folder.result()
     if done is not None:
         return done
     if threads is not None:
         torch.set_num_threads(threads)
     described = {"config": trial.config, "cell": cell or {}, "seed": trial.config["seed"]}
-    folder.write_config(described | {"uses_labels": trial.uses_labels})
     result: dict[str, Any] = {"status": "finished", "reason": None, "metrics": {}, "started": time.time()}
     try:
-        result |= _run(trial, folder, cache, device, report)
+        folder.write_config(described | {"uses_labels": trial.uses_labels})
+        result |= _run(trial, folder, cache, device, report, kept)
     except Diverged as error:
         result |= {"status": "failed", "reason": str(error)}
     except Exception as error:
         result |= {"status": "failed", "reason": reason_of(error, trial), "trace": traceback.format_exc()}
     result |= {"ended": time.time(), "environment": environment() | result.pop("ran_on", {})}
-    folder.write_result(result)
+    try:
+        folder.write_result(result, keep=int(kept.after))
+    except OSError as error:
+        result |= {"status": "failed", "reason": error.strerror or str(error)}
     return result
 
 
@@ -66,7 +73,12 @@ def reason_of(error: Exception, trial: Trial) -> str:
 
 
 def _run(
-    trial: Trial, folder: TrialFolder, cache: Path | None, device: str | None, report: Report | None
+    trial: Trial,
+    folder: TrialFolder,
+    cache: Path | None,
+    device: str | None,
+    report: Report | None,
+    checkpoints: Checkpoints,
 ) -> dict[str, Any]:
     data = trial.data.load(cache)
     training = Training(trial, data, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
@@ -75,14 +87,18 @@ def _run(
     while training.epoch < training.epochs:
         epoch = training.train_epoch() | training.geometry() | on_the_way(training)
         folder.append({"epoch": training.epoch, "time": time.time(), "metrics": epoch})
-        training.save(folder)
+        if training.epoch % checkpoints.every == 0 or training.epoch == training.epochs:
+            training.save(folder, keep=checkpoints.keep)
         if report is not None:
             report(training.epoch, epoch)
     started = time.perf_counter()
     found = evaluate(training)
     for name, table in found.tables.items():
         folder.write_table(name, table)
-    draw_figures(found.tables, folder.artifacts, journal=folder.journal())
+    with tempfile.TemporaryDirectory() as drawn:  # figures are drawn into files; the folder may be in an object store
+        draw_figures(found.tables, Path(drawn), journal=folder.journal())
+        for path in Path(drawn).iterdir():
+            write_atomically(folder.artifacts / path.name, path.read_bytes())
     seconds = time.perf_counter() - started
     metrics |= folder.journal()[-1]["metrics"] | found.metrics
     metrics |= {

@@ -1,5 +1,6 @@
 """Trials on Ray: a user's strategy runs on the workers, a second run starts nothing, failures stay alone."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -88,3 +89,34 @@ def test_an_address_without_a_cluster_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="no Ray cluster answers at '127"):
         Study("far", base=TrialConfig(**TINY)).run(storage=tmp_path, address="127.0.0.1:1")
+
+
+@pytest.mark.slow
+def test_two_runs_at_the_same_time_share_the_trials_and_both_return_all(tmp_path: Path) -> None:
+    from study.store import Store
+    from tests.study.conftest import TINY
+
+    script = tmp_path / "shared.py"
+    script.write_text(
+        "from study import Study, TrialConfig, grid\n"
+        f"study = Study('shared', base=TrialConfig(**{TINY!r}), space={{'temperature': grid(0.1, 0.2)}}, seeds=3)\n"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        "from study.cli import main; raise SystemExit(main())",
+        "run",
+        str(script),
+        "--storage",
+        str(tmp_path / "runs"),
+    ]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    store = Store.of("shared", tmp_path / "runs")
+    trials = list(store.trials())
+    assert [trial.status() for trial in trials] == ["finished"] * 6
+    assert all([line["epoch"] for line in trial.journal()] == [1, 2, 3] for trial in trials)
+    claims = [path.name for path in (store.path / "claims").iterdir() if path.name != "storage"]
+    assert sorted(claims) == [f"{trial.id}.0" for trial in trials], "each trial was claimed once"
+    assert all("6 trials (6 finished)" in stdout for stdout, _ in outputs)

@@ -35,12 +35,14 @@ def test_the_status_follows_the_files(tmp_path) -> None:
     assert folder.status() == "pending"
     folder.append(line(1))
     assert folder.status() == "started"
-    folder.checkpoint.write_bytes(b"x")
+    folder.save_checkpoint(1, b"x", keep=2)
     folder.write_result({"status": "failed", "reason": "why", "metrics": {}})
     assert folder.status() == "failed"
-    assert not folder.checkpoint.exists()
     folder.reset()
     assert folder.status() == "started"
+    assert folder.checkpoints(), "a retried trial goes on from its last epoch"
+    folder.write_result({"status": "finished", "reason": None, "metrics": {}})
+    assert folder.checkpoints() == []
 
 
 def test_a_study_lists_its_trials_and_nothing_else(tmp_path) -> None:

@@ -162,10 +162,20 @@ def test_sync_sends_only_what_is_new(tracker, lines):
     assert history(tracker, runs(tracker)["aaa"]) == expected_losses(4)
 
 
+def test_trial_that_waits_for_its_worker_is_no_outage(tracker, caplog):
+    tracker.watch(tracker.store.trial("aaa"))
+    assert tracker._sync_watched()
+    assert not caplog.records
+    start(tracker)
+    assert tracker._sync_watched()
+    assert history(tracker, runs(tracker)["aaa"]) == expected_losses(3)
+
+
 def test_driver_that_starts_anew_continues_the_runs(tracker, lines):
     trial = start(tracker)
     tracker.sync()
     train(trial, 4, 5)
+    tracker.session.end()
     again = Tracker(tracker.study, tracker.store)
     again.open(STUDY_YAML, {})
     again.sync()
@@ -311,6 +321,7 @@ def test_new_parent_run_gets_everything(tracker):
     finish(start(tracker))
     tracker.sync()
     tracker._client.delete_run(tracker.parent_id)
+    tracker.session.end()
     again = Tracker(tracker.study, tracker.store)
     again.open(STUDY_YAML, {})
     assert again.sync()

@@ -93,10 +93,11 @@ def test_a_checkpoint_that_cannot_be_read_is_set_aside_and_no_epoch_counts_twice
 
     with pytest.raises(Killed):
         run_trial(trial, at, threads=1, report=kill)
-    at.checkpoint.write_bytes(at.checkpoint.read_bytes()[:1000])
+    (checkpoint,) = at.checkpoints()
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     assert numbers(run_trial(trial, at, threads=1)) == numbers(whole)
     assert [line["epoch"] for line in at.journal()] == [1, 2, 3]
-    assert (at.path / "checkpoint.unreadable").exists()
+    assert checkpoint.with_name("000001.pt.unreadable").exists()
 
 
 def test_k_is_what_an_anchor_is_offered_and_collisions_are_a_class_share(tmp_path: Path) -> None:
