@@ -24,7 +24,7 @@ a study is given as the name of a recipe in search_spaces/ (`study list studies`
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; 0: well, 1: a trial failed, 2: the input is wrong, 130: interrupted."""
+    """Run a verb; 0: well, 1: a trial failed or is not finished, 2: the input is wrong, 130: interrupted."""
     options = parser().parse_args(arguments)
     try:
         return options.verb(options)
@@ -191,7 +191,9 @@ def run_(options: argparse.Namespace) -> int:
         print(f"next: study report {options.study} | study ui")
         if after.failed:
             print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")
-    return 1 if after.failed else 0
+        if after.started:
+            print(f"{after.started} not finished; `study run {options.study}` resumes them")
+    return 1 if after.failed or after.started else 0
 
 
 def retry_(options: argparse.Namespace) -> int:

@@ -38,6 +38,8 @@ from study.turns import Turns, Wait
 
 RETRIES = 3
 """How often a trial whose worker died is started again, from its last checkpoint."""
+STARTS = 3
+"""How often Ray is started on this machine before that counts as impossible."""
 
 
 def run(
@@ -286,24 +288,37 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     _check_reachable(address)
-    try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    except (ConnectionError, OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        raise ConfigError([_refusal(address, error)]) from None
+    _connect(address)
     try:
         yield
     finally:
         ray.shutdown()
 
 
+def _connect(address: str | None) -> None:
+    """On a machine that is busy, Ray gives itself up after 30 s, with a bare Exception; the next start is quicker."""
+    for attempt in range(1, STARTS + 1):
+        try:
+            ray.init(
+                address=address or "local",
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+            return
+        except Exception as error:
+            ray.shutdown()
+            if address is not None or attempt == STARTS:
+                raise ConfigError([_refusal(address, error)]) from None
+
+
 def _refusal(address: str | None, error: Exception) -> str:
     """Why Ray did not connect, in a line; a cluster that is there says no more to who does not show its token."""
     reason = str(error).partition("\n")[0].rstrip(".")
+    if address is None:
+        return (
+            f"Ray did not start on this machine in {STARTS} attempts ({reason}); when it is less busy, run this again"
+        )
     return (
         f"address: no Ray cluster answers at {address!r} ({reason}); if one runs there, it does not take this "
         "machine's token: put the cluster's into ~/.ray/auth_token (or RAY_AUTH_TOKEN_PATH), and set "

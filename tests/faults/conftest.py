@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.evidence import Evidence
-from tests.faults.harness import Driver, until
+from tests.faults.harness import Driver
 
 HERE = Path(__file__).parent
 
@@ -39,7 +39,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     clock = folder / "seconds.json"
     if not clock.exists():
         with Driver(folder) as driver:
-            until(driver.workers, "a worker has a trial")
+            driver.until_at_work()
             times = {"starts": driver.seconds}
             assert driver.wait() == 0, driver.output
             clock.write_text(json.dumps(times | {"seconds": driver.seconds}))

@@ -106,6 +106,12 @@ class Driver:
         journals = self.runs.glob("*/*/journal.jsonl")
         return sum(journal.read_bytes().count(b"\n") for journal in journals)
 
+    def until_at_work(self) -> list[psutil.Process]:
+        """Wait until a worker has a trial, on a busy machine for minutes; those that have one."""
+        until(lambda: self.over() or self.workers(), "a worker has a trial", 600)
+        assert not self.over(), self.output
+        return self.workers()
+
     def kill(self) -> None:
         """End it, and nothing else, as the kernel would. Its trials' workers must end by themselves."""
         self._left, workers = self.family(), self.workers()

@@ -50,7 +50,7 @@ def test_trial_whose_worker_always_dies_fails_with_its_reason_and_hinders_no_oth
     with Driver(tmp_path) as driver:
         hunted, kills = "", 0
         while kills <= A_TRIAL:
-            workers = until(driver.workers, "a worker has a trial")
+            workers = driver.until_at_work()
             hunted = hunted or trial_of(workers[0])
             for worker in workers:
                 if hunted and trial_of(worker) == hunted:
@@ -73,7 +73,7 @@ def test_study_whose_driver_is_killed_goes_on_when_it_is_run_again(tmp_path: Pat
             if number % 2:  # while it starts: the database is made, Ray comes up
                 pause(draw, 0.1 * reference.starts, 0.9 * reference.starts)
             else:
-                until(driver.workers, "a worker has a trial")
+                driver.until_at_work()
                 goal = driver.epochs() + draw.randint(0, 12)
                 until(lambda d=driver, goal=goal: d.epochs() >= goal, f"{goal} epochs")
                 pause(draw, 0, 1)
@@ -90,7 +90,7 @@ def test_interrupted_study_stops_at_once_and_goes_on_when_it_is_run_again(tmp_pa
     draw, seconds = random.Random(2), 0.0
     for number in range(2):
         with Driver(tmp_path) as driver:
-            until(driver.workers, "a worker has a trial")
+            driver.until_at_work()
             pause(draw, 0, 0.1 * reference.seconds)
             family = driver.family()
             interrupted = time.monotonic()
