@@ -1,10 +1,12 @@
 """log Σ_k w_k e^{s_k/t}, the sum over the negatives that every objective is made of, without B × K temporaries."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from models.blocks import row_blocks, scratch
 
@@ -35,7 +37,14 @@ def _wide(x: Tensor) -> torch.dtype:
 def _logits(similarity: Tensor, temperature: float, log_weight: Tensor | None, at: slice) -> Tensor:
     logits = scratch("logits", similarity[at], _wide(similarity))  # [b, K]
     torch.div(similarity[at], temperature, out=logits)
-    return logits if log_weight is None else logits.add_(log_weight[at])
+    if log_weight is None:
+        return logits
+    return logits.add_(scratch("log weight", logits).copy_(log_weight[at]))  # mixed types add several times slower
+
+
+def _least(dtype: torch.dtype) -> float:
+    """Below this e^x is not a normal number, and takes ten times as long: as 0, it is lost in any sum."""
+    return math.log(torch.finfo(dtype).tiny) + 1
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -44,8 +53,9 @@ class _LogSumExp(torch.autograd.Function):
         total = torch.empty(len(similarity), dtype=_wide(similarity), device=similarity.device)
         for at in row_blocks(similarity.shape, similarity.device):
             logits = _logits(similarity, temperature, log_weight, at)
-            m = logits.amax(dim=1, keepdim=True).nan_to_num_(neginf=0.0)  # [b, 1]
-            total[at] = logits.sub_(m).exp_().sum(dim=1).log_() + m[:, 0]
+            m = logits.amax(dim=1, keepdim=True)  # [b, 1]
+            logits.sub_(m.nan_to_num(neginf=0.0)).clamp_(min=_least(logits.dtype))
+            total[at] = logits.exp_().sum(dim=1).log_() + m[:, 0]
         ctx.temperature = temperature
         ctx.save_for_backward(similarity, log_weight, total)
         return total
@@ -57,6 +67,8 @@ class _LogSumExp(torch.autograd.Function):
         result = torch.empty_like(similarity)  # ∂/∂s_k = w_k e^{s_k/t} / (t Σ), [B, K]
         for at in row_blocks(similarity.shape, similarity.device):
             share = _logits(similarity, ctx.temperature, log_weight, at)
-            share.sub_(total[at, None].nan_to_num(neginf=torch.inf)).exp_()
+            least = _least(share.dtype)
+            share.sub_(total[at, None].nan_to_num(neginf=torch.inf)).clamp_(min=least).exp_()
+            F.threshold_(share, math.exp(least + 1), 0.0)  # what is left out has no gradient at all
             torch.mul(share, grad[at, None] / ctx.temperature, out=result[at])
         return result, None, None

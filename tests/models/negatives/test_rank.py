@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from models.negatives import rank
 from models.negatives.rank import band, edges, share
 
 
@@ -49,15 +48,3 @@ def test_band_is_exactly_what_a_stable_sort_says(size: int, kind: str, masked: b
         for row in range(6):
             expected = slow_band(scores[row], int(first[row]), int(last[row]), offered[row])
             assert torch.equal(kept[row] == 1, expected), f"row {row}, band [{lo}, {hi})"
-
-
-@pytest.mark.parametrize("last", [200, 3276, 32_768, 62_000])
-def test_a_threshold_takes_few_passes_and_no_sorting(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = torch.randn(8, 65_536, generator=torch.Generator().manual_seed(0))
-    passes = []
-    count = rank._count
-    monkeypatch.setattr(rank, "_count", lambda *args, **kwargs: passes.append(1) or count(*args, **kwargs))
-    monkeypatch.setattr(rank, "_mark_top_by_sorting", None)
-    kept = band(scores, torch.zeros(8, dtype=torch.int64), torch.full((8,), last))
-    assert kept.sum(1).eq(last).all()
-    assert len(passes) <= 7  # each costs about 3 % of the product; the last one writes the marks
