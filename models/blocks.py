@@ -1,9 +1,10 @@
 """Row blocks: arithmetic on B × K matrices a few rows at a time, whose temporaries then stay in the cache.
 
 On the CPU, memory that is fresh from the system costs more to touch than what is computed into it: so the temporaries
-of a block are reused by the next one.
+of a block are reused by the next one, and the large results of a step by the next step.
 """
 
+import math
 import threading
 from collections.abc import Iterator
 
@@ -23,6 +24,7 @@ def row_blocks(shape: torch.Size, device: torch.device) -> Iterator[slice]:
 class _Buffers(threading.local):
     def __init__(self) -> None:
         self.by_use: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.results: dict[tuple[str, torch.dtype], Tensor] = {}
 
 
 _BUFFERS = _Buffers()
@@ -39,3 +41,21 @@ def scratch(use: str, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     if (use, dtype) not in _BUFFERS.by_use:
         _BUFFERS.by_use[use, dtype] = torch.empty(BLOCK, dtype=dtype)
     return _BUFFERS.by_use[use, dtype][: like.numel()].view(like.shape)
+
+
+def result(use: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An uninitialised tensor in the memory of the last one of that use, if nobody holds that any more.
+
+    For what outlives a block: whoever keeps it, a graph that awaits its backward pass included, keeps it unharmed.
+    """
+    count = math.prod(shape)
+    if device.type != "cpu" or count <= BLOCK:
+        return torch.empty(shape, dtype=dtype, device=device)
+    held = _BUFFERS.results.get((use, dtype))
+    if held is None or held.numel() < count or _holders(held) > 2:  # the buffer, and the storage that is asked
+        held = _BUFFERS.results[use, dtype] = torch.empty(count, dtype=dtype)
+    return held[:count].view(shape)
+
+
+def _holders(x: Tensor) -> int:
+    return torch._C._storage_Use_Count(x.untyped_storage()._cdata)

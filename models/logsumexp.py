@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from models.blocks import row_blocks, scratch
 
@@ -69,6 +68,6 @@ class _LogSumExp(torch.autograd.Function):
             share = _logits(similarity, ctx.temperature, log_weight, at)
             least = _least(share.dtype)
             share.sub_(total[at, None].nan_to_num(neginf=torch.inf)).clamp_(min=least).exp_()
-            F.threshold_(share, math.exp(least + 1), 0.0)  # what is left out has no gradient at all
+            torch.threshold_(share, math.exp(least + 1), 0.0)  # what is left out has no gradient at all
             torch.mul(share, grad[at, None] / ctx.temperature, out=result[at])
         return result, None, None

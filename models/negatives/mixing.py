@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.blocks import row_blocks
+from models.blocks import result, row_blocks
 from models.negatives.rank import band
 from models.negatives.strategy import STRATEGIES, Candidates, Selection, Strategy
 
@@ -47,7 +47,8 @@ class Mixing(Strategy):
         if candidates.epoch < self.warmup_epochs:
             return Selection()
         keys = candidates.keys
-        points = keys.new_empty(len(candidates.anchors), self.s + self.s_prime, keys.shape[1])
+        shape = (len(candidates.anchors), self.s + self.s_prime, keys.shape[1])
+        points = result("points", shape, keys.dtype, keys.device)
         for at in row_blocks(candidates.similarity.shape, keys.device):
             self._mix(candidates.rows(at), points[at], generator=generator)
         return Selection(synthetic=points)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.blocks import row_blocks, scratch
+from models.blocks import result, row_blocks, scratch
 from models.registry import Registry
 
 STRATEGIES = Registry("negative-selection strategy")
@@ -42,7 +42,7 @@ class Candidates:
 
     def by_rows(self, of: Callable[["Candidates"], Tensor], *, dtype: torch.dtype) -> Tensor:
         """`of` some of the anchors at a time, in one matrix [B, P] of that type."""
-        out = torch.empty(self.similarity.shape, dtype=dtype, device=self.similarity.device)
+        out = result("by rows", self.similarity.shape, dtype, self.similarity.device)
         for at in row_blocks(self.similarity.shape, self.similarity.device):
             out[at] = of(self.rows(at))
         return out
@@ -85,7 +85,7 @@ class Selection:
     @classmethod
     def keep(cls, kept: Tensor) -> "Selection":
         """The candidates where `kept` [B, P], of bools or of 1 and 0, is true, each with weight 1."""
-        log_weight = torch.empty(kept.shape, dtype=WEIGHTS, device=kept.device)
+        log_weight = result("by rows", kept.shape, WEIGHTS, kept.device)
         for at in row_blocks(kept.shape, kept.device):
             log_weight[at] = log_of_marks(kept[at])
         return cls(log_weight)
