@@ -54,7 +54,8 @@ def result(use: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.d
     held = _BUFFERS.results.get((use, dtype))
     if held is None or held.numel() < count or _holders(held) > 2:  # the buffer, and the storage that is asked
         held = _BUFFERS.results[use, dtype] = torch.empty(count, dtype=dtype)
-    return torch.empty(0, dtype=dtype).set_(held.untyped_storage(), 0, shape)  # no view: a history of its own
+    stride = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return torch.empty(0, dtype=dtype).set_(held.untyped_storage(), 0, shape, stride)  # no view: a history of its own
 
 
 def _holders(x: Tensor) -> int:

@@ -132,7 +132,8 @@ def test_tiny_imagenets_folders_need_no_mapping(tmp_path: Path) -> None:
     assert (len(trial.meaning.synsets), trial.meaning.note) == (200, "")
     at = Store.of("s", tmp_path).trial("t")
     result = run_trial(trial, at, threads=1)
-    assert (result["status"], result["skipped"]) == ("finished", {}), result["reason"]
+    assert (result["status"], result["skipped"].keys()) == ("finished", {"bounds"}), result["reason"]
+    assert result["skipped"]["bounds"].startswith("at K = 512, 1024: more than the 399 other test samples")
     assert {"negatives.spearman_wup_pairs", "negatives.selected.wup", "linear.features.top5"} <= result[
         "metrics"
     ].keys()

@@ -54,8 +54,10 @@ def test_no_source_reads_what_could_run_code(path: Path) -> None:
 def test_a_checkpoint_that_holds_code_is_set_aside_and_its_code_does_not_run(tmp_path: Path) -> None:
     trial = Study("s", base=TrialConfig(**TINY | {"epochs": 1})).points()[0].trial
     folder = Store.of("s", tmp_path).trial(trial.id)
-    folder.checkpoint.parent.mkdir(parents=True)
-    torch.save(Payload(tmp_path / "made"), folder.checkpoint)
+    checkpoint = tmp_path / "s" / trial.id / "checkpoints" / "000001.pt"
+    checkpoint.parent.mkdir(parents=True)
+    torch.save(Payload(tmp_path / "made"), checkpoint)
+    assert len(folder.checkpoints()) == 1
     assert run_trial(trial, folder)["status"] == "finished"
     assert not (tmp_path / "made").exists()
 
