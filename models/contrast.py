@@ -62,7 +62,9 @@ class Contrast:
         """
         with torch.autocast(anchors.device.type, enabled=False):
             s_pos = (anchors if positive.ndim == 2 else anchors[:, None]).mul(positive).sum(dim=-1)  # [B] or [B, M]
-            s_neg = similarities(anchors, pool.keys)  # [B, P]: the step's one similarity product
+            s_neg = similarities(
+                anchors, pool.keys, room=self.strategy.synthetic_keys
+            )  # [B, P]: the step's one similarity product
             candidates = self._candidates(s_neg, anchors, pool, offered, labels, moment)
             with torch.no_grad():
                 selection = self.strategy.select(candidates, generator=moment.generator)

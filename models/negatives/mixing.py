@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.blocks import result, row_blocks
-from models.negatives.rank import band
+from models.blocks import result, row_blocks, scratch
+from models.negatives.rank import hardest
 from models.negatives.strategy import STRATEGIES, Candidates, Selection, Strategy
 
 
@@ -36,6 +36,10 @@ class Mixing(Strategy):
         if self.warmup_epochs < 0:
             raise ValueError(f"mixing: warmup_epochs must not be negative, got {self.warmup_epochs}")
 
+    @property
+    def synthetic_keys(self) -> int:
+        return self.s + self.s_prime
+
     def check(self, epochs: int, k: int) -> None:
         if self.warmup_epochs >= epochs:
             raise ValueError(
@@ -57,18 +61,14 @@ class Mixing(Strategy):
         """Write the points of a block of the anchors into points [b, s + s′, D]."""
         anchors, keys, device = candidates.anchors, candidates.keys, candidates.keys.device
         b, n = len(anchors), min(self.n, int(candidates.count().min()))
-        ranks = torch.tensor([[0], [n]], device=device).expand(2, b)
-        hardest = band(candidates.ranked_by(candidates.similarity), *ranks).nonzero(as_tuple=True)[1].view(b, n)
+        near = hardest(candidates.ranked_by(candidates.similarity), n)  # [b, n]
         i = torch.randint(n, (b, self.s + self.s_prime), generator=generator, device=device)
         step = torch.randint(1, max(n, 2), (b, self.s), generator=generator, device=device)
         weight = torch.rand(b, self.s + self.s_prime, 1, generator=generator, device=device).to(keys.dtype)
-        mixed, partner = (_rows(keys, hardest.gather(1, at)) for at in (i, (i[:, : self.s] + step) % n))
+        mixed, partner = points, scratch("partner", points[:, : self.s])
+        for rows, index in ((mixed, i), (partner, (i[:, : self.s] + step) % n)):
+            torch.index_select(keys, 0, near.gather(1, index).flatten(), out=rows.view(-1, keys.shape[1]))
         mixed[:, : self.s].lerp_(partner, weight[:, : self.s])
         mixed[:, self.s :].lerp_(anchors[:, None], weight[:, self.s :] / 2)
         norm = torch.linalg.vector_norm(mixed, dim=2, keepdim=True)
-        torch.div(mixed, norm.clamp_(min=torch.finfo(norm.dtype).tiny), out=points)
-
-
-def _rows(keys: Tensor, index: Tensor) -> Tensor:
-    """keys[index], several times faster than by indexing. Shapes: [P, D], int64 [b, s] → [b, s, D]."""
-    return keys.index_select(0, index.flatten()).view(*index.shape, keys.shape[1])
+        mixed.div_(norm.clamp_(min=torch.finfo(norm.dtype).tiny))

@@ -109,6 +109,11 @@ class Strategy(ABC):
         return None
 
     @property
+    def synthetic_keys(self) -> int:
+        """How many synthetic keys an anchor will get: room for their similarities is made beside the pool's."""
+        return 0
+
+    @property
     def attracts(self) -> bool:
         """Whether its selections hold further positives, which only some objectives can take."""
         return False

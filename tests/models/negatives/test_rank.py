@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.negatives.rank import band, edges, share
+from models.negatives.rank import band, edges, hardest, share
 
 
 def test_share_is_not_off_by_one_from_rounding() -> None:
@@ -48,3 +48,6 @@ def test_band_is_exactly_what_a_stable_sort_says(size: int, kind: str, masked: b
         for row in range(6):
             expected = slow_band(scores[row], int(first[row]), int(last[row]), offered[row])
             assert torch.equal(kept[row] == 1, expected), f"row {row}, band [{lo}, {hi})"
+            if lo == 0 and last.eq(last[0]).all():
+                columns = hardest(scores.masked_fill(~offered, -1e4), int(last[0]))
+                assert columns[row].tolist() == expected.nonzero()[:, 0].tolist()
