@@ -24,7 +24,8 @@ a study is given as the name of a recipe in search_spaces/ (`study list studies`
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; 0: well, 1: a trial failed or is not finished, 2: the input is wrong, 130: interrupted."""
+    """Run a verb; 0: well, 1: a trial failed or is not finished, or the disk is full, 2: the input is wrong, 130:
+    interrupted."""
     options = parser().parse_args(arguments)
     try:
         return options.verb(options)
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     except Exception as error:
+        if _disk_is_full(error):
+            print(f"study: {error}", file=sys.stderr)
+            return 1
         if not _expected(error):
             raise
         problems = str(error).splitlines()
@@ -367,6 +371,12 @@ def _expected(error: Exception) -> bool:
     from study.tracking_uri import TrackingRefused
 
     return isinstance(error, ConfigError | UnknownName | TrackingRefused | FileNotFoundError)
+
+
+def _disk_is_full(error: Exception) -> bool:
+    from study.store import DiskFull
+
+    return isinstance(error, DiskFull)
 
 
 def _again(options: argparse.Namespace) -> str:

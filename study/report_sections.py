@@ -99,7 +99,7 @@ def importance_section(results: Results, store: Store) -> Section | None:
     info = importance_figures.importance_info(shares, metric)
     caption = (
         "Functional ANOVA: what each explains by itself, relative to the others (seed: what chance explains); "
-        "lines are 95 % intervals over bootstrap resamples of the trials."
+        "lines are 95 % ranges over bootstrap resamples of the trials, with a regression tree each."
     )
     drawn = _captioned(partial(importance_figures.draw_importance, info), caption)
     return Section("Importance", drawn + body + table(shares))

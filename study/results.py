@@ -42,7 +42,7 @@ class Results:
         for trial in store.trials():
             result = trial.result()
             contents.append(trial.config())
-            outcomes.append({"trial_id": trial.id, "status": trial.status(), **(result or {})})
+            outcomes.append({"trial_id": trial.id, **(result or {"status": trial.status()})})
         paths = _varying(contents)
         frame = pd.DataFrame({name: [outcome.get(name) for outcome in outcomes] for name in BEFORE[:3]})
         frame["seed"] = pd.Series([content["seed"] for content in contents], dtype="int64")
@@ -202,7 +202,7 @@ class Results:
         columns = ["trial_id", "k", "bound", "slack", "slack_se", "violated"]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
-    def importance(self, metric: str | None = None, *, resamples: int = 20) -> pd.DataFrame:
+    def importance(self, metric: str | None = None) -> pd.DataFrame:
         """How much of the metric's variance each varying parameter explains (fANOVA), with a 95 % interval.
 
         Default: the study's first metric. Where there are several seeds, `seed` is a row too: what chance explains.
@@ -212,7 +212,7 @@ class Results:
 
         draw, name, frame = np.random.default_rng(0), self._metric(metric), self.finished
         frame = frame.copy().assign(seed=frame["seed"].astype(str))
-        return importance(frame, [*self.varying, "seed"], name, generator=draw, resamples=resamples)
+        return importance(frame, [*self.varying, "seed"], name, generator=draw)
 
     def response(self, parameter: str, metric: str | None = None) -> pd.DataFrame:
         """The metric's mean at each value of a varying parameter, with a 95 % interval over seeds or cells."""
@@ -279,11 +279,10 @@ def interval(frame: pd.DataFrame, by: list[str], metrics: list[str]) -> pd.DataF
     mean, deviation, n = groups.mean(), groups.std(), groups.count()
     half = stdtrit(np.maximum(n.to_numpy() - 1, 1), 0.975) * deviation.to_numpy() / np.sqrt(np.maximum(n.to_numpy(), 1))
     keys = mean.index.to_frame(index=False)[by]
-    parts = [
-        keys.assign(metric=name, mean=mean[name].to_numpy(), half_width=half[:, i], n=n[name].to_numpy())
-        for i, name in enumerate(metrics)
-    ]
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat([keys] * len(metrics), ignore_index=True)
+    values = {"mean": mean, "half_width": half, "n": n}
+    columns = {name: np.asarray(value).ravel(order="F") for name, value in values.items()}
+    return table.assign(metric=np.repeat(metrics, len(keys)), **columns)
 
 
 def label(value: Any) -> str:

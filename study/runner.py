@@ -100,6 +100,8 @@ def _tune(study: Study, store: Store, session: Session, tracker: Tracker, plan: 
             _fit(study, proposals)
         finally:
             proposals.turns.close()
+    if proposals.stopped is not None:
+        raise proposals.stopped
 
 
 def _fit(study: Study, proposals: "_Proposals") -> None:
@@ -166,6 +168,8 @@ class _Proposals(Searcher):
         super().__init__()
         self._study, self._store, self._tracker, self._progress = study, store, tracker, progress
         self._points: dict[str, Point] = {}
+        self.stopped: OSError | None = None
+        """Why no more trials are started: the storage cannot be written to, or read."""
         self.turns = Turns(
             sampler_of(study, store),
             store,
@@ -176,7 +180,10 @@ class _Proposals(Searcher):
         )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        point = self.turns.next()
+        try:
+            point = None if self.stopped else self.turns.next()
+        except OSError as error:  # what runs goes on to its end; whoever waits for Ray raises it
+            self.stopped, point = error, None
         if point is None:
             return Searcher.FINISHED
         self._progress.waiting(point.why if isinstance(point, Wait) else "")
@@ -209,9 +216,23 @@ class _Proposals(Searcher):
             reason = (result or {}).get("reason") or (
                 f"its worker died {RETRIES + 1} times (out of memory? lower cpus' share or batch_size)"
             )
-            found = _fail(folder, reason)
+            found = self._fail(folder, reason)
         self.turns.tell(point, found)
         self._progress.end(trial_id, found)
+
+    def _fail(self, folder: TrialFolder, reason: str) -> dict[str, Any]:
+        """Record a trial's failure; where the storage does not take it (a full disk), the trial stays to be resumed,
+        and no other is started."""
+        config = folder.path / "config.json"
+        started = config.stat().st_mtime if config.exists() else time.time()
+        found = {"status": "failed", "reason": reason, "metrics": {}, "started": started, "ended": time.time()}
+        try:
+            folder.write_result(found)
+        except OSError as error:
+            self.stopped = error
+            why = os.strerror(error.errno) if error.errno else str(error)
+            found["reason"] = f"{reason}; not recorded ({why}): the next `study run` resumes it"
+        return found
 
     def _heard(self, point: Point, result: dict[str, Any]) -> None:
         """Another session finished it."""
@@ -231,18 +252,6 @@ class _Proposals(Searcher):
 
 def _label(point: Point) -> str:
     return f"{cell_label(point.cell)} seed={point.seed}"
-
-
-def _fail(folder: TrialFolder, reason: str) -> dict[str, Any]:
-    """Record a trial's failure; where the storage does not take it (a full disk), the trial stays to be resumed."""
-    config = folder.path / "config.json"
-    started = config.stat().st_mtime if config.exists() else time.time()
-    found = {"status": "failed", "reason": reason, "metrics": {}, "started": started, "ended": time.time()}
-    try:
-        folder.write_result(found)
-    except OSError as error:
-        found["reason"] = f"{reason}; not recorded ({error.strerror or error}): the next `study run` resumes it"
-    return found
 
 
 class _Watch(tune.Callback):

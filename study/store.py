@@ -31,6 +31,13 @@ from study.config import ConfigError
 STORAGE_VARIABLE = "STUDY_STORAGE"
 
 
+class DiskFull(OSError):
+    """There is no space left for a file of the store; the message says where, and what to do."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 def location(storage: Path | str) -> Path:
     """A folder, absolute because trials run in another working directory; or a URI, as a path of the same methods."""
     text = str(storage)
@@ -76,7 +83,7 @@ def check_writable(folder: Path) -> None:
 def write_atomically(path: Path, content: str | bytes, *, durable: bool = False) -> None:
     """Write all of it or nothing: a reader never sees half a file, whenever the writer is killed.
 
-    `durable`: not even when the machine is. Where the disk is full, OSError says so and what to do.
+    `durable`: not even when the machine is. Raises DiskFull.
     """
     data = content.encode() if isinstance(content, str) else content
     if not is_local(path):
@@ -93,7 +100,10 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = False)
 
 
 def create(path: Path, content: str) -> bool:
-    """Write a file that does not exist yet, all of it or nothing; False: it exists. Of several writers one wins."""
+    """Write a file that does not exist yet, all of it or nothing; False: it exists. Of several writers one wins.
+
+    Raises DiskFull.
+    """
     if not is_local(path):
         return _create_object(path, content.encode())
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
@@ -102,6 +112,8 @@ def create(path: Path, content: str) -> bool:
         os.link(temporary, path)
     except FileExistsError:
         return False
+    except OSError as error:
+        raise _explained(error, path, len(content)) from None
     finally:
         temporary.unlink(missing_ok=True)
     return True
@@ -132,10 +144,10 @@ def _write(path: Path, data: bytes, durable: bool) -> None:
 def _explained(error: OSError, path: Path, size: int) -> OSError:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return error
-    return OSError(
+    return DiskFull(
         error.errno,
-        f"no space is left for the {size / 2**20:.1f} MiB of {path.name} in {path.parent}; free some, then "
-        "`study retry`: it goes on from the last checkpoint",
+        f"no space is left for the {size / 2**20:.1f} MiB of {path.name} in {path.parent}; free some, then `study run` "
+        "again, or `study retry` where a trial failed: it goes on from its last checkpoint",
     )
 
 

@@ -242,12 +242,13 @@ class Tracker:
             time.sleep(0.5)
             done = self._sync_watched()
         self._tolerantly(lambda: self._end(status))
-        waiting = len(self._watched.keys() | self._uploads.keys()) if not done else 0
+        started = {trial.id for trial in self.store.trials()}
+        waiting = len(started & (self._watched.keys() | self._uploads.keys())) if not done else 0
         if waiting:
             log.warning(
                 "%d of %d trials are not completely in MLflow at %s. Nothing is lost: all of it is in %s, "
                 "and running the study again sends it",
-                waiting, sum(1 for _ in self.store.trials()), without_secrets(self.uri), self.store.path,
+                waiting, len(started), without_secrets(self.uri), self.store.path,
             )  # fmt: skip
 
     def _end(self, status: str) -> None:
@@ -385,15 +386,15 @@ class Tracker:
                     with _on_disk(trial.artifacts) as folder:
                         self._client.log_artifacts(sent.run, str(folder))
                     self._client.set_tag(sent.run, *tracked.tables(trial))
+                    sent.uploaded = sent.ended
+                    self._ledger.write(trial, sent)
                 except Exception as error:
                     if not self._artifacts_away:  # said once an outage
                         self._artifacts_away = True
                         self._warn("artifacts cannot be uploaded; they are kept, and sent later", error)
                     return False
                 self._answered, self._artifacts_away = time.monotonic(), False
-                sent.uploaded = sent.ended
                 self._say_what_is_left()
-                self._ledger.write(trial, sent)
             del self._uploads[trial.id]
         return True
 
@@ -419,7 +420,8 @@ class Tracker:
 
     def _forget(self, trial: TrialFolder, error: Exception) -> None:
         """Send the whole trial again next time, to a new run if its run was deleted."""
-        self._ledger.write(trial, None)
+        with suppress(OSError):  # a full disk: it is refused again
+            self._ledger.write(trial, None)
         if trial.id not in self._refused:
             self._refused.add(trial.id)
             log.warning("MLflow refuses trial %s: %s", trial.id, _first_line(error))
@@ -494,6 +496,7 @@ def serve(uri: str | None, storage: Path | str | None, *, port: int) -> int:
 def _client(uri: str) -> "MlflowClient":
     os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback a try; the tracker says it once
     from mlflow import MlflowClient
 
     return MlflowClient(uri)
@@ -531,7 +534,7 @@ def _dataset(data: Mapping[str, Any]) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    lines = without_secrets(str(error)).splitlines()
+    lines = [line for line in without_secrets(str(error)).splitlines() if not line.startswith("(raised as a result")]
     return lines[0][:300] if lines else type(error).__name__
 
 

@@ -39,7 +39,7 @@ def test_a_response_is_told_for_each_parameter_that_varies():
 
 
 def test_importance_of_results_is_of_the_studys_first_metric():
-    shares = results().importance(resamples=4)
+    shares = results().importance()
     info = importance_info(shares, METRIC)
     assert info.parameters[0] == "k"
     assert set(info.parameters) == {"k", "negatives", "seed"}  # chance beside them
@@ -50,7 +50,7 @@ def test_importance_of_results_is_of_the_studys_first_metric():
 
 
 def test_figures_can_be_drawn_also_without_intervals():
-    info = importance_info(results().importance(resamples=2), METRIC)
+    info = importance_info(results().importance(), METRIC)
     assert [text.get_text() for text in draw_importance(info).axes[0].get_yticklabels()] == list(info.parameters)
     figure = draw_responses(response_infos(results(seeds=1), METRIC))
     assert [axes.get_title() for axes in figure.axes] == [

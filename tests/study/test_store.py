@@ -1,6 +1,12 @@
 """The files survive kills at any moment: no epoch is lost, none counts twice."""
 
-from study.store import Store
+import errno
+from pathlib import Path
+
+import pytest
+
+from study import store
+from study.store import DiskFull, Store, create
 
 
 def line(epoch: int, value: float = 1.0) -> dict:
@@ -46,12 +52,12 @@ def test_the_status_follows_the_files(tmp_path) -> None:
 
 
 def test_a_study_lists_its_trials_and_nothing_else(tmp_path) -> None:
-    store = Store.of("s", tmp_path)
-    assert list(store.trials()) == []
-    store.trial("b").write_config({})
-    store.trial("a").write_config({})
-    (store.path / "other").mkdir()
-    assert [folder.id for folder in store.trials()] == ["a", "b"]
+    study = Store.of("s", tmp_path)
+    assert list(study.trials()) == []
+    study.trial("b").write_config({})
+    study.trial("a").write_config({})
+    (study.path / "other").mkdir()
+    assert [folder.id for folder in study.trials()] == ["a", "b"]
 
 
 def test_a_table_is_read_as_it_was_written_and_what_json_lacks_is_none(tmp_path) -> None:
@@ -60,3 +66,20 @@ def test_a_table_is_read_as_it_was_written_and_what_json_lacks_is_none(tmp_path)
     folder.write_table("bands", [{"band": "a", "mean": 0.5}, {"band": "b", "mean": float("nan"), "se": float("inf")}])
     assert folder.tables() == ["bands"]
     assert folder.table("bands") == [{"band": "a", "mean": 0.5, "se": None}, {"band": "b", "mean": None, "se": None}]
+
+
+def test_a_register_that_the_disk_has_no_space_for_says_where_and_is_not_written(tmp_path, monkeypatch) -> None:
+    write = store._write
+
+    def write_half(path: Path, data: bytes, durable: bool) -> None:
+        write(path, data[: len(data) // 2], durable)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_write", write_half)
+        with pytest.raises(
+            DiskFull, match=f"^no space is left for .* in {tmp_path}; free some, then `study run` again"
+        ):
+            create(tmp_path / "register", "mine")
+    assert list(tmp_path.iterdir()) == []
+    assert create(tmp_path / "register", "mine")
