@@ -68,12 +68,15 @@ def write_report(store: Store, folder: Path | None = None, sections: Sequence[Ma
 def svg(draw: Callable[[], "Figure"]) -> Markup:
     """The figure as an inline drawing in the page's own font and colours, light and dark."""
     import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     colours = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    settings = dict.fromkeys(colours, INK) | {"svg.fonttype": "none", "axes.facecolor": "none", "svg.hashsalt": "study"}
+    settings: dict[str, str] = dict.fromkeys(colours, INK)
+    settings |= {"svg.fonttype": "none", "svg.hashsalt": "study"}
+    settings |= dict.fromkeys(("figure.facecolor", "axes.facecolor"), "none")
     out = StringIO()
     with mpl.rc_context(settings):
-        draw().savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        FigureCanvasSVG(draw()).print_svg(out, metadata={"Date": None})  # `savefig` draws twice
     drawing = out.getvalue()
     return Markup(drawing[drawing.index("<svg") :].replace(INK, "currentColor"))
 
