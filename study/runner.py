@@ -37,7 +37,7 @@ from study.tracking import Tracker
 from study.turns import Turns, Wait
 
 RETRIES = 3
-"""How often a trial whose worker died is started again, from its last checkpoint."""
+"""How often a trial whose worker died is started again from its last checkpoint, without a new epoch in between."""
 STARTS = 3
 """How often Ray is started on this machine before that counts as impossible."""
 
@@ -214,7 +214,7 @@ class _Proposals(Searcher):
         found = folder.result()
         if found is None:
             reason = (result or {}).get("reason") or (
-                f"its worker died {RETRIES + 1} times (out of memory? lower cpus' share or batch_size)"
+                f"its worker died {RETRIES + 1} times at one epoch (out of memory? lower cpus' share or batch_size)"
             )
             found = self._fail(folder, reason)
         self.turns.tell(point, found)
@@ -257,12 +257,21 @@ def _label(point: Point) -> str:
 class _Watch(tune.Callback):
     def __init__(self, proposals: _Proposals) -> None:
         self._proposals = proposals
+        self._epochs: dict[str, int] = {}  # trial → the last one that it has reached
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._proposals.start(trial.trial_id)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Deaths count anew from each new epoch; one that is redone, behind a checkpoint, is none."""
+        if result.get("epoch", 0) > self._epochs.get(trial.trial_id, 0):
+            self._epochs[trial.trial_id] = result["epoch"]
+            trial.run_metadata.num_failures = 0
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Ray keeps every trial until the end: not with its objects, so that a thousand trials cost no memory."""

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import psutil
 
+from study.store import TrialFolder
 from tests.faults.conftest import Reference
 from tests.faults.evidence import Evidence, judge
 from tests.faults.harness import Driver, alive, pause, trial_of, until
 
 WORKER_KILLS = 20
 A_TRIAL = 3
-"""Deaths of its worker that a trial survives (`study.runner.RETRIES`)."""
+"""Deaths of its worker that a trial survives without a new epoch (`study.runner.RETRIES`)."""
 
 
 def kill_workers(driver: Driver, count: int, draw: random.Random) -> int:
@@ -44,16 +45,26 @@ def test_trials_whose_workers_are_killed_end_with_the_same_numbers(tmp_path: Pat
     assert row.failed == 0
 
 
+def hunted(driver: Driver) -> TrialFolder:
+    """A trial at work."""
+
+    def found() -> TrialFolder | None:
+        trials = Evidence(driver.runs).trials
+        return next((trials[name] for worker in driver.workers() if (name := trial_of(worker)) in trials), None)
+
+    trial = until(found, "a worker has begun its trial", 600)
+    assert trial is not None
+    return trial
+
+
 def test_trial_whose_worker_always_dies_fails_with_its_reason_and_hinders_no_other(
     tmp_path: Path, reference: Reference
 ) -> None:
     with Driver(tmp_path) as driver:
-        hunted, kills = "", 0
-        while kills <= A_TRIAL:
-            workers = driver.until_at_work()
-            hunted = hunted or trial_of(workers[0])
-            for worker in workers:
-                if hunted and trial_of(worker) == hunted:
+        trial, kills = hunted(driver), 0
+        while trial.result() is None and not driver.over():
+            for worker in driver.workers():
+                if trial_of(worker) == trial.id:
                     worker.kill()
                     kills += 1
                     until(lambda gone=worker: not alive(gone), "the worker is dead")
@@ -63,6 +74,24 @@ def test_trial_whose_worker_always_dies_fails_with_its_reason_and_hinders_no_oth
     )
     assert row.failed == 1
     assert "its worker died 4 times" in driver.output
+
+
+def test_trial_that_makes_an_epoch_after_each_death_of_its_worker_outlives_more_of_them(
+    tmp_path: Path, reference: Reference
+) -> None:
+    with Driver(tmp_path) as driver:
+        trial, kills = hunted(driver), 0
+        while kills <= A_TRIAL:
+            known = len(trial.journal())
+            until(lambda known=known: len(trial.journal()) > known, "an epoch is trained", 300)
+            time.sleep(0.5)  # the driver hears of it
+            for worker in driver.workers():
+                if trial_of(worker) == trial.id:
+                    worker.kill()
+                    kills += 1
+        assert driver.wait() == 0, driver.output
+    lost = (driver.seconds - reference.seconds) / kills
+    judge("a worker that dies at each epoch", kills, [Evidence(driver.runs)], reference.evidence, seconds_lost=lost)
 
 
 def test_study_whose_driver_is_killed_goes_on_when_it_is_run_again(tmp_path: Path, reference: Reference) -> None:
