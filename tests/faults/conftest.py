@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """Kept beside the rows, so that one test can be run again without it."""
     kept = os.environ.get("FAULTS")
-    folder = Path(kept) / "reference" if kept else tmp_path_factory.mktemp("reference")
+    folder = Path(kept).absolute() / "reference" if kept else tmp_path_factory.mktemp("reference")
     clock = folder / "seconds.json"
     if not clock.exists():
         with Driver(folder) as driver:
