@@ -92,7 +92,7 @@ def accuracy_figures(results: Results) -> Markup:
     """The study's first metric against K and against temperature."""
     metric = next(iter(results.shown()), "")
     infos = [study_figures.accuracy_info(results, x, metric) for x in ("k", "temperature")]
-    note = "Error bars: 95 % Student-t interval over seeds."
+    note = "Error bars: 95 % Student-t interval over the trials at each point."
     return Markup("").join(_figure(info, note) for info in infos if info is not None)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from study.analysis.colours import COLOURS
+from study.analysis.colours import COLOURS, legend_name
 from study.semantics import tree_order
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
 def _lines(axes: "Axes", series: Sequence[Series]) -> None:
     for i, line in enumerate(series):
         colour = COLOURS[i % len(COLOURS)]
-        axes.plot(line.x, line.mean, color=colour, marker="o", markersize=3, label=line.label)
+        axes.plot(line.x, line.mean, color=colour, marker="o", markersize=3, label=legend_name(line.label))
         axes.fill_between(line.x, line.lo, line.hi, color=colour, alpha=0.15, linewidth=0)
     if len(series) > 1:
         axes.legend(frameon=False, fontsize=8)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from study.analysis.colours import COLOURS
+from study.analysis.colours import COLOURS, legend_name
 from study.analysis.importance import BINS, binned
 from study.results import Results, floor_of, interval, is_percentage, label
 
@@ -155,7 +155,8 @@ def _draw_legend(figure: "Figure", info: ChartInfo) -> None:
     from matplotlib.lines import Line2D
 
     named = [name for name in _curve_labels(info) if name]
-    handles = [Line2D([], [], color=colour, lw=1.4, label=name) for name, colour in zip(named, COLOURS, strict=False)]
+    lines = zip(named, COLOURS, strict=False)
+    handles = [Line2D([], [], color=colour, lw=1.4, label=legend_name(name)) for name, colour in lines]
     if info.floor is not None:
         handles.append(Line2D([], [], color=FLOOR, lw=1, ls=DASHES, label="untrained encoder"))
     if handles:
