@@ -30,7 +30,7 @@ def test_negatives_are_compared_across_cells_with_intervals_over_seeds(tmp_path:
         "Correlation of difficulty and meaning of test negatives",
     ):
         assert caption in section.body, caption
-    assert "selected.wup_other" in section.body
+    assert "Similarity of meaning of what it selected, other classes" in section.body
     assert "±" in section.body
     assert "Left out" not in section.body
 
