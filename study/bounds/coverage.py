@@ -7,7 +7,8 @@ given Σ X_c = n they are distributed as the n draws, hence by Bayes
     υ_n = P(all X_c ≥ 1) · P(Σ X_c = n | all X_c ≥ 1) / P(Σ X_c = n).
 
 Every factor is a product or a sum of well-scaled numbers once r (or p) is such that E[Σ X_c | all X_c ≥ 1] = n: the
-middle one is the contour integral of the generating function through its saddle point, by the trapezoidal rule.
+middle one is the contour integral of the generating function through its saddle point, by the trapezoidal rule. Draws
+that also miss one class, the anchor's, are a mixture of such sums over that class: one contour serves them all.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from scipy.special import gammaln
 from study.bounds.priors import Array, distinct
 
 _LOG_NEGLIGIBLE = 46.0  # e^−46 = 1e-20: what the aliases and the ends of the contour may contribute
-_BLOCK = 64  # nodes of the contour that are evaluated at once
+_BLOCK = 16  # nodes of the contour that are evaluated at once
 
 
 def log_coverage(n: int, sizes: Array, total: int | None = None) -> float:
@@ -37,27 +38,109 @@ def log_coverage(n: int, sizes: Array, total: int | None = None) -> float:
     if n == classes:  # one draw of each class: n! Π π_c, or Π N_c / (N choose n)
         log_arrangements = gammaln(n + 1) if total is None else -_log_choose(total, n)
         return min(0.0, float(log_arrangements + multiplicity @ np.log(sizes)))
-    if total is None:
-        tilt = _saddle(lambda r: multiplicity @ (r * sizes / -np.expm1(-r * sizes)), n, n - classes, n)
-        alpha, variance, log_sum = tilt, tilt, _log_poisson(n, tilt)
-    else:
-        low, high = (n - classes) / (total - classes), n / total
-        tilt = _saddle(lambda p: multiplicity @ (p * sizes / -np.expm1(sizes * np.log1p(-p))), n, low, high)
-        alpha, variance, log_sum = -float(np.log1p(-tilt)), total * tilt, _log_binomial(n, total, tilt)
-    absent = alpha * sizes  # −log P(X_c = 0)
-    turns, half = _contour(variance)
+
+    def mean(tilt: float) -> float:
+        return float(multiplicity @ _present_mean(sizes, tilt, total))
+
+    low, high = (n - classes, n) if total is None else ((n - classes) / (total - classes), n / total)
+    tilt = _saddle(mean, n, low, high)
+    absent = _rate(tilt, total) * sizes  # −log P(X_c = 0)
+    mass = _contour_mean(n, sizes, tilt, total, lambda phi: np.prod(phi ** multiplicity[:, None], axis=0))
+    log_present = multiplicity @ np.log(-np.expm1(-absent))
+    return min(0.0, float(log_present + np.log(mass) - _log_sum(n, tilt, total)))
+
+
+def log_free_coverage(k: int, sizes: Array, total: int | None = None) -> float:
+    """log P(the K negatives miss the anchor's class and meet all C − 1 others), −inf where that cannot be.
+
+    Σ_c P(anchor of class c) P(X_c = 0, all other X_c' ≥ 1, Σ X = K) / P(Σ X = K). sizes and total as in `log_coverage`;
+    without replacement X_c is one sample smaller, the anchor.
+    """
+    classes = len(sizes)
+    if classes == 1:
+        return 0.0 if k == 0 else -np.inf
+    if k == classes - 1:  # K + 1 draws of as many classes: none is met twice
+        return log_coverage(k + 1, sizes, total)
+    sizes, multiplicity = distinct(sizes)
+    shares = multiplicity * sizes / (total or 1)  # P(anchor's class is one of this size)
+    rest = np.inf if total is None else total - sizes[0]
+    if k < classes - 1 or k > rest:
+        return -np.inf
+    if total is not None and k == rest:  # only an anchor of a smallest class, with everything else
+        return float(np.log(shares[0])) - _log_choose(total - 1, k)
+
+    def log_weights(tilt: float) -> Array:
+        """log of P(anchor's size)·P(X_c = 0)/P(X_c ≥ 1), P(X_c ≥ 1) being that of a class that is not the anchor's."""
+        rate = _rate(tilt, total)
+        anchor = 0.0 if total is None else rate
+        weights: Array = np.log(shares) - np.log(-np.expm1(-rate * sizes)) - rate * sizes + anchor
+        return weights
+
+    def mean(tilt: float) -> float:
+        weights, of_class = np.exp(_below(log_weights(tilt))), _present_mean(sizes, tilt, total)
+        return float(multiplicity @ of_class - weights @ of_class / weights.sum())
+
+    low, high = float(k - classes + 1), k / (sizes @ multiplicity - sizes[-1])
+    if total is not None:
+        low, high = low / (rest - classes + 1), min(high, 1 - 1e-12)
+    tilt = _saddle(mean, k, low, high)
+    log_weight = log_weights(tilt)
+    weights = np.exp(_below(log_weight))
+
+    def mixture(phi: np.ndarray) -> np.ndarray:
+        """Σ_c w_c Π_{c' ≠ c} φ_c' / Σ_c w_c, without a division by φ, which has zeros."""
+        powers, one = phi ** multiplicity[:, None], np.ones((1, phi.shape[1]))
+        before = np.cumprod(np.concatenate([one, powers[:-1]]), axis=0)
+        after = np.cumprod(np.concatenate([one, powers[:0:-1]]), axis=0)[::-1]
+        left: np.ndarray = (weights / weights.sum()) @ (before * after * phi ** (multiplicity[:, None] - 1))
+        return left
+
+    mass = _contour_mean(k, sizes, tilt, total, mixture)
+    log_present = multiplicity @ np.log(-np.expm1(-_rate(tilt, total) * sizes))
+    log_weight_sum = log_weight.max() + np.log(weights.sum())
+    log_drawn = _log_sum(k, tilt, None if total is None else total - 1)
+    return min(0.0, float(log_present + log_weight_sum + np.log(mass) - log_drawn))
+
+
+def _contour_mean(
+    n: int, sizes: Array, tilt: float, total: int | None, combined: Callable[[np.ndarray], np.ndarray]
+) -> float:
+    """Mean over the nodes θ_j of φ(θ_j) e^{−inθ_j}: the probability that a sum of generating function φ is n.
+
+    combined: φ from those of the classes given that they are present [unique sizes, nodes] → [nodes].
+    """
+    turns, half = _contour(tilt if total is None else total * tilt)
     exponent = tilt * np.expm1(1j * turns)  # tilt·(e^{iθ} − 1)
     log_generating = exponent if total is None else np.log1p(exponent)  # log E e^{iθX_c} is size times this
-    mass = 1.0  # Σ_j φ(θ_j) e^{−inθ_j}; θ = 0 contributes 1, the others come in conjugate pairs
+    absent = _rate(tilt, total) * sizes
+    mass = 1.0  # θ = 0 contributes 1, the others come in conjugate pairs
     for start in range(0, half, _BLOCK):
         block = slice(start, start + _BLOCK)
-        phi = _conditioned(sizes[:, None] * log_generating[block], absent)  # [unique sizes, block]
-        terms = np.prod(phi ** multiplicity[:, None], axis=0) * np.exp(-1j * n * turns[block])
+        terms = combined(_conditioned(sizes[:, None] * log_generating[block], absent)) * np.exp(-1j * n * turns[block])
         mass += 2 * float(terms.real.sum())
         if np.abs(terms).max() < np.exp(-_LOG_NEGLIGIBLE):
             break
-    log_present = multiplicity @ np.log(-np.expm1(-absent))
-    return min(0.0, float(log_present + np.log(mass / (2 * half + 1)) - log_sum))
+    return mass / (2 * half + 1)
+
+
+def _rate(tilt: float, total: int | None) -> float:
+    """−log P(X_c = 0) of a class of size 1: r, or −log(1 − p)."""
+    return tilt if total is None else -float(np.log1p(-tilt))
+
+
+def _present_mean(sizes: Array, tilt: float, total: int | None) -> Array:
+    """E[X_c | X_c ≥ 1] for each size."""
+    mean: Array = tilt * sizes / -np.expm1(-_rate(tilt, total) * sizes)
+    return mean
+
+
+def _log_sum(n: int, tilt: float, total: int | None) -> float:
+    """log P(Σ X_c = n)."""
+    return _log_poisson(n, tilt) if total is None else _log_binomial(n, total, tilt)
+
+
+def _below(logs: Array) -> Array:
+    return logs - logs.max()
 
 
 def _contour(variance: float) -> tuple[np.ndarray, int]:
@@ -99,7 +182,7 @@ def _log_binomial(n: int, total: int, p: float) -> float:
 
 
 def _log_choose(total: int, n: int) -> float:
-    return _log_binomial(n, total, 0.5) + total * float(np.log(2))
+    return 0.0 if n == total else _log_binomial(n, total, 0.5) + total * float(np.log(2))
 
 
 def _stirling_remainder(n: int) -> float:

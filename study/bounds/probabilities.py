@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from study.bounds.coverage import log_coverage
+from study.bounds.coverage import log_coverage, log_free_coverage
 from study.bounds.priors import Array, class_sizes, distinct, whole_numbers
 
 Floats = Any  # a float for a scalar K or n, else an array of its shape
@@ -60,24 +60,7 @@ def collision_free_coverage(
     """P(Col = 0 and all C classes are among the K+1 draws) = Σ_c π_c (1−π_c)^K υ_K(the priors of the other classes)."""
     sizes, total = class_sizes(priors, class_counts)
     ks = whole_numbers(k, "k", most=None if total is None else total - 1)
-    unique, first, multiplicity = np.unique(sizes, return_index=True, return_counts=True)
-    others = [np.delete(sizes, c) for c in first]
-
-    def one(k: int) -> float:
-        if len(sizes) == 1:
-            return float(k == 0)
-        if total is None:
-            free = k * _log1m(unique)
-            covered = [log_coverage(k, rest / rest.sum()) for rest in others]
-            return float(multiplicity * unique @ np.exp(free + covered))
-        free = _log_no_collision(k, unique, total)
-        possible = np.isfinite(free)
-        covered = [
-            log_coverage(k, rest, int(rest.sum())) if p else 0.0 for rest, p in zip(others, possible, strict=True)
-        ]
-        return float(multiplicity * unique / total @ np.exp(free + covered))
-
-    return _for_each(ks, one)
+    return np.exp(_for_each(ks, lambda one: log_free_coverage(one, sizes, total)))
 
 
 def expected_draws(priors: int | ArrayLike | None = None, *, class_counts: ArrayLike | None = None) -> float:
@@ -91,18 +74,20 @@ def expected_draws(priors: int | ArrayLike | None = None, *, class_counts: Array
     sizes, total = class_sizes(priors, class_counts)
     rates, multiplicity = distinct(sizes)
 
-    def log_all_seen(log_x: Array) -> Array:
-        seen = -np.expm1(-rates * np.exp(log_x)[:, None])  # [nodes, rates]
-        return np.log(seen) @ multiplicity
+    def seen(log_x: Array) -> Array:
+        return -np.expm1(-rates * np.exp(log_x)[:, None])  # [nodes, rates]
 
     high = np.log((np.log(len(sizes)) + 46) / rates[0])
     floor = np.log(1 / rates[0]) - 46
-    low = brentq(lambda u: log_all_seen(np.array([u]))[0] + u - floor, high - 100, high)
-    nodes, step = np.linspace(low, high, 301, retstep=True)
-    x = np.exp(nodes)
-    hazard = _decay(rates * x[:, None]) @ multiplicity  # d log P(all seen before x) / d log x
+    low = brentq(lambda u: (np.log(seen(np.array([u]))) @ multiplicity)[0] + u - floor, high - 100, high)
+    late = rates * np.exp(low) < 46  # the others are seen by then: 1 − e^−46 is 1
+    rates, multiplicity = rates[late], multiplicity[late]
+    nodes, step = np.linspace(low, high, 201, retstep=True)
+    x, by_then = np.exp(nodes), seen(nodes)
+    times = rates * x[:, None]
+    hazard = (times * np.exp(-times) / by_then) @ multiplicity  # d log P(all seen before x) / d log x
     draws = x if total is None else -(total + 1) * np.expm1(-x)
-    return float(step * np.sum(draws * np.exp(log_all_seen(nodes)) * hazard))
+    return float(step * np.sum(draws * np.exp(np.log(by_then) @ multiplicity) * hazard))
 
 
 def expected_log_collisions(
@@ -132,11 +117,6 @@ def _for_each(values: np.ndarray, function: Any) -> Floats:
 def _log1m(p: Array) -> Array:
     """log(1 − p), −1e300 rather than −inf at p = 1, so that K = 0 gives 0."""
     return np.where(p < 1, np.log1p(-np.minimum(p, np.nextafter(1, 0))), -1e300)
-
-
-def _decay(x: Array) -> Array:
-    """x / (e^x − 1) for x > 0, without overflow."""
-    return x * np.exp(-x) / -np.expm1(-x)
 
 
 def _log_no_collision(k: int, counts: Array, total: int) -> Array:

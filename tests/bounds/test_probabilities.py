@@ -220,6 +220,23 @@ def test_collision_free_coverage_without_replacement_counts_every_sequence_of_dr
     assert collision_free_coverage(k, class_counts=[3, 2, 1]) == pytest.approx(float(exact), rel=1e-12, abs=0)
 
 
+@pytest.mark.parametrize("k", [6, 7, 8, 20, 257])
+def test_collision_free_coverage_is_that_of_the_other_classes_in_rational_arithmetic(k):
+    parts = [(p, [q / (1 - p) for j, q in enumerate(SKEWED) if j != i]) for i, p in enumerate(SKEWED)]
+    exact = sum(p * (1 - p) ** k * coverage_by_inclusion_exclusion(k, others) for p, others in parts)
+    value = collision_free_coverage(k, [float(p) for p in SKEWED])
+    assert (value == 0) if exact == 0 else (relative_error(value, exact) < 1e-10)
+
+
+@pytest.mark.parametrize("k", [5, 6, 7, 30, 49, 50, 69, 77, 81, 86, 88, 89])
+def test_collision_free_coverage_without_replacement_is_that_of_the_other_classes_in_rational_arithmetic(k):
+    chance = [Fraction(c, 90) * Fraction(math.comb(90 - c, k), math.comb(89, k)) for c in COUNTS]
+    others = [[*COUNTS[:i], *COUNTS[i + 1 :]] for i in range(len(COUNTS))]
+    exact = sum(p * coverage_without_replacement(k, rest) for p, rest in zip(chance, others, strict=True) if p)
+    value = collision_free_coverage(k, class_counts=COUNTS)
+    assert (value == 0) if exact == 0 else (relative_error(value, exact) < 1e-10)
+
+
 def test_draws_without_replacement_from_a_huge_set_are_draws_with():
     k, counts = np.array([3, 12, 50]), np.array([5, 3, 2]) * 10**5
     for function in (collision_probability, coverage_probability, expected_log_collisions, collision_free_coverage):
@@ -257,10 +274,12 @@ def test_answers_have_the_shape_of_the_question():
         lambda p, c: collision_probability(65_536, p),
         lambda p, c: expected_log_collisions(65_536, p),
         lambda p, c: expected_draws(p),
+        lambda p, c: collision_free_coverage(8_192, p),
         lambda p, c: coverage_probability(65_537, class_counts=c),
         lambda p, c: collision_probability(65_536, class_counts=c),
         lambda p, c: expected_log_collisions(65_536, class_counts=c),
         lambda p, c: expected_draws(class_counts=c),
+        lambda p, c: collision_free_coverage(8_192, class_counts=c),
     ],
 )
 def test_each_answer_for_1000_unequal_classes_takes_under_50_ms(ask):
