@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from study.semantics.ranking import Ints, mean_of_defined, mean_ranks
+from study.semantics.ranking import Bools, Floats, Ints, mean_of_defined, mean_ranks
 from study.semantics.similarity import Matrix
 
 
@@ -13,8 +13,8 @@ class CorrelationTally:
     """Spearman's ρ of difficulty and similarity for every query.
 
     A query's ρ is Pearson's correlation of two ranks over its negatives: by difficulty, and by the similarity of
-    their class to the query's, negatives of equal similarity sharing their mean rank. Both depend on the negatives
-    only through Σ of difficulty ranks per class, so a block needs one count.
+    their class to the query's; in both, equal ones share their mean rank. It depends on the negatives only through
+    Σ of difficulty ranks per class and their variance, so a block needs one count.
     """
 
     def __init__(
@@ -32,16 +32,19 @@ class CorrelationTally:
         self.rho = {measure: np.zeros(len(query_labels)) for measure in similarities}
         self.rho_other = {measure: np.zeros(len(query_labels)) for measure in similarities}
 
-    def add(self, queries: slice, query_labels: Ints, ranked_labels: Ints) -> None:
-        """Labels [b] of the queries in the slice, and labels [b, N] of their negatives, hardest first."""
-        position = np.broadcast_to(np.arange(ranked_labels.shape[1]), ranked_labels.shape)
-        sums = self._sums_by_class(ranked_labels, position)
+    def add(self, queries: slice, query_labels: Ints, ranked_labels: Ints, difficulty: Floats) -> None:
+        """Labels [b] of the queries in the slice; labels and difficulty [b, N] of their negatives, hardest first."""
+        digits = 12 if difficulty.dtype == np.float64 else 6  # what differs by rounding alone is equal
+        first, last = equal_runs(np.round(difficulty, digits))
         other = ranked_labels != query_labels[:, None]
-        sums_other = self._sums_by_class(ranked_labels, np.where(other, np.cumsum(other, axis=1), 0))
-        for measure in self.similarities:
-            # A late position is an easy negative, hence the sign.
-            self.rho[measure][queries] = -(sums * self.scores[measure][query_labels]).sum(axis=1)
-            self.rho_other[measure][queries] = -(sums_other * self.scores_other[measure][query_labels]).sum(axis=1)
+        for rho, scores, counted in (
+            (self.rho, self.scores, np.ones_like(other)),
+            (self.rho_other, self.scores_other, other),
+        ):
+            sums, spread = self._difficulty_ranks(ranked_labels, counted, first, last)
+            for measure in self.similarities:
+                # Ranks grow with easiness, hence the sign.
+                rho[measure][queries] = -(sums * scores[measure][query_labels]).sum(axis=1) / spread
 
     def scalars(self) -> dict[str, float]:
         """Per measure `spearman_<measure>`, the mean ρ of queries, and under `…_other` without same-class negatives."""
@@ -63,24 +66,46 @@ class CorrelationTally:
             rows.append(row)
         return rows
 
-    def _sums_by_class(self, ranked_labels: Ints, values: Ints) -> Matrix:
-        rows = len(ranked_labels)
-        keys = np.arange(rows)[:, None] * self.classes + ranked_labels
-        sums = np.bincount(keys.ravel(), values.ravel().astype(np.float64), minlength=rows * self.classes)
-        return sums.reshape(rows, self.classes).astype(np.float64)
+    def _difficulty_ranks(self, labels: Ints, counted: Bools, first: Ints, last: Ints) -> tuple[Matrix, Floats]:
+        """Σ of the ranks of the counted negatives by their class [b, C], and the ranks' standard deviation [b].
+
+        Shapes: [b, N]. Equally hard negatives share their mean rank; σ² = (n³ − n − Σ (t³ − t)) / (12 n) with n
+        counted negatives in runs of t equal ones; NaN where all are equal.
+        """
+        before = np.cumsum(counted, axis=1, dtype=np.int64)
+        upto = np.take_along_axis(before, last, axis=1)
+        before = np.take_along_axis(before - counted, first, axis=1)
+        rank = np.where(counted, (before + upto + 1) / 2, 0)
+        keys = np.arange(len(labels))[:, None] * self.classes + labels
+        sums = np.bincount(keys.ravel(), rank.ravel(), minlength=len(labels) * self.classes)
+        n, ties = counted.sum(axis=1), (((upto - before) ** 2 - 1) * counted).sum(axis=1)  # Σ t³ − t over runs
+        twelve_n_variance = (n**3 - n - ties).astype(np.float64)
+        twelve_n_variance[twelve_n_variance == 0] = np.nan
+        return sums.reshape(len(labels), self.classes).astype(np.float64), np.sqrt(twelve_n_variance / (12 * n))
+
+
+def equal_runs(values: Floats) -> tuple[Ints, Ints]:
+    """First and last position of the run of equal values that each position of a sorted row is in. Shapes: [b, N]."""
+    position = np.arange(values.shape[1])
+    starts = np.ones(values.shape, dtype=bool)
+    starts[:, 1:] = values[:, 1:] != values[:, :-1]
+    ends = np.roll(starts, -1, axis=1)  # the first position always starts a run, so the last one ends one
+    first = np.maximum.accumulate(np.where(starts, position, 0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, position, len(position))[:, ::-1], axis=1)[:, ::-1]
+    return first, last
 
 
 def spearman_scores(similarity: Matrix, counts: Ints) -> Matrix:
     """[C, C]: what one rank of difficulty of a negative adds to ρ, by query class and negative's class.
 
-    ρ = Σ_c scores[y, c] Σ_{negatives of class c} rank. With N = Σ_c counts[y, c] negatives, r their rank by
-    similarity: (r − mean r) / (N σ_r σ_rank), σ_rank² = (N² − 1)/12. NaN where all similarities are equal.
+    ρ = Σ_c scores[y, c] Σ_{negatives of class c} rank / σ_rank. With N = Σ_c counts[y, c] negatives, r their rank by
+    similarity: (r − mean r) / (N σ_r). NaN where all similarities are equal.
     """
     scores = np.full(similarity.shape, np.nan)
     for row, (values, count) in enumerate(zip(similarity, counts, strict=True)):
         total = count.sum()
         if total > 1:
             centred = mean_ranks(values, count) - (total + 1) / 2
-            spread = np.sqrt((count * centred**2).sum() / total * (total**2 - 1) / 12)
+            spread = np.sqrt((count * centred**2).sum() / total)
             scores[row] = centred / (total * spread) if spread else np.nan
     return scores

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
+Bools = NDArray[np.bool_]
 
-BYTES_PER_PAIR = 48
-"""Memory of one (query, negative) pair while its block is worked on: similarity, rank, keys of the counts."""
+BYTES_PER_PAIR = 90
+"""Memory of one (query, negative) pair while its block is worked on: similarity, ranks, keys of the counts."""
 
 BLOCK = 256
 """Most queries in a block: bounds what is counted per query and class."""
@@ -53,9 +54,11 @@ class Block(NamedTuple):
     queries: slice
     order: Ints
     """[b, N] pool rows, hardest first."""
+    difficulty: Floats
+    """[b, N], in that order."""
 
 
-def ranked_blocks(queries: Floats, pool: Floats, own: Ints | None = None, *, memory: int = 2**27) -> Iterator[Block]:
+def ranked_blocks(queries: Floats, pool: Floats, own: Ints | None = None, *, memory: int = 2**28) -> Iterator[Block]:
     """Rank the pool for every query by s = query · row, greatest first.
 
     Shapes: queries [Q, D], pool [P, D], own [Q] the pool row of each query, which is no negative of it (None: the
@@ -71,8 +74,8 @@ def ranked_blocks(queries: Floats, pool: Floats, own: Ints | None = None, *, mem
         easiness = -(queries[block] @ pool.T)  # [b, P]
         if own is not None:
             easiness[np.arange(len(easiness)), own[block]] = np.inf
-        order = np.argsort(easiness, axis=1)
-        yield Block(block, order if own is None else order[:, :-1])
+        order = np.argsort(easiness, axis=1)[:, : len(pool) - (own is not None)]
+        yield Block(block, order, -np.take_along_axis(easiness, order, axis=1))
 
 
 def mean_ranks(values: Floats, counts: Ints) -> Floats:

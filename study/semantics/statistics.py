@@ -62,7 +62,7 @@ def negative_statistics(
         consistency.add(block.order)
         labels, ranked_labels = query_labels[block.queries], pool_labels[block.order]
         bands.add(block.queries, labels, ranked_labels)
-        correlation.add(block.queries, labels, ranked_labels)
+        correlation.add(block.queries, labels, ranked_labels, block.difficulty)
     difficulty = class_difficulty(queries, pool, own, query_labels, pool_labels, classes)
     scalars = bands.scalars() | correlation.scalars() | consistency.scalars()
     tables = {"bands": bands.table(), **_consistency_tables(consistency, [semantics.names[c] for c in pool_labels])}

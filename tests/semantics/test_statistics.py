@@ -88,6 +88,41 @@ def test_spearman_equals_scipy_query_by_query(in_pool: bool) -> None:
     assert found.scalars["negatives.spearman_wup_other"] == pytest.approx(np.mean(other), abs=1e-12)
 
 
+def test_equally_hard_negatives_share_their_rank_as_scipy_has_it() -> None:
+    generator = np.random.default_rng(0)
+    similarity = class_semantics(list(CLASS_MAPS["cifar10"]), dataset="cifar10", measures=("lin",)).similarities["lin"]
+    embeddings = unit(generator.integers(-1, 2, size=(200, 3)) + np.array([0, 0, 0.5]))  # of 27 kinds
+    labels = generator.integers(0, 10, 200)
+    own = np.arange(0, 200, 7)
+    found = measure(embeddings, labels, similarity, own).scalars
+    for name, apart in (("planted", False), ("planted_other", True)):
+        expected = []
+        for query in own:
+            negatives = np.delete(np.arange(200), query)
+            negatives = negatives[labels[negatives] != labels[query]] if apart else negatives
+            difficulty = np.round(embeddings[negatives] @ embeddings[query], 12)
+            expected.append(stats.spearmanr(difficulty, similarity[labels[query], labels[negatives]]).statistic)
+        assert found[f"negatives.spearman_{name}"] == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_classes_that_are_points_correlate_perfectly_with_their_own_geometry(dtype: type) -> None:
+    """Images of a class are equally hard, up to the rounding of the product, and equally near in meaning."""
+    gram = random_gram(6, np.random.default_rng(0))
+    embeddings, labels = planted(gram, 40, 0.0, np.random.default_rng(1))
+    for sign in (1, -1):
+        found = measure(embeddings.astype(dtype), labels, sign * gram).scalars
+        for name in ("planted", "planted_other"):
+            assert found[f"negatives.spearman_{name}"] == pytest.approx(sign, abs=1e-12)
+
+
+def test_collapsed_embeddings_have_no_correlation() -> None:
+    embeddings = unit(np.ones((60, 16), dtype=np.float32))
+    found = measure(embeddings, np.arange(60) % 5, random_gram(5, np.random.default_rng(0))).scalars
+    assert not {"negatives.spearman_planted", "negatives.spearman_planted_other"} & set(found)
+    assert "negatives.pool.planted" in found
+
+
 def test_pairs_equal_scipy_and_are_named_by_kind() -> None:
     generator = np.random.default_rng(3)
     gram = random_gram(6, generator)
