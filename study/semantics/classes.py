@@ -1,5 +1,6 @@
 """From class names to WordNet synsets: maps of the known data sets, and look-ups that ask instead of guessing."""
 
+import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +72,9 @@ def canonical(synset: str) -> str:
             senses = lexicon.senses.get(parts["lemma"].lower(), ())
             if 1 <= int(parts["sense"]) <= len(senses):
                 return senses[int(parts["sense"]) - 1]
-    raise UnresolvedClasses(f"no synset {synset!r}{_candidates(synset.split('.')[0]) or _needs_full_wordnet()}")
+    word = synset.split(".")[0]
+    needs = "" if _senses(word)[0] else _needs_full_wordnet()
+    raise UnresolvedClasses(f"no synset {synset!r}{needs}{_candidates(word)}")
 
 
 def hierarchy_of(synsets: Sequence[str]) -> tuple[Hierarchy, list[int]]:
@@ -101,9 +104,10 @@ def _look_up(name: str) -> str:
     if _is_synset(name):
         return canonical(name)
     senses, _ = _senses(name)
-    if len(senses) != 1:
-        count = f"{len(senses)} noun senses in WordNet" if senses else "no noun sense in WordNet"
-        raise UnresolvedClasses(f"{count}{_candidates(name) or _needs_full_wordnet()}")
+    if not senses:
+        raise UnresolvedClasses(f"no noun sense in WordNet{_needs_full_wordnet()}{_candidates(name)}")
+    if len(senses) > 1:
+        raise UnresolvedClasses(f"{len(senses)} noun senses in WordNet{_candidates(name)}")
     return senses[0]
 
 
@@ -114,9 +118,13 @@ def _wordnets() -> Iterator[tuple[Hierarchy, Lexicon]]:
         yield found
 
 
+def _lemma(word: str) -> str:
+    return re.sub(r"[\s-]+", "_", word.strip().lower())
+
+
 def _senses(word: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """The noun synsets of a word, with glosses."""
-    lemma = re.sub(r"[\s-]+", "_", word.strip().lower())
+    lemma = _lemma(word)
     for _, lexicon in _wordnets():
         for spelling in (lemma, lemma.replace("_", "-"), lemma.replace("_", "")):
             if spelling in lexicon.senses:
@@ -125,8 +133,18 @@ def _senses(word: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
 
 
 def _candidates(word: str) -> str:
-    senses, glosses = _senses(word)
-    return "".join(f"\n    {name}: {glosses[name]}" for name in senses)
+    """The word's noun senses with their glosses, a line each; where it has none, those of words like it."""
+    words = [word] if _senses(word)[0] else _words_like(_lemma(word))
+    found = {name: glosses[name] for senses, glosses in map(_senses, words) for name in senses}
+    return "".join(f"\n    {name}: {gloss}" for name, gloss in found.items())
+
+
+def _words_like(lemma: str) -> list[str]:
+    """Words with noun senses: the last one of a compound (`cone` of traffic_cone), and those that are spelt alike."""
+    *_, (_, lexicon) = _wordnets()
+    last = lemma.rpartition("_")[2]
+    spelt = difflib.get_close_matches(lemma, lexicon.by_initial.get(lemma[:1], ()), n=2, cutoff=0.75)
+    return list(dict.fromkeys([*([last] if last in lexicon.senses else []), *spelt]))
 
 
 def _needs_full_wordnet() -> str:

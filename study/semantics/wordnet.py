@@ -81,6 +81,14 @@ class Lexicon:
     glosses: Mapping[str, str]
     """Name of a synset → its definition."""
 
+    @cached_property
+    def by_initial(self) -> dict[str, list[str]]:
+        """Lemmas by their first letter."""
+        found: dict[str, list[str]] = {}
+        for lemma in self.senses:
+            found.setdefault(lemma[:1], []).append(lemma)
+        return found
+
 
 @cache
 def embedded() -> Hierarchy:

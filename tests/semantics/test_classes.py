@@ -73,6 +73,22 @@ def test_a_class_without_a_synset_is_named_with_what_to_do() -> None:
         resolve(["dog.n.01", "frobnicator"])
 
 
+@pytest.mark.parametrize(
+    ("name", "candidate"),
+    [
+        ("golden retreiver", "golden_retriever.n.01: an English breed"),
+        ("dogs", "dog.n.01: a member of the genus Canis"),
+        ("rescue-dog", "dog.n.01: a member of the genus Canis"),
+    ],
+    ids=["misspelt", "plural", "compound"],
+)
+def test_a_class_without_a_synset_has_the_senses_of_words_like_it_as_candidates(name: str, candidate: str) -> None:
+    with pytest.raises(UnresolvedClasses) as caught:
+        resolve([name])
+    assert f"class {name!r}: no noun sense in WordNet" in str(caught.value)
+    assert f"\n    {candidate}" in str(caught.value)
+
+
 def test_a_mapping_overrides_the_data_set() -> None:
     assert resolve(["cat", "dog"], dataset="cifar10", mapping={"dog": "n02085374"}) == ("cat.n.01", "toy_dog.n.01")
 
