@@ -18,7 +18,7 @@ from study.evaluation import Encoded, Findings
 from study.evaluation import evaluate as evaluate_encoded
 from study.evaluation.linear import Linear
 from study.negatives import Negatives
-from study.store import write_atomically
+from study.store import TrialFolder, write_atomically
 from study.training import Stream, Training, generator
 
 ENCODE_BATCH = 500
@@ -95,10 +95,11 @@ def evaluate(training: Training) -> Findings:
     )
 
 
-def on_the_way(training: Training) -> dict[str, float]:
+def on_the_way(training: Training, folder: TrialFolder) -> dict[str, float]:
     """The scalars of the evaluation `negatives` after the present epoch, if the config asks for them then.
 
-    Nothing after the last epoch, when every evaluation is made anyway.
+    Its tables are written under their names and `.epoch_<n>`. Nothing after the last epoch, when every evaluation is
+    made anyway.
     """
     every, probe = training.trial.config["negatives_every"], training.trial.evaluations.get("negatives")
     if every is None or training.epoch % every or training.epoch == training.epochs:
@@ -107,6 +108,8 @@ def on_the_way(training: Training) -> dict[str, float]:
     embeddings = _both(training, training.data.test)[1]
     started = time.perf_counter()
     found = probe.describe(embeddings, _labels(training)[1], training.semantics)
+    for name, table in found.tables.items():
+        folder.write_table(f"{name}.epoch_{training.epoch}", table)
     return found.metrics | {"time.negatives_s": time.perf_counter() - started}
 
 

@@ -85,7 +85,7 @@ def _run(
     metrics = floor(training, cache)
     training.restore(folder)
     while training.epoch < training.epochs:
-        epoch = training.train_epoch() | training.geometry() | on_the_way(training)
+        epoch = training.train_epoch() | training.geometry() | on_the_way(training, folder)
         folder.append({"epoch": training.epoch, "time": time.time(), "metrics": epoch})
         if training.epoch % checkpoints.every == 0 or training.epoch == training.epochs:
             training.save(folder, keep=checkpoints.keep)

@@ -151,6 +151,12 @@ def test_negatives_are_measured_on_the_way_without_a_change_to_the_training(tmp_
         line["epoch"] for line in folder(tmp_path, "watched").journal() if "negatives.spearman_wup" in line["metrics"]
     ]
     assert at == [2]  # and at the end
+    tables = folder(tmp_path, "watched").tables()
+    final = {name for name in tables if ".epoch_" not in name}
+    assert {name for name in tables if ".epoch_" in name} == {f"{name}.epoch_2" for name in final}
+    early, late = (folder(tmp_path, "watched").table(f"negatives.bands{at}") for at in (".epoch_2", ""))
+    assert [row["band"] for row in early] == [row["band"] for row in late]
+    assert early != late
 
     def kill(epoch: int, metrics: dict[str, float]) -> None:
         if epoch == 3:
