@@ -1,6 +1,6 @@
 """The figures of the theory: each is an info tuple, made from a table, and a drawing of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -8,9 +8,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from study.analysis.colours import COLOURS
 from study.analysis.compare import inverted_bound
 from study.analysis.fit import Fit
 from study.bounds import BOUNDS
+from study.bounds.bound import why_infinite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,17 +68,22 @@ def bounds_info(
 ) -> BoundsInfo:
     """From trials with columns k, temperature, loss, and each of `accuracies`: a line a bound and an accuracy."""
     classes = priors if isinstance(priors, int) else len(np.asarray(priors))
-    ks = sorted(int(k) for k in frame["k"].unique())
-    reasons = {name: {k: why for k in ks if (why := BOUNDS[name]().nonexistent(k, classes))} for name in bounds}
+    uppers = {name: inverted_bound(frame, name, priors=priors, loss=loss) for name in bounds}
     return BoundsInfo(
-        bounds=[line(name, frame["k"], inverted_bound(frame, name, priors=priors, loss=loss)) for name in bounds],
-        absent=[
-            f"{name}: none at K = {', '.join(map(str, whys))} ({whys[max(whys)]})"
-            for name, whys in reasons.items()
-            if whys
-        ],
+        bounds=[line(name, frame["k"], upper) for name, upper in uppers.items()],
+        absent=[text for name, upper in uppers.items() for text in _absent(name, frame["k"], upper, classes)],
         accuracies=[line(name, frame["k"], frame[name]) for name in accuracies],
     )
+
+
+def _absent(name: str, ks: pd.Series, uppers: pd.Series, classes: int) -> Iterator[str]:
+    """At which K the bound is infinite: a line a kind of reason, in the words of its largest K."""
+    kinds: dict[str, dict[int, str]] = {}
+    for k, of_k in uppers.groupby(ks):
+        if reason := why_infinite(BOUNDS[name](), int(k), classes, of_k):
+            kinds.setdefault(reason.partition(":")[0], {})[int(k)] = reason
+    for whys in kinds.values():
+        yield f"{name}: none at K = {', '.join(map(str, whys))} ({whys[max(whys)]})"
 
 
 def slack_info(table: pd.DataFrame) -> SlackInfo:
@@ -95,15 +102,15 @@ def fit_info(frame: pd.DataFrame, fits: Sequence[Fit], *, loss: str = "contrasti
 
 
 def draw_bounds(info: BoundsInfo, axes: "Axes") -> "Axes":
-    """Bounds on the left axis, logarithmic; accuracies on the right. Returns the right axis.
+    """Bounds on the left axis, logarithmic; accuracies on the right, as points with intervals. Returns the right axis.
 
     A closed form is negative, and off the scale, where L_cont < E ln(Col+1): its d = 0 does not hold there.
     """
-    for index, one in enumerate(info.bounds):
-        _draw_line(one, axes, f"C{index}", marker="o")
+    for one in info.bounds:
+        _draw_line(one, axes, _colour(one.label), marker="o")
     right = axes.twinx()
     for index, one in enumerate(info.accuracies):
-        _draw_line(one, right, f"C{len(info.bounds) + index}", marker="s", style="--")
+        _draw_points(one, right, COLOURS[-1 - index % len(COLOURS)], fmt="s--")
     scale = "log" if any(value > 0 for one in info.bounds for value in one.value) else "linear"
     _k_axis(axes, [*info.bounds, *info.accuracies])
     axes.set(yscale=scale, ylabel="upper bound on the supervised loss [nats]")
@@ -111,14 +118,16 @@ def draw_bounds(info: BoundsInfo, axes: "Axes") -> "Axes":
     if info.absent:
         axes.set_title("\n".join(info.absent), fontsize="x-small", loc="left")
     handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-    axes.legend(handles=handles, fontsize="small")
+    axes.legend(
+        handles=handles, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False
+    )
     return right
 
 
 def draw_slack(info: SlackInfo, axes: "Axes") -> None:
     """Slack of each bound against K, with the line that no bound may cross."""
-    for index, one in enumerate(info.slacks):
-        _draw_line(one, axes, f"C{index}", marker="o")
+    for one in info.slacks:
+        _draw_line(one, axes, _colour(one.label), marker="o")
     axes.axhline(0, color=_ink(), linewidth=0.8)
     _k_axis(axes, info.slacks)
     axes.set(ylabel="contrastive loss − lower bound [nats]")
@@ -127,12 +136,10 @@ def draw_slack(info: SlackInfo, axes: "Axes") -> None:
 
 def draw_fit(info: FitInfo, axes: "Axes") -> None:
     """Observed losses as points with intervals, fitted curves as lines with bands."""
-    seen = info.observed
-    errors = np.array([np.subtract(seen.value, seen.low), np.subtract(seen.high, seen.value)])
-    axes.errorbar(seen.k, seen.value, np.nan_to_num(errors), color=_ink(), fmt="o", capsize=3, label=seen.label)
-    for index, one in enumerate(info.fitted):
-        _draw_line(one, axes, f"C{index}")
-    _k_axis(axes, [seen])
+    _draw_points(info.observed, axes, _ink(), fmt="o")
+    for one in info.fitted:
+        _draw_line(one, axes, _colour(one.label))
+    _k_axis(axes, [info.observed])
     axes.set(ylabel="contrastive loss [nats]")
     axes.legend(fontsize="small")
 
@@ -158,6 +165,11 @@ def draw(info: BoundsInfo | SlackInfo | FitInfo, axes: "Axes") -> None:
         draw_fit(info, axes)
 
 
+def _colour(bound: str) -> str:
+    """A bound's own, the same in every figure; one that this process does not know comes last."""
+    return COLOURS[[*BOUNDS.names(), bound].index(bound) % len(COLOURS)]
+
+
 def _ink() -> str:
     """The text's colour, which a page sets."""
     import matplotlib as mpl
@@ -174,6 +186,11 @@ def _k_axis(axes: "Axes", lines: Sequence[Line]) -> None:
     axes.minorticks_off()
 
 
-def _draw_line(one: Line, axes: "Axes", color: str, *, marker: str = "", style: str = "-") -> None:
-    axes.plot(one.k, one.value, color=color, marker=marker, linestyle=style, label=one.label)
+def _draw_points(one: Line, axes: "Axes", color: str, *, fmt: str) -> None:
+    errors = np.array([np.subtract(one.value, one.low), np.subtract(one.high, one.value)])
+    axes.errorbar(one.k, one.value, np.nan_to_num(errors), color=color, fmt=fmt, capsize=3, label=one.label)
+
+
+def _draw_line(one: Line, axes: "Axes", color: str, *, marker: str = "") -> None:
+    axes.plot(one.k, one.value, color=color, marker=marker, label=one.label)
     axes.fill_between(one.k, one.low, one.high, color=color, alpha=0.2, linewidth=0)

@@ -102,6 +102,13 @@ def divide(numerator: Any, denominator: Any) -> Floats:
         return np.where(denominator > 0, numerator / denominator, np.inf)[()]
 
 
+def why_infinite(bound: Bound, k: int, classes: int, upper: Floats) -> str:
+    """Why a bound's upper bound on L_sup at this K is +∞; empty where it is finite."""
+    if reason := bound.nonexistent(k, classes):
+        return reason
+    return "" if np.isfinite(upper).any() else "1 − τ or υ is 0 for these classes, or so small that it is beyond 1e308"
+
+
 def too_few_draws(k: int, classes: int) -> str:
     """The reason that bounds through the coupon collector give where K+1 draws cannot hold all classes."""
     return f"υ = 0: the {k + 1} draws cannot contain all {classes} classes" if k + 1 < classes else ""

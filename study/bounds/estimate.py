@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from study.bounds.bound import BOUNDS, Bound, BoundTerms
+from study.bounds.bound import BOUNDS, Bound, BoundTerms, why_infinite
 from study.bounds.draws import ENOUGH_KEYS, MEASURED, Draw, Matrix, draw_terms
 from study.bounds.priors import Array, whole_numbers
 from study.bounds.probabilities import collision_probability, coverage_probability, expected_log_collisions
@@ -53,7 +53,7 @@ def bound_row(name: str, bound: Bound, terms: BoundTerms) -> dict[str, float | s
     closed = bound.supervised_upper_closed(terms.contrastive_loss, terms.k, terms.priors, terms.temperature)
     row["supervised_upper_closed"], row["supervised_upper_closed_se"] = mean_and_error(closed)
     row["violated"] = float(slack < -2 * error)
-    row["reason"] = bound.nonexistent(terms.k, len(terms.priors))
+    row["reason"] = why_infinite(bound, terms.k, len(terms.priors), upper)
     return row
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from study.analysis.bound_figures import bounds_info, figure, fit_info, slack_info
+from study.analysis.bound_figures import bounds_info, draw, figure, fit_info, slack_info
 from study.analysis.fit import fit_bound
 from study.bounds import BOUNDS
 from tests.analysis.test_fit import KS, losses
@@ -26,6 +27,29 @@ def test_bounds_that_do_not_exist_are_left_out_of_the_line_and_named():
     assert info.absent == [f"arora2019: {missing}", f"nozawa2021: {missing}"]
     assert arora.value[-1] > 1e6 > 10 > nozawa.value[-1]
     assert info.accuracies[0].value[0] == pytest.approx(0.52)
+
+
+def test_a_bound_too_large_for_a_number_is_named_beside_those_that_do_not_exist():
+    frame = losses("arora2019", np.random.default_rng(0), ks=(4, 64, 65_536))
+    info = bounds_info(frame, priors=10, accuracies=[])
+    assert info.bounds[0].k == [64]
+    assert info.absent == [
+        "arora2019: none at K = 4 (υ = 0: the 5 draws cannot contain all 10 classes)",
+        "arora2019: none at K = 65536 (1 − τ or υ is 0 for these classes, or so small that it is beyond 1e308)",
+        "nozawa2021: none at K = 4 (υ = 0: the 5 draws cannot contain all 10 classes)",
+    ]
+
+
+def test_a_bound_has_the_same_colour_in_every_figure_also_where_it_is_not_registered():
+    page, frame = Figure(), trials()
+    slack = pd.DataFrame({"k": [8, 16], "bound": ["nozawa2021", "mine2030"], "slack": 0.4})
+    bounds, slacks = bounds_info(frame, priors=10, accuracies=["linear"]), slack_info(slack)
+    drawn = []
+    for info in (bounds, slacks):
+        axes = page.add_subplot()
+        draw(info, axes)
+        drawn.append({one.get_label(): one.get_color() for one in axes.get_lines()})
+    assert drawn[0]["nozawa2021"] == drawn[1]["nozawa2021"] != drawn[1]["mine2030"]
 
 
 def test_lines_are_means_with_intervals_over_seeds():

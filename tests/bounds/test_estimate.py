@@ -152,7 +152,20 @@ def test_no_bound_is_violated_beyond_two_standard_errors(replacement, shape, tem
     assert len(estimate.bounds()) == len(ks) * len(BOUNDS)
     for row in estimate.bounds():
         assert not row["violated"], row
-        assert row["supervised_upper"] == np.inf or not row["reason"]
+        assert (row["supervised_upper"] == np.inf) == bool(row["reason"])
+
+
+def test_where_every_draw_collides_the_bounds_that_need_collision_free_draws_are_infinite_with_a_reason():
+    """Without replacement: 30 samples of each of 2 classes, so that the 45 negatives of an anchor hold its class."""
+    views, labels = clusters(count=60, classes=2)
+    labels = np.arange(60) % 2
+    rows = estimate_bounds(views, labels, [45], temperature=0.5, generator=np.random.default_rng(0)).bounds()
+    found = {row["bound"]: (row["supervised_upper"], row["reason"]) for row in rows}
+    for name in ("arora2019", "ash2021"):
+        assert found[name] == (np.inf, "1 − τ or υ is 0 for these classes, or so small that it is beyond 1e308")
+    for name in ("nozawa2021", "bao2021"):
+        assert np.isfinite(found[name][0])
+        assert not found[name][1]
 
 
 def test_one_draw_serves_every_k_and_every_bound():
