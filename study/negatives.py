@@ -37,7 +37,7 @@ class Negatives(Evaluation):
     """Difficulty bands of test negatives, their WordNet similarity, and how consistent the hard ones are."""
 
     queries: int = 500
-    """test images that are queries, evenly spaced; the pool is the whole test split"""
+    """test images that are queries, at least as many as classes, evenly spread over each; all others are their pool"""
 
     reports: ClassVar[Mapping[str, Metric]] = _reports()
 
@@ -52,8 +52,8 @@ class Negatives(Evaluation):
     def describe(self, embeddings: Tensor, labels: Tensor | None, semantics: ClassSemantics) -> Findings:
         """The statistics of one split, at any time of a training. Shapes: embeddings [M, D] unit rows, labels [M]."""
         z = embeddings.cpu().numpy()
-        own = np.unique(np.linspace(0, len(z) - 1, min(self.queries, len(z))).astype(np.int64))
         known = None if labels is None else labels.cpu().numpy()
+        own = evenly_spread(len(z), max(self.queries, len(semantics.names)), known)
         found = negative_statistics(
             z[own],
             z,
@@ -66,6 +66,12 @@ class Negatives(Evaluation):
         if found.difficulty is not None:
             tables["negatives.difficulty"] = _difficulty(found.difficulty, semantics)
         return Findings(found.scalars, tables, {"negatives": "; ".join(found.notes)} if found.notes else {})
+
+
+def evenly_spread(total: int, count: int, labels: np.ndarray | None) -> np.ndarray:
+    """`count` rows of `total`, or all where there are fewer, ascending: of each class its share, evenly spaced."""
+    by_class = np.arange(total) if labels is None else np.argsort(labels, kind="stable")
+    return np.sort(by_class[np.linspace(0, total - 1, min(count, total)).astype(np.int64)])
 
 
 def _difficulty(difficulty: np.ndarray, semantics: ClassSemantics) -> list[dict[str, Any]]:

@@ -177,7 +177,7 @@ def draw_map(info: MapInfo) -> "Figure":
     apart = apart[np.isfinite(apart)]
     low, high = np.percentile(apart, [1, 99]) if len(apart) else (0, 1)
     image = axes.imshow(info.values, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
-    figure.colorbar(image, ax=axes, extend="both" if low else "max", shrink=0.8, label=unit)
+    figure.colorbar(image, ax=axes, extend="both" if low else "max", shrink=0.8).set_label(unit, labelpad=8)
     positions, labels = [at for at, _ in info.ticks], [name for _, name in info.ticks]
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator(positions))
