@@ -6,6 +6,7 @@ import math
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         if not _expected(error):
             raise
-        problems = str(error).splitlines()
+        problems = getattr(error, "problems", [str(error)])
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         print(f"study: {count}; nothing was started", file=sys.stderr)
-        print("\n".join(f"  {problem}" for problem in problems), file=sys.stderr)
+        print(textwrap.indent("\n".join(problems), "  "), file=sys.stderr)
         return 2
 
 

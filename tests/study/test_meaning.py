@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from study import Study, TrialConfig
+from study.cli import main
 from study.config import ConfigError
 from study.data import DATASETS, Dataset, DataSource, Split
 from study.resolve import resolve
@@ -69,6 +71,18 @@ def test_ambiguous_classes_are_announced_with_their_senses_and_what_to_type(tmp_
     assert "statistics of what negatives mean are off: 1 of 2 classes have no synset yet" in plan
     assert "crane.n.05: large long-necked wading bird" in plan
     assert "--set 'synsets.crane=lemma.n.NN'" in plan
+
+
+def test_a_mapping_that_misses_a_class_is_one_problem_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = {"name": "birds", "question": "?", "base": folder_of(tmp_path / "images", "crane", "goldfish")}
+    (tmp_path / "birds.yaml").write_text(yaml.safe_dump(described | {"space": {"k": {"grid": [4]}}}))
+    assert main(["plan", str(tmp_path / "birds.yaml"), "--set", "synsets.goldfish=goldfish.n.01"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "study: 1 problem; nothing was started"
+    assert "    class 'crane': the mapping has no synset for it" in said
+    assert any(line.startswith("      crane.n.05: large long-necked wading bird") for line in said)
 
 
 def test_one_mapping_serves_the_strategy_and_the_statistics(tmp_path: Path) -> None:
