@@ -28,7 +28,10 @@ ACCURACY = "mean_classifier.top1"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """A study's trials, finished or not. `frame` has a row a trial."""
+    """A study's trials, finished or not. `frame` has a row a trial.
+
+    A part of them: `Results(results.frame.query("negatives == 'all'"))`, which is fitted and compared like the whole.
+    """
 
     frame: pd.DataFrame
     study: str = ""
@@ -150,12 +153,21 @@ class Results:
         curves = frame.groupby(by, dropna=False)["k"].transform("nunique") > 1 if by else frame["k"] > 0
         return (frame[curves] if curves.any() else frame), by  # a lone K is no curve, and hinders no other
 
-    def priors(self) -> list[float]:
-        """π, the class shares of the test split that all trials share; ValueError where they differ, or one is 0."""
-        counts = [text for text in self.finished["class_counts"].unique() if text != "[]"]
-        if len(counts) != 1:
-            raise ValueError(f"the trials have {len(counts)} different test splits; give priors, or filter the table")
-        numbers = json.loads(counts[0])
+    def priors(self, trials: pd.DataFrame | None = None) -> list[float]:
+        """π, the class shares of the test split that these trials share; ValueError where they differ, or one is 0.
+
+        trials: rows of `losses`, such as those of one curve over K; all finished ones by default.
+        """
+        counts = (self.finished if trials is None else trials)["class_counts"]
+        splits = [text for text in counts.unique() if text != "[]"]
+        if not splits:
+            raise ValueError("the test split has no labels, but the bounds are about classes; take data with labels")
+        if len(splits) > 1:
+            raise ValueError(
+                f"trials of one curve over K have {len(splits)} different test splits (column class_counts); filter the "
+                "table, as in Results(results.frame.query('seed == 0'))"
+            )
+        numbers = json.loads(splits[0])
         if absent := [c for c, number in enumerate(numbers) if number == 0]:
             raise ValueError(
                 f"classes {absent} (by number, from 0) are absent from the test split, but the bounds are about all "
@@ -166,28 +178,52 @@ class Results:
     def fit(self, bound: str, *, resamples: int = 1000) -> Fits:
         """The bound fitted to L_cont over K, one fit for each group that shares everything but K and the seed.
 
-        d is fixed at its measured value, without which L_sup, L_sub and d are not identified together.
+        d is fixed at its measured value, without which L_sup, L_sub and d are not identified together. The classes are
+        those of each group's own test split.
         """
         from study.analysis.fit import fit_bound
 
-        frame, by = self.losses()
-        fixed = self._known(bound, frame)
         draw = np.random.default_rng(0)
         return Fits(
-            fit_bound(frame, bound, priors=self.priors(), generator=draw, by=by, fixed=fixed, resamples=resamples)
+            fit
+            for frame, by, priors in self._by_test_split()
+            for fit in fit_bound(
+                frame,
+                bound,
+                priors=priors,
+                generator=draw,
+                by=by,
+                fixed=self._known(bound, frame),
+                resamples=resamples,
+            )
         )
 
     def compare_bounds(self, *, accuracy: str = ACCURACY, resamples: int = 1000) -> pd.DataFrame:
         """Which bound explains L_cont over K better, and how its inversion ranks encoders: a row a group and bound."""
         from study.analysis.compare import compare_bounds
 
-        frame, by = self.losses()
-        fixed = {"d": "gap"} if "gap" in frame else None
-        known = accuracy if accuracy in frame else None
         draw = np.random.default_rng(0)
-        return compare_bounds(
-            frame, priors=self.priors(), generator=draw, by=by, accuracy=known, fixed=fixed, resamples=resamples
-        )
+        compared = [
+            compare_bounds(
+                frame,
+                priors=priors,
+                generator=draw,
+                by=by,
+                accuracy=accuracy if accuracy in frame else None,
+                fixed={"d": "gap"} if "gap" in frame else None,
+                resamples=resamples,
+            )
+            for frame, by, priors in self._by_test_split()
+        ]
+        return pd.concat(compared, ignore_index=True)
+
+    def _by_test_split(self) -> Iterator[tuple[pd.DataFrame, list[str], list[float]]]:
+        """(`losses`, the columns that name a curve, π) of the curves on each test split."""
+        frame, by = self.losses()
+        for _, curve in frame.groupby(by, dropna=False) if by else [((), frame)]:
+            self.priors(curve)
+        for _, rows in frame.groupby("class_counts", sort=False):
+            yield rows, by, self.priors(rows)
 
     def slack(self) -> pd.DataFrame:
         """L_cont minus each lower bound at the trial's own K: trial_id, k, bound, slack, slack_se (nats), violated (by

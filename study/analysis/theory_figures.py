@@ -42,9 +42,10 @@ def theory_figures(results: Results, profiles: Mapping[str, Table]) -> list[Theo
         slack = slacks[slacks["trial_id"].isin(rows["trial_id"])]
         alone = rows["k"].min() == rows["k"].max()
         where = f"{group}; trained at K = {rows['k'].iloc[0]}" if alone else group
+        priors = results.priors(rows)
         if alone and (found := _profile(rows, profiles, accuracies)) is not None:
             rows, slack = found
-        bounds = bound_figures.bounds_info(rows, priors=results.priors(), accuracies=accuracies)
+        bounds = bound_figures.bounds_info(rows, priors=priors, accuracies=accuracies)
         figures.append(_named("bounds", group, f"Upper bounds on L_sup, and accuracy; {where}", bounds))
         if len(slack):
             slack_info = bound_figures.slack_info(slack)
