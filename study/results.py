@@ -164,8 +164,8 @@ class Results:
             raise ValueError("the test split has no labels, but the bounds are about classes; take data with labels")
         if len(splits) > 1:
             raise ValueError(
-                f"trials of one curve over K have {len(splits)} different test splits (column class_counts); filter the "
-                "table, as in Results(results.frame.query('seed == 0'))"
+                f"trials of one curve over K have {len(splits)} different test splits (column class_counts); filter "
+                "the table, as in Results(results.frame.query('seed == 0'))"
             )
         numbers = json.loads(splits[0])
         if absent := [c for c, number in enumerate(numbers) if number == 0]:

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 
@@ -44,6 +45,26 @@ def test_on_a_full_grid_shares_are_those_of_the_analysis_of_variance():
     shares = variances / variances.sum()
     assert (result["importance"] - shares).abs().max() < 0.02
     assert result.loc["k", "low"] < shares["k"] < result.loc["k", "high"]
+
+
+def test_shares_are_those_of_optunas_evaluator_on_the_same_trials():
+    """A second implementation: 64 trees on one-hot codes, each weighed in a loop."""
+    values = {"k": [8, 16, 32, 64], "t": [0.1, 0.2, 0.5], "strategy": ["all", "hardest", "random"], "seed": ["0", "1"]}
+    frame = pd.DataFrame(itertools.product(*values.values()), columns=list(values))
+    noise = np.random.default_rng(1).normal(size=len(frame))
+    frame["accuracy"] = np.log2(frame["k"]) + 3 * (frame["strategy"] == "all") + 2 * (frame["t"] > 0.15) + 0.3 * noise
+    ours = importance(frame, list(values), "accuracy", generator=np.random.default_rng(0))
+    choices = {name: optuna.distributions.CategoricalDistribution(of_name) for name, of_name in values.items()}
+    study = optuna.create_study()
+    for *params, accuracy in frame.itertuples(index=False):
+        given = dict(zip(values, params, strict=True))
+        study.add_trial(optuna.trial.create_trial(params=given, distributions=choices, value=accuracy))
+    theirs = optuna.importance.get_param_importances(
+        study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+    )
+    for name, share in zip(ours["parameter"], ours["importance"], strict=True):
+        assert share == pytest.approx(theirs[name], abs=0.1), name
+    assert ours["parameter"].iloc[0] == max(theirs, key=theirs.get) == "strategy"
 
 
 def test_importance_is_reproducible_and_uses_no_global_state():
