@@ -1,23 +1,30 @@
 """The report's parts on importance, theory and negatives: what the trials' tables say, cell by cell."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from study.analysis import bound_figures, importance_figures, semantic_figures, theory_figures
 from study.report import Section, svg, table
-from study.results import ACCURACY, Results, cell_label, tables
+from study.results import ACCURACY, Results, cell_label, interval, tables, text
 from study.store import Store, TrialFolder
 from study.trial_figures import OFFERED, SELECTED, class_map, confusion_map
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Drawing = tuple[Any, Callable[[Any], "Figure"], str]
+"""What a figure shows, the function that draws it, its caption."""
+
 CELLS = 6
 """Cells whose negatives are drawn; the table has them all."""
+PAIRS = 6
+"""Pairs of classes that are named, of those that follow meaning and of those that go against it."""
 SHOWN = ("aicc", "delta_aicc", "weight", "rmse", "r2", "leave_one_k_out", "unidentified")
 RANKS = ("rank_correlation", "rank_low", "rank_high")
 NEGATIVES = (
@@ -75,12 +82,14 @@ def negatives_section(results: Results, store: Store) -> Section | None:
         return None
     cells = results.finished.groupby(results.varying or "status", dropna=False, sort=False)
     by_cell = {_name(results, values): [folders[i] for i in rows["trial_id"]] for values, rows in cells}
-    body = Markup("")
-    for info, draw, caption in itertools.chain(_negative_figures(by_cell), _epoch_figures(by_cell)):
-        body += _captioned(partial(draw, info), caption)
+    lines, maps = (
+        _row(Markup("").join(_captioned(partial(draw, info), caption) for info, draw, caption in figures))
+        for figures in (itertools.chain(_line_figures(by_cell), _epoch_figures(by_cell)), _map_figures(by_cell))
+    )
     shown = results.table(metrics).rename(columns={name: name.removeprefix("negatives.") for name in metrics})
     note = "Means over the seeds of a cell with 95 % Student-t intervals; docs/metrics.md says what each number is."
-    return Section("Negatives", _notes([*_reasons(folders.values()), note]) + _row(body) + table(shown))
+    head = _notes([*_reasons(folders.values()), note])
+    return Section("Negatives", head + lines + maps + _class_pairs(by_cell) + table(shown))
 
 
 def importance_section(results: Results, store: Store) -> Section | None:
@@ -108,7 +117,7 @@ def importance_section(results: Results, store: Store) -> Section | None:
 SECTIONS = (importance_section, theory_section, negatives_section)
 
 
-def _negative_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[tuple[Any, Callable[[Any], "Figure"], str]]:
+def _line_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[Drawing]:
     tables = {name: [t for f in folders if (t := f.table("negatives.bands"))] for name, folders in by_cell.items()}
     tables = {name: of_cell for name, of_cell in list(tables.items())[:CELLS] if of_cell}
     if not tables:
@@ -116,6 +125,15 @@ def _negative_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[tuple[A
     columns = ("same_class_share", "wup_other") if "wup_other" in next(iter(tables.values()))[0][0] else ()
     for column in columns or ("same_class_share",):
         yield semantic_figures.band_info(tables, column), semantic_figures.draw_bands, f"{column} by difficulty"
+    first, folders = next(iter(by_cell.items()))
+    if histogram := folders[0].table("negatives.consistency_histogram"):
+        info = semantic_figures.consistency_info(histogram)
+        caption = f"How often a negative is among the hardest 5 %; {first}, one seed"
+        yield info, semantic_figures.draw_consistency, caption
+
+
+def _map_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[Drawing]:
+    """Two in a row, so that the names of classes can be read."""
     first, folders = next(iter(by_cell.items()))
     difficulties = [t for folder in folders if (t := folder.table("negatives.difficulty"))]
     if difficulties:
@@ -125,13 +143,40 @@ def _negative_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[tuple[A
     if difficulties and confusions:
         caption = f"Confusion by the linear probe on features, in WordNet order; {first}"
         yield confusion_map(confusions, difficulties[0]), semantic_figures.draw_map, caption
-    if histogram := folders[0].table("negatives.consistency_histogram"):
-        info = semantic_figures.consistency_info(histogram)
-        caption = f"How often a negative is among the hardest 5 %; {first}, one seed"
-        yield info, semantic_figures.draw_consistency, caption
 
 
-def _epoch_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[tuple[Any, Callable[[Any], "Figure"], str]]:
+def _class_pairs(by_cell: dict[str, list[TrialFolder]]) -> Markup:
+    """The pairs of classes that add most to ρ over pairs, and those that take most from it, cell by cell."""
+    rows = pd.DataFrame(
+        {"cell": name, **{column: row[column] for column in ("kind", "class", "other", "contribution")}}
+        for name, folders in list(by_cell.items())[:CELLS]
+        for folder in folders
+        for kind in ("correlated_pairs", "anticorrelated_pairs")
+        for row in folder.table(f"negatives.{kind}")
+    )
+    if not len(rows):
+        return Markup("")
+    pair = ["kind", "class", "other"]
+    total = rows.groupby(pair, sort=False)["contribution"].sum().sort_values()
+    named = [*total[total > 0].index[::-1][:PAIRS], *total[total < 0].index[:PAIRS]]
+    cells = interval(rows, [*pair, "cell"], ["contribution"]).set_index([*pair, "cell"])
+    shown = [
+        dict(zip(pair, of, strict=True))
+        | {
+            re.sub(r"([=(])", "\\1\u200b", cell): text("contribution", *cells.loc[(*of, cell), ["mean", "half_width"]])
+            for cell in rows["cell"].unique()
+            if (*of, cell) in cells.index
+        }
+        for of in named
+    ]
+    note = "Pairs of classes whose difficulty follows their meaning most, and those that go most against it: what each "
+    note += (
+        "adds to ρ over pairs, which is the mean over all pairs; mean of the seeds that have it among their first 20."
+    )
+    return Markup("<p>{}</p>{}").format(note, table(pd.DataFrame(shown)))
+
+
+def _epoch_figures(by_cell: dict[str, list[TrialFolder]]) -> Iterator[Drawing]:
     """What was selected against its pool, and what was measured on the way, over the epochs."""
     cells = {name: [_epochs(folder) for folder in folders] for name, folders in list(by_cell.items())[:CELLS]}
     offered = [v for journals in cells.values() for journal in journals for v in _history(journal, OFFERED).values()]

@@ -29,7 +29,7 @@ MAPS = {
 
 NAMED_CLASSES = 40
 """Up to this many classes a map names each; above it, groups of the WordNet tree."""
-LABELS = 45
+LABELS = 40
 """So many labels can be read along an axis."""
 
 
@@ -159,10 +159,10 @@ def epoch_info(
 
 def draw_bands(info: BandInfo) -> "Figure":
     """Lines over the difficulty bands, chance as a dashed line."""
-    figure, axes = _figure(7.0, 4.2)
+    figure, axes = _figure(5.6, 3.6)
     _lines(axes, info.series)
     _level(axes, info.chance, "chance")
-    axes.set_xticks(range(len(info.bands)), info.bands, fontsize=8)
+    axes.set_xticks(range(len(info.bands)), info.bands, fontsize=7)
     axes.set(xlabel="difficulty, hardest first", ylabel=_words(info.column), title="What negatives mean, by difficulty")
     return figure
 
@@ -172,7 +172,7 @@ def draw_map(info: MapInfo) -> "Figure":
     from matplotlib.ticker import FixedFormatter, FixedLocator
 
     title, across, down, unit = MAPS[info.quantity]
-    figure, axes = _figure(8.2, 7.0)
+    figure, axes = _figure(7.2, 6.2)
     apart = info.values[~np.eye(len(info.values), dtype=bool)]
     apart = apart[np.isfinite(apart)]
     low, high = np.percentile(apart, [1, 99]) if len(apart) else (0, 1)
@@ -193,7 +193,7 @@ def draw_map(info: MapInfo) -> "Figure":
 
 def draw_consistency(info: ConsistencyInfo) -> "Figure":
     """Observed counts as bars, those of the binomial null as a line."""
-    figure, axes = _figure(7.0, 4.2)
+    figure, axes = _figure(5.6, 3.6)
     axes.bar(info.hits, info.observed, width=1.0, color=COLOURS[4], label="observed")
     axes.plot(info.hits, info.expected, color=COLOURS[1], label="by chance (binomial)")
     axes.set_yscale("symlog", linthresh=1)
@@ -212,7 +212,7 @@ def draw_epochs(info: EpochInfo) -> "Figure":
     """Lines over epochs."""
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _figure(7.0, 4.2)
+    figure, axes = _figure(5.6, 3.6)
     _lines(axes, info.series)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if info.chance is not None:

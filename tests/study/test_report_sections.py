@@ -31,6 +31,9 @@ def test_negatives_are_compared_across_cells_with_intervals_over_seeds(tmp_path:
     ):
         assert caption in section.body, caption
     assert "Similarity of meaning of what it selected, other classes" in section.body
+    named = section.body[section.body.index("Pairs of classes whose difficulty follows their meaning most") :]
+    for text in ("near and hard", "far but hard", "<td>square</td>", "without_\u200bsame_\u200bclass</th>"):
+        assert text in named, text
     assert "±" in section.body
     assert "Left out" not in section.body
 
