@@ -21,41 +21,29 @@ def row_blocks(shape: torch.Size, device: torch.device) -> Iterator[slice]:
         yield slice(start, start + rows)
 
 
-class _Buffers(threading.local):
+class _Memory(threading.local):
     def __init__(self) -> None:
         self.by_use: dict[tuple[str, torch.dtype], Tensor] = {}
-        self.results: dict[tuple[str, torch.dtype], Tensor] = {}
 
 
-_BUFFERS = _Buffers()
+_MEMORY = _Memory()
 
 
-def scratch(use: str, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """An uninitialised tensor of that shape, whose memory the next call with the same `use` takes over.
-
-    For temporaries within a block; what is larger than a block, or on an accelerator, is a tensor like any other.
-    """
-    dtype = dtype or like.dtype
-    if like.device.type != "cpu" or like.numel() > BLOCK:
-        return torch.empty_like(like, dtype=dtype)
-    if (use, dtype) not in _BUFFERS.by_use:
-        _BUFFERS.by_use[use, dtype] = torch.empty(BLOCK, dtype=dtype)
-    return _BUFFERS.by_use[use, dtype][: like.numel()].view(like.shape)
-
-
-def result(use: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def reused(use: str, like: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype | None = None) -> Tensor:
     """An uninitialised tensor in the memory of the last one of that use, if nobody holds that any more.
 
-    For what outlives a block: whoever keeps it, a graph that awaits its backward pass included, keeps it unharmed.
+    Whoever keeps one, a graph that awaits its backward pass included, keeps it unharmed; a loop hands its memory on
+    from turn to turn if no name holds the tensor in between. On an accelerator it is a tensor like any other.
     """
+    shape, dtype = like.shape if shape is None else shape, dtype or like.dtype
+    if like.device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=like.device)
     count = math.prod(shape)
-    if device.type != "cpu" or count <= BLOCK:
-        return torch.empty(shape, dtype=dtype, device=device)
-    held = _BUFFERS.results.get((use, dtype))
-    if held is None or held.numel() < count or _holders(held) > 2:  # the buffer, and the storage that is asked
-        held = _BUFFERS.results[use, dtype] = torch.empty(count, dtype=dtype)
-    stride = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    return torch.empty(0, dtype=dtype).set_(held.untyped_storage(), 0, shape, stride)  # no view: a history of its own
+    held = _MEMORY.by_use.get((use, dtype))
+    if held is None or held.numel() < count or _holders(held) > 2:  # the dictionary, and the storage that is asked
+        held = _MEMORY.by_use[use, dtype] = torch.empty(max(count, BLOCK), dtype=dtype, device="cpu")
+    empty = torch.empty(0, dtype=dtype, device="cpu")  # set, not viewed: for autograd it has a history of its own
+    return empty.set_(held.untyped_storage(), 0, shape)  # type: ignore[call-overload]
 
 
 def _holders(x: Tensor) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.blocks import row_blocks, scratch
+from models.blocks import reused, row_blocks
 
 
 def scaled(similarity: Tensor, temperature: float) -> Tensor:
@@ -34,11 +34,11 @@ def _wide(x: Tensor) -> torch.dtype:
 
 
 def _logits(similarity: Tensor, temperature: float, log_weight: Tensor | None, at: slice) -> Tensor:
-    logits = scratch("logits", similarity[at], _wide(similarity))  # [b, K]
+    logits = reused("logits", similarity[at], dtype=_wide(similarity))  # [b, K]
     torch.div(similarity[at], temperature, out=logits)
     if log_weight is None:
         return logits
-    return logits.add_(scratch("log weight", logits).copy_(log_weight[at]))  # mixed types add several times slower
+    return logits.add_(reused("log weight", logits).copy_(log_weight[at]))  # mixed types add several times slower
 
 
 def _least(dtype: torch.dtype) -> float:
@@ -55,6 +55,7 @@ class _LogSumExp(torch.autograd.Function):
             m = logits.amax(dim=1, keepdim=True)  # [b, 1]
             logits.sub_(m.nan_to_num(neginf=0.0)).clamp_(min=_least(logits.dtype))
             total[at] = logits.exp_().sum(dim=1).log_() + m[:, 0]
+            del logits  # its memory is the next block's
         ctx.temperature = temperature
         ctx.save_for_backward(similarity, log_weight, total)
         return total
@@ -63,11 +64,12 @@ class _LogSumExp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         similarity, log_weight, total = ctx.saved_tensors
-        result = torch.empty_like(similarity)  # ∂/∂s_k = w_k e^{s_k/t} / (t Σ), [B, K]
+        gradient = torch.empty_like(similarity)  # ∂/∂s_k = w_k e^{s_k/t} / (t Σ), [B, K]
         for at in row_blocks(similarity.shape, similarity.device):
             share = _logits(similarity, ctx.temperature, log_weight, at)
             least = _least(share.dtype)
             share.sub_(total[at, None].nan_to_num(neginf=torch.inf)).clamp_(min=least).exp_()
             torch.threshold_(share, math.exp(least + 1), 0.0)  # what is left out has no gradient at all
-            torch.mul(share, grad[at, None] / ctx.temperature, out=result[at])
-        return result, None, None
+            torch.mul(share, grad[at, None] / ctx.temperature, out=gradient[at])
+            del share
+        return gradient, None, None

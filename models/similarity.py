@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.blocks import result
+from models.blocks import reused
 
 
 def similarities(anchors: Tensor, keys: Tensor, *, room: int = 0) -> Tensor:
@@ -26,7 +26,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, room: int) -> Tensor:
         ctx.save_for_backward(x, y)
-        whole = result("product", (len(x), len(y) + room), x.dtype, x.device)
+        whole = reused("product", x, (len(x), len(y) + room))
         return torch.mm(x, y.T, out=_columns(whole, len(y)))
 
     @staticmethod

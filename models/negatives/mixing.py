@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.blocks import result, row_blocks, scratch
+from models.blocks import reused, row_blocks
 from models.negatives.rank import hardest
 from models.negatives.strategy import STRATEGIES, Candidates, Selection, Strategy
 
@@ -52,7 +52,7 @@ class Mixing(Strategy):
             return Selection()
         keys = candidates.keys
         shape = (len(candidates.anchors), self.s + self.s_prime, keys.shape[1])
-        points = result("points", shape, keys.dtype, keys.device)
+        points = reused("points", keys, shape)
         for at in row_blocks(candidates.similarity.shape, keys.device):
             self._mix(candidates.rows(at), points[at], generator=generator)
         return Selection(synthetic=points)
@@ -65,7 +65,7 @@ class Mixing(Strategy):
         i = torch.randint(n, (b, self.s + self.s_prime), generator=generator, device=device)
         step = torch.randint(1, max(n, 2), (b, self.s), generator=generator, device=device)
         weight = torch.rand(b, self.s + self.s_prime, 1, generator=generator, device=device).to(keys.dtype)
-        mixed, partner = points, scratch("partner", points[:, : self.s])
+        mixed, partner = points, reused("partner", points[:, : self.s])
         for rows, index in ((mixed, i), (partner, (i[:, : self.s] + step) % n)):
             torch.index_select(keys, 0, near.gather(1, index).flatten(), out=rows.view(-1, keys.shape[1]))
         mixed[:, : self.s].lerp_(partner, weight[:, : self.s])

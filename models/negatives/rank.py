@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from models.blocks import scratch
+from models.blocks import reused
 
 _THREADS = ThreadPoolExecutor(thread_name_prefix="partition")  # as many work at once as torch has threads
 
@@ -28,12 +28,12 @@ def edges(lo: float, hi: float, k: Tensor) -> tuple[Tensor, Tensor]:
 def band(scores: Tensor, first: Tensor, last: Tensor) -> Tensor:
     """1 for the candidates with a rank in [first, last), the highest score first, else 0; exactly last − first a row.
 
-    Equal scores rank in the order of their columns. Of a block of rows it is a temporary, and lasts until the next
-    band. Shapes: scores [B, P], first and last int64 [B] → [B, P], of the scores' type.
+    Equal scores rank in the order of their columns. Shapes: scores [B, P], first and last int64 [B] → [B, P], of the
+    scores' type.
     """
     lower, upper = _thresholds(scores, first, last)
-    kept = _mark_top(scores, lower, last, out=scratch("band", scores))
-    return kept.sub_(_mark_top(scores, upper, first, out=scratch("above the band", scores))) if first.any() else kept
+    kept = _mark_top(scores, lower, last, out=reused("band", scores))
+    return kept.sub_(_mark_top(scores, upper, first, out=reused("above the band", scores))) if first.any() else kept
 
 
 def hardest(scores: Tensor, n: int) -> Tensor:
@@ -44,6 +44,7 @@ def hardest(scores: Tensor, n: int) -> Tensor:
         (at,) = (scores.numpy() >= lower.numpy()[:, None]).ravel().nonzero()
         if len(at) == len(scores) * n:  # no ties
             return torch.from_numpy(at).view(-1, n) % scores.shape[1]
+    scores = scores.nan_to_num(nan=-torch.inf)  # of a training that diverges: it is the loss that tells
     return band(scores, first, last).nonzero(as_tuple=True)[1].view(-1, n)
 
 
@@ -63,7 +64,7 @@ def _nth_highest(x: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
     if x.device.type != "cpu":
         lower, upper = (ends[n] if n in ends else x.kthvalue(size - n + 1, dim=1).values for n in (last, first))
         return lower, upper
-    y = scratch("partition", x, torch.promote_types(x.dtype, torch.float32)).copy_(x)
+    y = reused("partition", x, dtype=torch.promote_types(x.dtype, torch.float32)).copy_(x)
     lower = ends[last] if last in ends else _partition(y, size - last)
     upper = ends[first] if first in ends else _partition(y[:, size - last :], last - first)
     return lower, upper

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.blocks import result, row_blocks, scratch
+from models.blocks import reused, row_blocks
 from models.registry import Registry
 
 STRATEGIES = Registry("negative-selection strategy")
@@ -42,7 +42,7 @@ class Candidates:
 
     def by_rows(self, of: Callable[["Candidates"], Tensor], *, dtype: torch.dtype) -> Tensor:
         """`of` some of the anchors at a time, in one matrix [B, P] of that type."""
-        out = result("by rows", self.similarity.shape, dtype, self.similarity.device)
+        out = reused("by rows", self.similarity, dtype=dtype)
         for at in row_blocks(self.similarity.shape, self.similarity.device):
             out[at] = of(self.rows(at))
         return out
@@ -57,18 +57,15 @@ class Candidates:
         """Scores [B, P] with what is not offered below everything that is."""
         if self.offered is None:
             return scores
-        return torch.where(self.offered, scores, scores.amin() - 1, out=scratch("ranked", scores))
+        return torch.where(self.offered, scores, scores.amin() - 1, out=reused("ranked", scores))
 
     def same_class(self) -> Tensor:
-        """1 where a row has the anchor's class, else 0, [B, P]: the collisions. Raises ValueError without labels.
-
-        Of a block of rows it is a temporary, and lasts until the next block's.
-        """
+        """1 where a row has the anchor's class, else 0, [B, P]: the collisions. Raises ValueError without labels."""
         if self.anchor_labels is None or self.key_labels is None:
             raise ValueError("the data has no labels: choose a strategy that does not use them")
-        dtype = self.similarity.dtype  # straight to 0 and 1: several times faster than by way of bool
-        out = scratch("same class", self.similarity)
-        return torch.eq(self.anchor_labels.to(dtype)[:, None], self.key_labels.to(dtype)[None, :], out=out)
+        out = reused("same class", self.similarity)  # straight to 0 and 1: several times faster than by way of bool
+        wide = torch.promote_types(out.dtype, torch.float32)  # bfloat16 cannot tell 256 from 257
+        return torch.eq(self.anchor_labels.to(wide)[:, None], self.key_labels.to(wide)[None, :], out=out)
 
 
 @dataclass(frozen=True)
@@ -85,16 +82,17 @@ class Selection:
     @classmethod
     def keep(cls, kept: Tensor) -> "Selection":
         """The candidates where `kept` [B, P], of bools or of 1 and 0, is true, each with weight 1."""
-        log_weight = result("by rows", kept.shape, WEIGHTS, kept.device)
+        log_weight = reused("by rows", kept, dtype=WEIGHTS)
         for at in row_blocks(kept.shape, kept.device):
             log_weight[at] = log_of_marks(kept[at])
         return cls(log_weight)
 
 
 def log_of_marks(kept: Tensor) -> Tensor:
-    """0 where `kept` is true or 1, −∞ where it is false or 0, as 1 − 1/kept. Any shape."""
-    marks = kept.float() if kept.dtype == torch.bool else kept
-    return torch.reciprocal(marks, out=scratch("log of marks", marks)).neg_().add_(1)
+    """0 where `kept` is true or not 0, −∞ where it is false or 0, as 1 − 1/mark. Any shape."""
+    dtype = kept.dtype if kept.is_floating_point() else torch.float32
+    marks = torch.ne(kept, 0, out=reused("log of marks", kept, dtype=dtype))  # 1 or 0
+    return marks.reciprocal_().neg_().add_(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +148,7 @@ class Filter(Strategy):
 
 def _not_empty(kept: Tensor, candidates: Candidates) -> Tensor:
     if candidates.offered is not None:
-        kept = torch.mul(kept, candidates.offered, out=scratch("kept", kept))
+        kept = torch.mul(kept, candidates.offered, out=reused("kept", kept))
     empty = kept.sum(dim=1) == 0
     if empty.any():
         easiest = -candidates.similarity[empty]

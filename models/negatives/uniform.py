@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.blocks import scratch
+from models.blocks import reused
 from models.negatives.rank import share
 from models.negatives.strategy import STRATEGIES, Candidates, Filter, Selection, Strategy
 
@@ -56,7 +56,7 @@ def random_subset(candidates: Candidates, n: Tensor, *, generator: torch.Generat
     """1 for n[b] random candidates of each anchor, else 0, [B, P]: every subset of that size equally often.
 
     An anchor takes the first n it is offered in a random order of its own, or leaves out the first K − n where those
-    are fewer. Of a block of rows it is a temporary, and lasts until the next subset.
+    are fewer.
     """
     s, k = candidates.similarity, candidates.count()
     leave_out = bool(2 * n.sum() > k.sum())
@@ -68,7 +68,7 @@ def random_subset(candidates: Candidates, n: Tensor, *, generator: torch.Generat
     else:
         first = candidates.offered.gather(1, columns)
         first &= first.cumsum(dim=1, dtype=torch.int32) <= few[:, None]
-    marks = scratch("subset", s).fill_(float(leave_out))
+    marks = reused("subset", s).fill_(float(leave_out))
     return marks.scatter_(1, columns, (first ^ leave_out).to(s.dtype))
 
 

@@ -1,12 +1,15 @@
 """What holds for every strategy, of this repository or of a user's own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.contrast import Contrast, Moment
-from models.negatives import STRATEGIES, Candidates, Selection, Strategy
+from models.negatives import STRATEGIES, Candidates, Filter, Selection, Strategy
+from models.negatives.rank import band
 from models.objectives import OBJECTIVES
 from models.pools import Pool, Queue, offer_from_batch, offer_from_store
 
@@ -154,6 +157,91 @@ def test_every_pool_serves_every_strategy(name: str) -> None:
     assert 1 <= step.observed["k_eff"].item() <= 30 + extra
     assert 0 <= step.observed["penalty.entropy"].item() <= torch.tensor(30.0 + extra).log().item() + 1e-9
     assert 0 <= step.observed["penalty.hardest_5pct_share"].item() <= 1
+
+
+@every_strategy
+@pytest.mark.parametrize("classes", [5, 300])
+def test_similarities_in_bfloat16_are_selected_from_alike(name: str, classes: int) -> None:
+    """Scores are rounded first, so both types rank alike; labels are not: 256 and 257 are one number in bfloat16."""
+    given = candidates(300)
+    rounded = given.similarity.bfloat16()
+    labels = {"anchor_labels": torch.arange(8) + classes - 9, "key_labels": torch.arange(300) % classes}
+    similarity = torch.eye(classes)
+    wide, narrow = (
+        replace(given, similarity=s, anchors=a, keys=k, class_similarity=similarity, **labels)
+        for s, a, k in [
+            (rounded.float(), given.anchors.float(), given.keys.float()),
+            (rounded, given.anchors.bfloat16(), given.keys.bfloat16()),
+        ]
+    )
+    one, two = select(name, wide), select(name, narrow)
+    assert torch.equal(mask(one, wide), mask(two, narrow))
+    if one.attract is not None:
+        assert torch.equal(one.attract, two.attract)
+    if two.synthetic is not None:
+        assert two.synthetic.isfinite().all()
+
+
+@every_strategy
+def test_what_is_not_offered_does_not_bear_on_what_is_selected(name: str) -> None:
+    given = candidates()
+    assert given.offered is not None
+    near = torch.where(given.offered, given.similarity, 1.0)
+    one, two = select(name, given), select(name, replace(given, similarity=near))
+    assert torch.equal(mask(one, given), mask(two, given))
+    for field in ("synthetic", "attract"):
+        first, second = getattr(one, field), getattr(two, field)
+        assert (first is None and second is None) or torch.equal(first, second), field
+
+
+@every_strategy
+def test_a_selection_is_unharmed_by_those_that_follow(name: str) -> None:
+    given = candidates()
+    first = select(name, given, seed=3)
+    before = {field: None if value is None else value.clone() for field, value in vars(first).items()}
+    for other in STRATEGIES.names():
+        select(other, given, seed=4)
+    for field, value in before.items():
+        assert value is None or torch.equal(getattr(first, field), value), field
+
+
+@every_strategy
+def test_similarities_that_are_not_numbers_reach_the_loss(name: str) -> None:
+    """It is the loss that tells of a training that diverged."""
+    given = candidates()
+    anchors = given.anchors.index_fill(0, torch.tensor([1]), torch.nan)
+    contrast = Contrast(build(name), OBJECTIVES["info_nce"], class_similarity=given.class_similarity)
+    moment = Moment(torch.Generator().manual_seed(0), 0.2, epoch=50, epochs=100)
+    pool = Pool(given.keys, torch.arange(120), given.key_labels)
+    assert contrast(anchors, given.anchors, pool, given.offered, moment, labels=given.anchor_labels).loss.isnan()
+
+
+class BothEnds(Filter):
+    """The hardest five and the easiest five, from two bands that are held at once."""
+
+    def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
+        scores, k = candidates.ranked_by(candidates.similarity), candidates.count()
+        easiest = band(candidates.ranked_by(-candidates.similarity), torch.zeros_like(k), torch.full_like(k, 5))
+        return band(scores, torch.zeros_like(k), torch.full_like(k, 5)) + easiest
+
+
+class Overlapping(BothEnds):
+    """The same, where each candidate is marked a second time: not 0 is kept, whatever it is."""
+
+    def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
+        return super().kept(candidates, generator=generator) * 2
+
+
+@pytest.mark.parametrize("strategy", [BothEnds(), Overlapping()], ids=["disjoint", "overlapping"])
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_filter_of_the_users_own_may_join_two_bands(strategy: Filter, masked: bool) -> None:
+    given = candidates(masked=masked)
+    selection = strategy.select(given, generator=torch.Generator())
+    for row in range(8):
+        columns = range(120) if given.offered is None else given.offered[row].nonzero()[:, 0].tolist()
+        order = sorted(columns, key=given.similarity[row].tolist().__getitem__)
+        assert selection.log_weight is not None
+        assert selection.log_weight[row].eq(0).nonzero()[:, 0].tolist() == sorted(order[:5] + order[-5:])
 
 
 def test_a_strategy_of_the_users_own_needs_one_method() -> None:
