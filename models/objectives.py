@@ -141,7 +141,8 @@ def _corrected(
     log_neg = log_sum_exp(negatives, temperature, log_weight)  # log Σ e^{s/t}
     if beta:
         log_importance = log_sum_exp(negatives, temperature / beta, log_weight)  # log Σ e^{βs/t}
-        log_neg = n.log() + log_sum_exp(negatives, temperature / (1 + beta), log_weight) - log_importance
+        weighted = n.log() + log_sum_exp(negatives, temperature / (1 + beta), log_weight) - log_importance
+        log_neg = torch.where(n > 0, weighted, log_neg)  # −∞ where no negative is left
     m = torch.maximum(positives.amax(dim=1), log_neg).detach()
     ng = ((log_neg - m).exp() - n * tau_plus * (positives - m[:, None]).exp().mean(dim=1)) / (1 - tau_plus)
     log_floor = n.log() - 1 / temperature

@@ -1,5 +1,6 @@
 """Memory bank: one stored row per training instance is the pool (Wu 2018, 1805.01978: instance discrimination)."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -7,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from models.contrast import Contrast, Moment, Step
+from models.logsumexp import count_weights, log_sum_exp, scaled
 from models.methods.method import METHODS, Batch, Learner, Method, Setting
-from models.objectives import scaled
+from models.objectives import softplus
 from models.pools import Bank, offer_from_store
 
 
@@ -45,7 +47,7 @@ class MemoryBank(Method):
 
 
 class _MemoryBank(Learner):
-    partition: Tensor
+    log_z: Tensor
 
     def __init__(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast, method: MemoryBank, setting: Setting
@@ -53,19 +55,20 @@ class _MemoryBank(Learner):
         super().__init__(encoder, head)
         self.bank = Bank(setting.train_count, self.dim, generator=setting.generator)
         self.momentum = method.momentum
-        self.register_buffer("partition", torch.full((), torch.nan))  # Z, frozen from the first batch
+        self.register_buffer("log_z", torch.full((), torch.nan))  # log Z, frozen from the first batch
         self.contrast = replace(contrast, objective=self.nce) if method.loss == "nce" else contrast
         self.fresh: tuple[Tensor, Tensor, Tensor | None] | None = None
 
     def nce(self, positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None) -> Tensor:
         """NCE with Z frozen from the first batch as n · mean(e^{s/t}), over positives and negatives alike."""
-        if self.partition.isnan():
+        rows = len(self.bank.keys)
+        if self.log_z.isnan():
             both = torch.cat([positive.detach()[:, None], negatives.detach()], dim=1)
             weight = None if log_weight is None else nn.functional.pad(log_weight, (1, 0))
-            self.partition.copy_(partition(both, temperature=temperature, log_weight=weight, rows=len(self.bank.keys)))
+            self.log_z.copy_(log_partition(both, temperature=temperature, log_weight=weight, rows=rows))
         return noise_contrastive(
             positive, negatives, temperature=temperature, log_weight=log_weight,
-            partition=self.partition, rows=len(self.bank.keys),
+            log_z=self.log_z, rows=rows,
         )  # fmt: skip
 
     def step(self, batch: Batch, moment: Moment) -> Step:
@@ -84,28 +87,32 @@ class _MemoryBank(Learner):
         self.fresh = None
 
 
-def partition(similarity: Tensor, *, temperature: float, log_weight: Tensor | None, rows: int) -> Tensor:
-    """Z = n · mean of e^{s/t} over what is kept: the softmax's denominator, estimated. Shape: [B, K] → scalar."""
-    terms = scaled(similarity, temperature).exp()
-    if log_weight is None:
-        return rows * terms.mean()
-    weight = log_weight.to(terms.dtype).exp()
-    return rows * (terms * weight).sum() / weight.sum()
+def log_partition(similarity: Tensor, *, temperature: float, log_weight: Tensor | None, rows: int) -> Tensor:
+    """log of Z = n · mean of e^{s/t} over what is kept: the softmax's denominator, estimated. Shape: [B, K] → []."""
+    count = count_weights(similarity, log_weight).sum()
+    return math.log(rows) + log_sum_exp(similarity, temperature, log_weight).logsumexp(dim=0) - count.log()
 
 
 def noise_contrastive(
-    positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None, partition: Tensor, rows: int
+    positive: Tensor,
+    negatives: Tensor,
+    *,
+    temperature: float,
+    log_weight: Tensor | None,
+    log_z: Tensor,
+    rows: int,
 ) -> Tensor:
-    """NCE: −log P⁺/(P⁺ + K/n + ε) − Σ_k w_k log (K/n)/(P_k + K/n + ε), P = e^{s/t}/Z, ε = 1e-7; mean over anchors.
+    """NCE: −log P⁺/(P⁺ + c) − Σ_k w_k log (K/n)/(P_k + c), P = e^{s/t}/Z, c = K/n + 1e-7; mean over anchors.
 
-    K = Σ_k w_k, and the noise is uniform over the n rows. Shapes: positive [B], negatives [B, K]. Nats. Source:
-    1805.01978, with the ε of the published code.
+    K = Σ_k w_k, and the noise is uniform over the n rows. log P/(P + c) is −softplus(log c − log P), which neither
+    overflows nor becomes 0. Shapes: positive [B], negatives [B, K]. Nats. Source: 1805.01978, with the ε of the
+    published code.
     """
     weight = torch.ones_like(negatives) if log_weight is None else log_weight.to(negatives.dtype).exp()
     noise = weight.sum(dim=1) / rows  # K/n, [B]
-    log_z = partition.log()
-    p_pos = (scaled(positive, temperature) - log_z).exp()  # [B]
-    p_neg = (scaled(negatives, temperature) - log_z).exp()  # [B, K]
-    of_data = (p_pos / (p_pos + noise + 1e-7)).log()
-    of_noise = (weight * (noise[:, None] / (p_neg + noise[:, None] + 1e-7)).log()).sum(dim=1)
-    return -(of_data + of_noise).mean()
+    log_c = (noise + 1e-7).log()
+    log_p_pos = scaled(positive, temperature) - log_z  # [B]
+    log_p_neg = scaled(negatives, temperature) - log_z  # [B, K]
+    of_data = -softplus(log_c - log_p_pos)
+    of_noise = weight * ((noise.log() - log_c)[:, None] - softplus(log_p_neg - log_c[:, None]))
+    return -(of_data + of_noise.sum(dim=1)).mean()

@@ -95,13 +95,13 @@ class _SwAV(Learner):
 def sinkhorn(scores: Tensor, *, epsilon: float, iterations: int) -> Tensor:
     """Codes Q: e^{s/ε} scaled in turns so that prototypes share the samples equally, and a sample's codes sum to 1.
 
-    Shape: raw cosines [N, M] → [N, M]. Source: 2006.09882, eq. 3 to 5, and the published code.
+    By its logarithm, as e^{s/ε} of all samples may be 0 in float32. Shape: raw cosines [N, M] → [N, M]. Source:
+    2006.09882, eq. 3 to 5, and the published code.
     """
-    q = torch.exp((scores - scores.amax()) / epsilon)
+    log_q = scores / epsilon
     for _ in range(iterations):
-        q = q / q.sum(dim=0, keepdim=True)
-        q = q / q.sum(dim=1, keepdim=True)
-    return q
+        log_q = log_q.log_softmax(dim=0).log_softmax(dim=1)
+    return log_q.exp()
 
 
 def swapped_prediction(scores: Tensor, codes: Tensor, *, temperature: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from models.contrast import Contrast, Moment, Step
 from models.heads import Head
 from models.methods import METHODS, Batch, Learner, Setting
-from models.methods.memory_bank import noise_contrastive, partition
+from models.methods.memory_bank import log_partition, noise_contrastive
 from models.methods.simsiam import simsiam_loss
 from models.methods.supcon import supervised_contrastive
 from models.negatives import STRATEGIES
@@ -161,10 +161,10 @@ def test_memory_bank_with_nce(inputs: Inputs) -> None:
     of_noise = (k / 64 / (p[:, 1:] + k / 64 + 1e-7)).log().sum()
     expected = -(of_data + of_noise) / 16
     cosines = s.gather(1, index) * 0.07
-    ours = partition(cosines, temperature=0.07, log_weight=None, rows=64)
-    torch.testing.assert_close(ours, z, rtol=1e-12, atol=0)
+    ours = log_partition(cosines, temperature=0.07, log_weight=None, rows=64)
+    torch.testing.assert_close(ours.exp(), z, rtol=1e-12, atol=0)
     loss = noise_contrastive(
-        cosines[:, 0], cosines[:, 1:], temperature=0.07, log_weight=None, partition=ours, rows=64
+        cosines[:, 0], cosines[:, 1:], temperature=0.07, log_weight=None, log_z=ours, rows=64
     )  # fmt: skip
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
 

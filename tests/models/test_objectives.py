@@ -169,11 +169,13 @@ def test_log_sum_exp_is_torchs_in_blocks_with_its_gradient() -> None:
     torch.testing.assert_close(one, two)
 
 
-def test_an_anchor_without_negatives_contributes_nothing() -> None:
+@pytest.mark.parametrize("name", ["info_nce", "nt_xent", "debiased", "hard", "ifm"])
+def test_an_anchor_without_negatives_contributes_nothing(name: str) -> None:
     positive, negatives = (x.requires_grad_() for x in similarities(2, 3))
     weight = torch.tensor([[float("-inf")] * 3, [0.0] * 3])
-    loss = OBJECTIVES["info_nce"](positive, negatives, temperature=0.5, log_weight=weight)
+    loss = OBJECTIVES[name](positive, negatives, temperature=0.5, log_weight=weight)
     loss.backward()
     assert negatives.grad[0].eq(0).all()
-    alone = OBJECTIVES["info_nce"](positive[1:], negatives[1:], temperature=0.5)
+    assert positive.grad[0].eq(0)
+    alone = OBJECTIVES[name](positive[1:], negatives[1:], temperature=0.5)
     assert loss.item() == pytest.approx(alone.item() / 2)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.methods.byol import regression_loss
 from models.methods.directpred import predictor_weight
-from models.methods.memory_bank import noise_contrastive, partition
+from models.methods.memory_bank import log_partition, noise_contrastive
 from models.methods.simsiam import simsiam_loss
 from models.methods.supcon import supervised_contrastive
 from models.methods.swav import sinkhorn, swapped_prediction
@@ -129,7 +129,7 @@ def test_every_objective_has_the_signature_and_the_parameters_of_the_field(name:
 def test_noise_contrastive_estimation(t: float, rows: int) -> None:
     kept = draw(4, 10, seed=3) > -0.5
     weight = torch.zeros(4, 10, dtype=torch.float64).masked_fill(~kept, float("-inf"))
-    z = partition(draw(4, 10, seed=2), temperature=t, log_weight=None, rows=rows)
+    z = log_partition(draw(4, 10, seed=2), temperature=t, log_weight=None, rows=rows).exp()
     assert z.item() == pytest.approx(rows * sum(math.exp(s / t) for s in draw(4, 10, seed=2).flatten().tolist()) / 40)
 
     def slow(positive: Tensor, negatives: Tensor) -> Tensor:
@@ -142,8 +142,21 @@ def test_noise_contrastive_estimation(t: float, rows: int) -> None:
                 total = total - ((m / rows) / ((x / t).exp() / z + m / rows + 1e-7)).log()
         return total / 4
 
-    arguments: dict[str, Any] = {"temperature": t, "log_weight": weight, "partition": z, "rows": rows}
+    arguments: dict[str, Any] = {"temperature": t, "log_weight": weight, "log_z": z.log(), "rows": rows}
     assert_same(lambda p, s: noise_contrastive(p, s, **arguments), slow, draw(4), draw(4, 10, seed=1))
+
+
+@pytest.mark.parametrize("t", [0.005, 0.02])
+def test_noise_contrastive_estimation_is_finite_wherever_the_similarities_lie(t: float) -> None:
+    positive = torch.tensor([-1.0, 1.0]).requires_grad_()
+    negatives = torch.tensor([[1.0, -1.0], [1.0, -1.0]]).requires_grad_()
+    both = torch.cat([positive.detach()[:, None], negatives.detach()], dim=1)
+    z = log_partition(both, temperature=t, log_weight=None, rows=50_000)
+    loss = noise_contrastive(positive, negatives, temperature=t, log_weight=None, log_z=z, rows=50_000)
+    loss.backward()
+    for value in (z, loss, positive.grad, negatives.grad):
+        assert value is not None
+        assert value.isfinite().all()
 
 
 @pytest.mark.parametrize("t", [0.07, 0.1, 0.5])
@@ -194,6 +207,14 @@ def test_swapped_prediction_of_sinkhorn_codes(
         return swapped_prediction(views @ weight.T, assigned, temperature=t)
 
     assert_same(fast, slow, z, prototypes)
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 0.01])
+def test_codes_sum_to_one_at_any_smoothness(epsilon: float) -> None:
+    scores = (unit(8, 8) @ unit(5, 8, seed=1).T).float()
+    scores[:, 0], scores[0, 1] = -1, 1
+    codes = sinkhorn(scores, epsilon=epsilon, iterations=3)
+    torch.testing.assert_close(codes.sum(dim=1), torch.ones(8))
 
 
 def test_losses_without_negatives() -> None:
