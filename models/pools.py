@@ -19,12 +19,13 @@ class Pool:
 def offer_from_batch(own: Tensor, k: int | None, *, generator: torch.Generator) -> Tensor:
     """K rows for each anchor, drawn independently and uniformly without replacement from the rows not its own.
 
-    Shapes: own bool [B, P] → bool [B, P]. For pools of a batch's size: it draws B × P numbers.
+    All of those where there are fewer. Shapes: own bool [B, P] → bool [B, P]. For pools of a batch's size: it draws
+    B × P numbers.
     """
     if k is None:
         return ~own
     order = torch.rand(own.shape, generator=generator, device=own.device).masked_fill_(own, -1)
-    return torch.zeros_like(own).scatter_(1, order.topk(k, dim=1).indices, True)
+    return torch.zeros_like(own).scatter_(1, order.topk(k, dim=1).indices, True) & ~own
 
 
 def offer_from_store(

@@ -21,6 +21,15 @@ def test_batch_offers_exactly_k_and_never_the_own_instance(k: int) -> None:
     assert not (offered & own).any()
 
 
+@pytest.mark.parametrize("k", [5, 6])
+def test_batch_never_offers_the_own_instance_also_where_it_is_drawn_twice(k: int) -> None:
+    instance = torch.tensor([0, 0, 1, 2]).repeat(2)  # the anchors of instance 0 have four others, the others six
+    own = instance[:, None] == instance[None, :]
+    offered = offer_from_batch(own, k, generator=generator())
+    assert not (offered & own).any()
+    assert torch.equal(offered.sum(1), (~own).sum(1).clamp(max=k))
+
+
 def test_batch_offers_everything_but_the_own_instance_without_k() -> None:
     own = own_rows(8)
     assert torch.equal(offer_from_batch(own, None, generator=generator()), ~own)

@@ -6,15 +6,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.contrast import Contrast, Moment
+from models.contrast import Contrast, Moment, Step
 from models.encoders import Encoder
 from models.heads import mlp
 from models.methods import METHODS, Batch, Learner, Method, Setting
 from models.negatives import STRATEGIES
 from models.objectives import OBJECTIVES
+from models.pools import Pool
 
 N, B, CLASSES = 40, 8, 4
 SMALL = {"moco": {"queue_size": 16}, "swav": {"prototypes": 6, "freeze_steps": 0}}
+
+VARIANTS = [
+    *((name, {}) for name in METHODS.names()),
+    ("memory_bank", {"loss": "nce"}),
+    ("moco", {"symmetric": True}),
+]
+CONTRASTS = [(name, params) for name, params in VARIANTS if METHODS.trait(name, "has_negatives")]
+every_variant = pytest.mark.parametrize(("name", "params"), VARIANTS, ids=str)
 
 every_method = pytest.mark.parametrize("name", METHODS.names())
 
@@ -72,6 +81,53 @@ def test_a_step_trains_the_encoder_with_finite_gradients(name: str) -> None:
     assert all(g is not None and g.isfinite().all() for g in gradients)
     assert any(g.ne(0).any() for g in gradients)
     assert all(v.isfinite() and not v.requires_grad for v in step.observed.values())
+
+
+@every_variant
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_are_finite_at_a_low_temperature(name: str, params: dict[str, object], dtype: torch.dtype) -> None:
+    trained = learner(build(name, **params))
+    for i in range(3):
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            step = trained.step(batch(i), Moment(torch.Generator().manual_seed(i), 0.02, observe=True))
+        trained.zero_grad()
+        step.loss.backward()
+        assert step.loss.isfinite()
+        assert step.loss.dtype == torch.float32
+        assert all(p.grad.isfinite().all() for p in trained.parameters() if p.grad is not None)
+        assert all(value.isfinite().all() for value in step.observed.values())
+        trained.after_step(0.5)
+
+
+class Spy:
+    """A contrast that sees to it that K rows are offered to each anchor, and none that shows its own instance."""
+
+    def __init__(self, contrast: Contrast, instance: Tensor) -> None:
+        self.contrast, self.instance, self.called = contrast, instance, 0
+        self.k, self.directions = contrast.k, contrast.directions
+
+    def __call__(
+        self, anchors: Tensor, positive: Tensor, pool: Pool, offered: Tensor | None, moment: Moment, **labels: Tensor
+    ) -> Step:
+        own = self.instance.repeat(len(anchors) // B)[:, None] == pool.instance[None, :]
+        met = torch.ones_like(own) if offered is None else offered
+        assert not (met & own).any()
+        assert met.sum(dim=1).eq(self.k).all() if self.k else torch.equal(met, ~own)
+        self.called += 1
+        return self.contrast(anchors, positive, pool, offered, moment, **labels)
+
+
+@pytest.mark.parametrize(("name", "params"), CONTRASTS, ids=str)
+@pytest.mark.parametrize("k", [None, 1, 6])
+def test_k_rows_are_offered_and_never_the_anchors_own(name: str, params: dict[str, object], k: int | None) -> None:
+    trained = learner(build(name, **params), k=k)
+    contrast = trained.contrast
+    for i in (0, 1, 2, 2, 2, 0, 0):  # twice in a row: its own rows are in the queue, and twice where that is symmetric
+        given = batch(i)
+        trained.contrast = Spy(contrast, given.instance)
+        trained.step(given, moment(i))
+        assert trained.contrast.called == (2 if params.get("symmetric") else 1)
+        trained.after_step(0.5)
 
 
 @every_method
@@ -224,11 +280,11 @@ def test_bank_rows_move_only_where_the_batch_was() -> None:
 
 def test_nce_freezes_its_partition_at_the_first_batch() -> None:
     trained = learner(build("memory_bank", loss="nce"), k=6)
-    assert trained.partition.isnan()
+    assert trained.log_z.isnan()
     trained.step(batch(0), moment())
-    first = trained.partition.item()
+    first = trained.log_z.item()
     trained.step(batch(1), moment())
-    assert trained.partition.item() == first > 0
+    assert trained.log_z.item() == first
 
 
 def test_targets_move_towards_the_online_network() -> None:
