@@ -133,7 +133,8 @@ def build(
     entry = registry.get(name)
     schema = schema_of(registry, name)
     kinds = {n: (p.annotation, ... if p.default is inspect.Parameter.empty else p.default) for n, p in schema.items()}
-    model = pydantic.create_model(name, __config__=ConfigDict(extra="forbid"), **kinds)  # type: ignore[call-overload]
+    rules = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model = pydantic.create_model(name, __config__=rules, **kinds)  # type: ignore[call-overload]
     try:
         checked = model(**given)
     except pydantic.ValidationError as error:

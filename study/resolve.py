@@ -311,9 +311,10 @@ def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: D
     problems = []
     directions = OBJECTIVES.trait(objective, "directions")
     if directions is not None and directions not in method.directions:
+        symmetric = f", or method {{name: {name}, symmetric: true}}" if "symmetric" in METHODS.parameters(name) else ""
         problems.append(
             f"objective: {objective} takes {directions} direction(s), {name} here serves "
-            f"{', '.join(method.directions)}; choose info_nce, or method {{name: {name}, symmetric: true}}"
+            f"{', '.join(method.directions)}; choose info_nce{symmetric}"
         )
     if method.own_loss and objective != method.default_objective:
         problems.append(

@@ -69,6 +69,14 @@ def test_every_problem_is_told_at_once_with_the_nearest_name() -> None:
         ({"method": "swav", "epochs": 2}, "swav: freeze_steps 313 is the whole training of 12 steps"),
         ({"negatives": {"name": "semantic", "lo": 0.99, "hi": 0.999}}, "the band selects nothing: wup between"),
         ({"negatives": {"name": "semantic", "measure": "wop"}}, "did you mean 'wup'"),
+        (
+            {"objective": {"name": "hard", "beta": float("nan")}},
+            "objective.beta: input should be a finite number, got nan",
+        ),
+        (
+            {"optimizer": {"name": "sgd", "learning_rate": float("inf")}},
+            "optimizer.learning_rate: input should be a fini",
+        ),
         ({"method": "byol", "negatives": "hardest"}, "negatives: byol has no negatives"),
     ],
 )
