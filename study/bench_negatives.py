@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def bench_strategies(
     """By strategy: `selection_ms`, `step_ms` (forward), `ratio` to the plain step, and `peak_mib` of a step.
 
     `ratio` is the median over the rounds of step and plain step timed one after the other; `plain` is the product and
-    log-sum-exp as torch has them. `peak_mib` is what a step with its backward pass adds to the memory that is resident.
+    log-sum-exp as torch has them. `peak_mib` is all that a first step with its backward pass takes, what it hands on to
+    the next one included.
     """
     generator = torch.Generator().manual_seed(0)
     anchors, keys = (F.normalize(torch.randn(n, d, generator=generator), dim=1) for n in (b, k))
@@ -70,7 +72,10 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def _peak_mib(work: Callable[[], Any]) -> float:
-    """Memory that `work` adds at its peak: Linux's high-water mark of the process, reset before; NaN elsewhere."""
+    """Memory that `work` adds at its peak: Linux's high-water mark of the process, reset before; NaN elsewhere.
+
+    It runs in a thread of its own, which has no memory yet to take over (`models.blocks`).
+    """
     reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     if not reset.exists():
         return float("nan")
@@ -78,7 +83,8 @@ def _peak_mib(work: Callable[[], Any]) -> float:
     ctypes.CDLL(None).malloc_trim(0)
     reset.write_text("5")
     before = _status_mib(status, "VmRSS")
-    work()
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(work).result()
     return _status_mib(status, "VmHWM") - before
 
 
