@@ -20,8 +20,9 @@ TERMS = {
     "sub_conditional": "L_sub: cross-entropy over the classes present, where not all are",
     "gap": "d(f) = (1/t) E[min(0, z·(µ_y − f̄(x)))]",
     "log_collisions": "E ln(Col+1) of the draws",
-    "collision_upper": "upper bound of the collision term",
+    "collision_upper": "upper bound of the collision term: mean |s(i,j) − s(i,i⁺)| over j of i's class",
 }
+COSINES = ("collision_upper",)  # a pure number; the other terms are in nats
 COLDEST = 0.005
 READINGS = {
     "contrastive_lower": ("what L_cont cannot be below", "nats"),
@@ -32,8 +33,9 @@ READINGS = {
 
 
 def _reports() -> dict[str, Metric]:
-    terms = {f"bounds.{name}": Metric(None, "nats", what) for name, what in TERMS.items()}
-    terms |= {f"bounds.{name}_se": Metric(None, "nats", f"standard error of {name}") for name in TERMS}
+    units = {name: "" if name in COSINES else "nats" for name in TERMS}
+    terms = {f"bounds.{name}": Metric(None, units[name], what) for name, what in TERMS.items()}
+    terms |= {f"bounds.{name}_se": Metric(None, units[name], f"standard error of {name}") for name in TERMS}
     terms["bounds.collision"] = Metric(None, "", "τ_K, the probability of a collision, exact")
     terms["bounds.coverage"] = Metric(None, "", "υ_{K+1}, the probability that all classes are present, exact")
     terms["bounds.expected_log_collisions"] = Metric(None, "nats", "E ln(Col+1), exact")
