@@ -46,7 +46,7 @@ def location(storage: Path | str) -> Path:
     from upath import UPath
 
     try:
-        return cast(Path, UPath(text))
+        return cast(Path, UPath(text, use_listings_cache=False))  # other processes write here too
     except ValueError:
         raise ConfigError(
             [f"storage: unknown scheme {urlsplit(text).scheme!r} in {text}; write a folder, or s3://BUCKET/PREFIX"]

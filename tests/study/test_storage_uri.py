@@ -90,6 +90,21 @@ def test_of_sessions_at_once_one_gets_a_claim(bucket: str) -> None:
     sessions[0].end()
 
 
+def test_what_another_process_writes_is_seen_at_once(bucket: str) -> None:
+    import s3fs
+
+    store = Store.of("s", bucket)
+    store.trial("a").write_config({})
+    store.trial("a").write_table("t", [{"x": 1}])
+    assert [folder.id for folder in store.trials()] == ["a"]
+    assert store.trial("a").tables() == ["t"]
+    other = s3fs.S3FileSystem(skip_instance_cache=True)
+    other.pipe_file(f"{bucket}/s/b/config.json", b"{}")
+    other.pipe_file(f"{bucket}/s/a/artifacts/u.json", b"{}")
+    assert [folder.id for folder in store.trials()] == ["a", "b"]
+    assert store.trial("a").tables() == ["t", "u"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_study_runs_on_it_and_a_second_run_starts_nothing(bucket: str, tmp_path: Path) -> None:
