@@ -91,9 +91,10 @@ def estimate_bounds(
     embeddings [A, N, D]: A ≥ 2 views of N test samples, unit rows. labels [N] in 0 … C−1.
     class_means: µ [C, D] = means over *training* samples and views, not normalised; the theorems then hold up to
     the difference between training and test means. Else those of `embeddings`, for which they hold exactly.
-    Each test sample (but a remainder of under N/40) is an anchor once, in a random view, with another of its views as
-    positive; f̄ is the mean of the anchor's other views, whose expectation over positives is exact. Each block of
-    anchors draws its own keys, in random views; without replacement from the N − 1 other samples (K ≤ N − 1), else from all N, itself included.
+    Each test sample (but a remainder of under N/40) is an anchor once, in a random view, with another of its views
+    as positive; f̄ is the mean of the anchor's other views, whose expectation over positives is exact. Each block
+    of anchors draws its own keys, in random views; without replacement from the N − 1 other samples (K ≤ N − 1),
+    else from all N, itself included.
     Nozawa & Sato 2021 (2102.06866) estimate the same on batches of K+1 samples (`study.bounds.draws.given_batch`).
     """
     views, labels, ks = _checked(embeddings, labels, ks, temperature, replacement)
