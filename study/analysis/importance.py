@@ -1,11 +1,14 @@
 """Which hyper-parameters moved a metric: functional ANOVA over finished trials, and response curves; with intervals."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
+
+if TYPE_CHECKING:
+    import optuna
 
 BINS = 8
 """A parameter with more distinct values than twice as many, as of a random search, is cut into so many."""
@@ -18,30 +21,24 @@ def importance(
     metric: str,
     *,
     generator: np.random.Generator,
-    trees: int = 256,
+    trees: int = 64,
 ) -> pd.DataFrame:
     """Columns parameter, importance, low, high: how much of the metric's variance each column explains by itself,
     relative to the others (shares sum to 1; what parameters only explain together is left out), largest first.
 
-    First-order functional ANOVA of a random forest (Hutter, Hoos & Leyton-Brown 2014) on all trials of `frame`. A
-    tree F, grown on a bootstrap resample of the trials, explains by x_i alone V_i = Var f_i(x_i), f_i(x_i) the mean of
-    F over all other parameters, each uniform over its observed values; its shares are V_i / Σ_j V_j. The importance is
-    their mean over the trees, the interval their 2.5–97.5 % range: that of the resamples, each with one tree.
-    Names are ordered by their mean metric (Fisher 1958), so that a split may part them in any way that pays.
+    First-order functional ANOVA (Hutter, Hoos & Leyton-Brown 2014) by Optuna's evaluator, on the trials of `frame`
+    imported into a study of Optuna's. It is asked tree by tree, each grown on a bootstrap resample of the trials: the
+    importance is the mean of the trees' shares, the interval their 2.5–97.5 % range, that of the resamples with one
+    tree each. Every value weighs the same; many numbers, as of a random search, are cut into bins.
     """
-    from sklearn.ensemble import RandomForestRegressor
-
     rows = frame[np.isfinite(frame[metric].astype(float))]
     varying = [name for name in parameters if len(rows[name].unique()) > 1]
     _check(rows, parameters, varying, metric)
-    target = rows[metric].to_numpy(dtype=float)
-    codes = np.column_stack([_codes(rows[name], target) for name in varying])
-    forest = RandomForestRegressor(trees, random_state=int(generator.integers(2**31))).fit(codes, target)
-    explained = np.array([_explained(tree.tree_, codes.max(axis=0) + 1) for tree in forest.estimators_])
-    explained = explained[explained.sum(axis=1) > 0]  # a resample of equal values explains nothing
-    shares = explained / explained.sum(axis=1, keepdims=True)
-    low, high = np.quantile(shares, [0.025, 0.975], axis=0)
-    table = pd.DataFrame({"parameter": varying, "importance": shares.mean(axis=0), "low": low, "high": high})
+    imported = _imported(rows, varying, metric)
+    seeds = generator.integers(2**31, size=trees)
+    shares = pd.DataFrame([found for seed in seeds if (found := _of_tree(imported, varying, int(seed)))])[varying]
+    columns = {"importance": shares.mean(), "low": shares.quantile(0.025), "high": shares.quantile(0.975)}
+    table = pd.DataFrame(columns).rename_axis("parameter").reset_index()
     return table.sort_values("importance", ascending=False, ignore_index=True)
 
 
@@ -97,38 +94,44 @@ def _crossed(rows: pd.DataFrame, at: Sequence[str], others: Sequence[str]) -> bo
     return len(set(met)) <= 1
 
 
-def _codes(column: "pd.Series[Any]", target: np.ndarray) -> np.ndarray:
-    """Values as their ranks 0, 1, 2 …: numbers by size, names by the mean of the target."""
+def _imported(rows: pd.DataFrame, parameters: Sequence[str], metric: str) -> "optuna.Study":
+    """The trials as a study of Optuna's, each value as its rank r, which has the space from r − ½ to r + ½."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study()
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    target = rows[metric].to_numpy(dtype=float)
+    ranks = {name: _ranks(rows[name], target) for name in parameters}
+    spaces = {name: optuna.distributions.FloatDistribution(-0.5, of.max() + 0.5) for name, of in ranks.items()}
+    study.add_trials(
+        optuna.trial.create_trial(params=dict(zip(ranks, of_trial, strict=True)), distributions=spaces, value=value)
+        for *of_trial, value in np.column_stack([*ranks.values(), target]).tolist()
+    )
+    return study
+
+
+def _ranks(column: "pd.Series[Any]", target: np.ndarray) -> np.ndarray:
+    """Values as their ranks 0, 1, 2 …: numbers by size, names by the mean of the target (Fisher 1958), so that a split
+    may part them in any way that pays; one-hot codes cost Optuna's evaluator two to the number of names."""
     numbers = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if numbers and column.notna().all():
-        return np.unique(column.to_numpy(), return_inverse=True)[1]
+        return np.unique(binned(column).to_numpy(), return_inverse=True)[1]
     _, names = np.unique(column.astype(str), return_inverse=True)
     means = np.bincount(names, target) / np.bincount(names)
     return np.argsort(np.argsort(means, kind="stable"))[names]
 
 
-def _explained(tree: Any, sizes: np.ndarray) -> np.ndarray:
-    """Var f_i for each parameter i of so many values: f_i sums a leaf's value times its share of the others' values."""
-    values, low, high = _leaves(tree, sizes)
-    widths = (high - low) / sizes
-    found = np.empty(len(sizes))
-    for i, size in enumerate(sizes):
-        weighted = values * np.delete(widths, i, axis=1).prod(axis=1)
-        steps = np.bincount(low[:, i], weighted, size + 1) - np.bincount(high[:, i], weighted, size + 1)
-        found[i] = np.cumsum(steps)[:size].var()
-    return found
+def _of_tree(study: "optuna.Study", parameters: list[str], seed: int) -> dict[str, float]:
+    """Parameter → its share by one tree; empty where its resample has nothing to explain."""
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-
-def _leaves(tree: Any, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The leaves' values, and in each parameter the ranks low ≤ rank < high that they hold: leaves × parameters."""
-    low = np.zeros((tree.node_count, len(sizes)), dtype=int)
-    high = np.tile(sizes, (tree.node_count, 1))
-    inner = tree.children_left >= 0
-    level = np.array([0])
-    while len(level := level[inner[level]]):
-        left, right, split = tree.children_left[level], tree.children_right[level], tree.feature[level]
-        low[left] = low[right] = low[level]
-        high[left] = high[right] = high[level]
-        high[left, split] = low[right, split] = np.floor(tree.threshold[level]).astype(int) + 1
-        level = np.concatenate([left, right])
-    return tree.value[~inner, 0, 0], low[~inner], high[~inner]
+    try:
+        return get_param_importances(
+            study, evaluator=FanovaImportanceEvaluator(n_trees=1, seed=seed), params=parameters
+        )
+    except RuntimeError:  # no variance in the tree
+        return {}
