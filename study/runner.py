@@ -235,9 +235,8 @@ class _Proposals(Searcher):
     def _fail(self, folder: TrialFolder, reason: str) -> dict[str, Any]:
         """Record a trial's failure; where the storage does not take it (a full disk), the trial stays to be resumed,
         and no other is started."""
-        config = folder.path / "config.json"
-        started = config.stat().st_mtime if config.exists() else time.time()
-        found = {"status": "failed", "reason": reason, "metrics": {}, "started": started, "ended": time.time()}
+        times = [*folder.times(), time.time()]
+        found = {"status": "failed", "reason": reason, "metrics": {}, "started": times[0], "ended": max(times)}
         try:
             folder.write_result(found)
         except OSError as error:

@@ -2,7 +2,7 @@
 
     <storage>/<study>/study.yaml                    the resolved study that ran last
     <storage>/<study>/claims/, sessions/            who runs what: see `study.claims`
-    <storage>/<study>/<trial id>/config.json        the resolved config, the cell and the seed
+    <storage>/<study>/<trial id>/config.json        the resolved config, the cell, the seed, and when it started
     <storage>/<study>/<trial id>/journal.jsonl      a line an epoch: {"epoch", "time", "metrics"}
     <storage>/<study>/<trial id>/checkpoints/       the states after the last completed epochs
     <storage>/<study>/<trial id>/result.json        {"status", "reason", "metrics", "seconds", "environment", …}
@@ -18,6 +18,7 @@ import errno
 import json
 import math
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -201,11 +202,20 @@ class TrialFolder:
         write_atomically(self.artifacts / f"{name}.json", json.dumps({"columns": columns, "data": data}))
 
     def config(self) -> dict[str, Any]:
-        """{"config": resolved config, "cell": what varies, "seed": int, "uses_labels": bool}."""
+        """{"config": resolved config, "cell": what varies, "seed": int, "uses_labels": bool, "started": seconds}."""
         return json.loads((self.path / "config.json").read_text())
 
     def write_config(self, content: dict[str, Any]) -> None:
-        write_atomically(self.path / "config.json", json.dumps(content, indent=1))
+        """Describe the trial; it started when that was first done."""
+        started = next(iter(self.times()), time.time())
+        write_atomically(self.path / "config.json", json.dumps({**content, "started": started}, indent=1))
+
+    def times(self) -> list[float]:
+        """When it started and each of its epochs ended, in seconds since 1970; none before it starts."""
+        try:
+            return [self.config()["started"], *(line["time"] for line in self.journal())]
+        except FileNotFoundError:
+            return []
 
     # The journal
 

@@ -347,7 +347,7 @@ class Tracker:
         if found is not None:  # half of it, from a session that has left the trial to this one
             self._client.delete_run(found.info.run_id)
         content, result = trial.config(), trial.result()
-        started = result["started"] if result else (trial.path / "config.json").stat().st_mtime
+        started = result["started"] if result else content["started"]
         identity = {"role": "trial", "trial_id": trial.id, "mlflow.parentRunId": self.parent_id, "storage": storage}
         run = self._client.create_run(
             self.experiment_id,

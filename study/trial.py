@@ -45,20 +45,27 @@ def run_trial(
     if threads is not None:
         torch.set_num_threads(threads)
     described = {"config": trial.config, "cell": cell or {}, "seed": trial.config["seed"]}
-    result: dict[str, Any] = {"status": "finished", "reason": None, "metrics": {}, "started": time.time()}
+    clock = _clock(folder)
+    result: dict[str, Any] = {"status": "finished", "reason": None, "metrics": {}, "started": clock()}
     try:
         folder.write_config(described | {"uses_labels": trial.uses_labels})
-        result |= _run(trial, folder, cache, device, report, kept)
+        result |= {"started": folder.times()[0]} | _run(trial, folder, cache, device, report, kept, clock)
     except Diverged as error:
         result |= {"status": "failed", "reason": str(error)}
     except Exception as error:
         result |= {"status": "failed", "reason": reason_of(error, trial), "trace": traceback.format_exc()}
-    result |= {"ended": time.time(), "environment": environment() | result.pop("ran_on", {})}
+    result |= {"ended": clock(), "environment": environment() | result.pop("ran_on", {})}
     try:
         folder.write_result(result, keep=int(kept.after))
     except OSError as error:
         result |= {"status": "failed", "reason": error.strerror or str(error)}
     return result
+
+
+def _clock(folder: TrialFolder) -> Callable[[], float]:
+    """Seconds since 1970, from where the trial's records end: it may be resumed where the clock is behind."""
+    behind = max(max(folder.times(), default=0.0) - time.time(), 0.0)
+    return lambda: time.time() + behind
 
 
 def reason_of(error: Exception, trial: Trial) -> str:
@@ -79,6 +86,7 @@ def _run(
     device: str | None,
     report: Report | None,
     checkpoints: Checkpoints,
+    clock: Callable[[], float],
 ) -> dict[str, Any]:
     data = trial.data.load(cache)
     training = Training(trial, data, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
@@ -86,7 +94,7 @@ def _run(
     training.restore(folder)
     while training.epoch < training.epochs:
         epoch = training.train_epoch() | training.geometry() | on_the_way(training, folder)
-        folder.append({"epoch": training.epoch, "time": time.time(), "metrics": epoch})
+        folder.append({"epoch": training.epoch, "time": clock(), "metrics": epoch})
         if training.epoch % checkpoints.every == 0 or training.epoch == training.epochs:
             training.save(folder, keep=checkpoints.keep)
         if report is not None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,24 @@ def test_an_interrupted_trial_goes_on_to_the_same_numbers(tmp_path: Path, method
     assert resumed["status"] == "finished"
     assert numbers(resumed) == numbers(whole)
     assert [line["epoch"] for line in folder(tmp_path).journal()] == [1, 2, 3]
+
+
+def test_a_trial_that_goes_on_where_the_clock_is_behind_has_a_steady_one(
+    tmp_path: Path, tiny: TrialConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(epoch: int, metrics: dict[str, float]) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        run_trial(resolve(tiny), folder(tmp_path), threads=1, report=kill)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    result = run_trial(resolve(tiny), folder(tmp_path), threads=1)
+    times = folder(tmp_path).times()
+    assert result["started"] == times[0]
+    assert len(times) == 1 + tiny.epochs
+    assert times == sorted(times)
+    assert times[-1] <= result["ended"] < times[0] + 600
 
 
 def test_seeds_differ_and_a_seed_repeats(tmp_path: Path, tiny: TrialConfig) -> None:
