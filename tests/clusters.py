@@ -45,14 +45,15 @@ class Node:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def raylet(self) -> psutil.Process:
-        """The process whose death is the node's."""
+    def raylet(self) -> psutil.Process | None:
+        """The process whose death is the node's; None while the node starts."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return next(child for child in children if child.name() == "raylet")
+        return next((child for child in children if child.name() == "raylet"), None)
 
     def workers(self) -> list[psutil.Process]:
         """The processes in which tasks and actors run."""
-        titles = {child: child.cmdline()[0] for child in self.raylet().children()}
+        raylet = self.raylet()
+        titles = {child: child.cmdline()[0] for child in raylet.children()} if raylet else {}
         return [child for child, title in titles.items() if title.startswith("ray::") and not title.endswith("Agent")]
 
     def kill(self) -> None:

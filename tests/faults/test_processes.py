@@ -120,7 +120,8 @@ def test_interrupted_study_stops_at_once_and_goes_on_when_it_is_run_again(tmp_pa
     for number in range(2):
         with Driver(tmp_path) as driver:
             driver.until_at_work()
-            pause(draw, 0, 0.1 * reference.seconds)
+            goal = driver.epochs() + draw.randint(0, 24)
+            until(lambda d=driver, goal=goal: d.epochs() >= goal, f"{goal} epochs")
             family = driver.family()
             interrupted = time.monotonic()
             driver.interrupt()
