@@ -50,8 +50,10 @@ class FalseNegativeCancellation(Filter):
     def found(self, candidates: Candidates) -> Tensor:
         """1 for the candidates that are taken for false negatives, else 0, [B, P]."""
         s = candidates.ranked_by(candidates.similarity)
-        n = candidates.count().clamp(max=self.top_k)
-        found = torch.ones_like(s) if self.top_k is None else band(s, torch.zeros_like(n), n)
+        found = torch.ones_like(s)
+        if self.top_k is not None:
+            n = candidates.count().clamp(max=self.top_k)
+            found = band(s, torch.zeros_like(n), n)
         return found if self.threshold is None else found.mul_(s >= self.threshold)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,7 @@
 """Rings, mixing and cancellation: what is theirs alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -87,6 +89,16 @@ def test_cancellation_finds_the_most_similar_that_reach_the_threshold() -> None:
     left_out = both.log_weight != 0
     top = given.similarity >= given.similarity.topk(3, dim=1).values[:, 2:]
     assert torch.equal(left_out, top & (given.similarity >= threshold))
+    any_number = select("false_negative_cancellation", given, top_k=None, threshold=threshold)
+    assert torch.equal(any_number.log_weight != 0, given.similarity >= threshold)
+
+
+def test_only_what_is_offered_is_attracted_whatever_the_threshold() -> None:
+    given = candidates()
+    offered = torch.arange(200).expand(6, -1) % 2 == 0
+    near = replace(given, similarity=given.similarity.abs() + 0.5, offered=offered)
+    selection = select("false_negative_cancellation", near, mode="attract", top_k=None, threshold=-1.0)
+    assert torch.equal(selection.attract, offered)
 
 
 def test_what_is_attracted_is_what_would_be_eliminated() -> None:
