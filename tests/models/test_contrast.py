@@ -123,9 +123,21 @@ def test_a_strategy_gets_the_matrix_that_it_needs() -> None:
     given = Candidates(
         unit(4, 8) @ keys.keys.T, unit(4, 8), keys.keys, None, labels, keys.labels, class_similarity=matrix
     )  # fmt: skip
-    kept = strategy.select(given, generator=torch.Generator()).log_weight == 0
-    for anchor, classes in enumerate([{1}, {0, 2}, {1}, {1}]):
-        assert set(keys.labels[kept[anchor]].tolist()) == classes
+    for hi, met in [(0.9, [{1}, {0, 2}, {1}, {1}]), (0.7, [{1}, {0}, set(), {1}])]:  # up to hi, and not hi itself
+        band = STRATEGIES["semantic"](measure="wup", lo=0.6, hi=hi)
+        kept = band.select(given, generator=torch.Generator()).log_weight == 0
+        for anchor, classes in enumerate(met):
+            assert set(keys.labels[kept[anchor]].tolist()) == classes or (not classes and kept[anchor].sum() == 1)
+
+
+def test_under_autocast_similarities_are_not_rounded() -> None:
+    """A cosine in bfloat16, divided by a low temperature, is off by a tenth of a nat."""
+    a, p, keys = (unit(n, 8, seed=seed).float() for n, seed in [(4, 0), (4, 1), (30, 2)])
+    losses = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            losses.append(contrast()(a, p, Pool(keys, torch.arange(30)), None, moment()).loss.item())
+    assert losses[0] == losses[1]
 
 
 def masses(kept: Tensor, labels: Tensor, key_labels: Tensor) -> list[list[float]]:

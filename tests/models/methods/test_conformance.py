@@ -1,5 +1,6 @@
 """What holds for every method."""
 
+import copy
 import pickle
 
 import pytest
@@ -10,6 +11,8 @@ from models.contrast import Contrast, Moment, Step
 from models.encoders import Encoder
 from models.heads import mlp
 from models.methods import METHODS, Batch, Learner, Method, Setting
+from models.methods.byol import regression_loss
+from models.methods.swav import sinkhorn, swapped_prediction
 from models.negatives import STRATEGIES
 from models.objectives import OBJECTIVES
 from models.pools import Pool
@@ -241,6 +244,36 @@ def test_further_views_are_positives_and_neither_anchors_nor_pool(objective: str
     assert step.observed["k"].item() == (B - 1 if directions == "one" else 2 * B - 2)
 
 
+def weights(*modules: nn.Module) -> list[Tensor]:
+    return [p.detach() for module in modules for p in module.parameters()]
+
+
+def test_moco_moves_its_key_encoder_first_and_makes_the_keys_with_it() -> None:
+    trained = learner(build("moco", momentum=0.75))
+    for p in weights(trained.encoder, trained.head):
+        p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+    keys = copy.deepcopy(nn.Sequential(trained.key_encoder, trained.key_head))
+    for old, new in zip(weights(keys), weights(trained.encoder, trained.head), strict=True):
+        old.copy_(0.75 * old + 0.25 * new)
+    given = batch()
+    trained.step(given, moment())
+    trained.after_step(0.1)
+    torch.testing.assert_close(trained.queue.keys[:B], nn.functional.normalize(keys(given.views[1]), dim=1))
+    assert torch.equal(trained.queue.instance[:B], given.instance)
+
+
+def test_symmetric_moco_is_the_mean_of_both_directions_and_enqueues_the_keys_of_both_views() -> None:
+    trained, given = learner(build("moco", symmetric=True)), batch()
+    queue = trained.queue.keys.clone()
+    step = trained.step(given, moment())
+    trained.after_step(0.1)
+    z1, z2 = (trained.project(x) for x in given.views)
+    k1, k2 = (trained.project_keys(x) for x in given.views)
+    losses = [OBJECTIVES["info_nce"]((z * k).sum(dim=1), z @ queue.T, temperature=0.2) for z, k in [(z1, k2), (z2, k1)]]
+    torch.testing.assert_close(step.loss, torch.stack(losses).mean())
+    torch.testing.assert_close(trained.queue.keys, torch.cat([k2, k1]))
+
+
 def test_prototypes_stay_where_they_are_for_the_first_steps() -> None:
     trained = learner(build("swav", freeze_steps=2))
     weights: list[Tensor] = [nn.functional.normalize(trained.prototypes.weight.detach(), dim=1)]
@@ -265,15 +298,30 @@ def test_swav_assigns_with_its_queue_once_that_is_full() -> None:
     torch.testing.assert_close(trained.queue[0, B:], trained.project(batch(0).views[0]).detach())
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_swav_balances_each_view_with_its_own_queue_only_where_that_is_full(full: bool) -> None:
+    trained, given, draw = learner(build("swav", queue_size=2 * B)), batch(), torch.Generator().manual_seed(0)
+    rows = 2 * B if full else 2 * B - 1
+    trained.queue[:, :rows] = nn.functional.normalize(torch.randn(2, rows, 8, generator=draw), dim=2)
+    queue = trained.queue.clone()
+    loss = trained.step(given, moment()).loss
+    z, w = torch.stack([trained.project(x) for x in given.views]), trained.prototypes.weight
+    before = queue if full else queue[:, :0]
+    codes = torch.stack(
+        [sinkhorn(torch.cat(pair) @ w.T, epsilon=0.05, iterations=3)[-B:] for pair in zip(before, z, strict=True)]
+    )
+    torch.testing.assert_close(loss, swapped_prediction(z @ w.T, codes, temperature=0.2))
+
+
 def test_bank_rows_move_only_where_the_batch_was() -> None:
-    trained = learner(build("memory_bank"))
+    trained = learner(build("memory_bank", momentum=0.75))
     before, given = trained.bank.keys.clone(), batch()
     trained.step(given, moment())
     assert torch.equal(trained.bank.keys, before), "rows move after the loss"
     z = trained.project(given.views[0]).detach()
     trained.after_step(0.1)
     rows = given.instance
-    torch.testing.assert_close(trained.bank.keys[rows], nn.functional.normalize(before[rows] + z, dim=1))
+    torch.testing.assert_close(trained.bank.keys[rows], nn.functional.normalize(3 * before[rows] + z, dim=1))
     others = torch.ones(N, dtype=torch.bool).index_fill(0, rows, False)
     assert torch.equal(trained.bank.keys[others], before[others])
 
@@ -288,7 +336,7 @@ def test_nce_freezes_its_partition_at_the_first_batch() -> None:
 
 
 def test_targets_move_towards_the_online_network() -> None:
-    trained = learner(build("byol", momentum=0.5))
+    trained = learner(build("byol", momentum=0.75))
     with torch.no_grad():
         for p in trained.encoder.parameters():
             p.add_(1)
@@ -296,10 +344,33 @@ def test_targets_move_towards_the_online_network() -> None:
     trained.after_step(0.0)
     moved = zip(before, trained.target[0].parameters(), trained.encoder.parameters(), strict=True)
     for old, target, online in moved:
-        torch.testing.assert_close(target, (old + online) / 2)
+        torch.testing.assert_close(target, (3 * old + online) / 4)
     trained.after_step(1.0)  # momentum 1: the target stands still at the end
     frozen = [p.clone() for p in trained.target[0].parameters()]
     assert all(torch.equal(a, b) for a, b in zip(frozen, trained.target[0].parameters(), strict=True))
+
+
+def test_byol_predicts_the_targets_projection_of_the_other_view() -> None:
+    trained, given = learner(build("byol")), batch()
+    for p in weights(trained.target):
+        p.mul_(0.5).add_(0.1)
+    loss = trained.step(given, moment()).loss
+    (p1, p2), (y1, y2) = (
+        [run(x) for x in given.views]
+        for run in (nn.Sequential(trained.encoder, trained.head, trained.predictor), trained.target)
+    )
+    torch.testing.assert_close(loss, regression_loss(p1, y2) + regression_loss(p2, y1))
+
+
+def test_directpreds_correlation_is_a_moving_average_from_the_first_batch_on() -> None:
+    trained = learner(build("directpred", correlation_momentum=0.25))
+    expected = torch.zeros(8, 8)
+    for i in range(3):
+        z = torch.cat([trained.head(trained.encoder(x)) for x in batch(i).views]).detach()
+        expected = z.T @ z / len(z) if i == 0 else 0.25 * expected + 0.75 * z.T @ z / len(z)
+        trained.step(batch(i), moment())
+        trained.after_step(0.5)
+        torch.testing.assert_close(trained.correlation, expected)
 
 
 def test_directpred_sets_its_predictor_from_the_projections_correlation() -> None:
