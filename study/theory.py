@@ -1,6 +1,7 @@
 """The evaluation that holds a trained encoder against the bounds: terms and slack at the trial's K and others."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -92,7 +93,7 @@ class Bounds(Evaluation):
         )
         metrics = self._at(estimate, ks.index(encoded.k)) if encoded.k in ks else {}
         return Findings(
-            {name: value for name, value in metrics.items() if name in self.reports},
+            {name: value for name, value in metrics.items() if name in self.reports and not math.isnan(value)},
             {"bounds.terms": estimate.table(), "bounds.profile": estimate.bounds()},
             {"bounds": _beyond([k for k in asked if k > most], most)} if len(ks) < len(asked) else {},
         )

@@ -26,6 +26,12 @@ def test_what_it_reports_is_declared_and_bears_its_name(evaluation, make_encoded
     assert all(name.split(".")[0] == evaluation.name for name in names)
 
 
+def test_a_loss_over_draws_that_do_not_occur_is_left_out(make_encoded, generator):
+    found = EVALUATIONS["bounds"]().evaluate(make_encoded(classes=2, k=48), generator=generator).metrics
+    assert "bounds.sup_conditional" in found
+    assert "bounds.sub_conditional" not in found  # two classes are always among 49 draws
+
+
 def test_metrics_say_which_way_is_better_and_in_what_unit(evaluation):
     for metric in evaluation.reports.values():
         assert metric.direction in ("max", "min", None)
