@@ -65,13 +65,16 @@ def run(
     modules = user_modules(check(study))
     check_writable(store.path)
     plan = make_plan(study, store)
+    left = plan.trials - plan.done - plan.failed
+    address = address or job.cluster_of_job()
+    if left:
+        _check_reachable(address)
     with Session(store, owner) as session:
         tracker = Tracker(study.name, store, tracking_uri, session=session)
         described = to_yaml(study, modules)
         write_atomically(store.path / "study.yaml", described)
         write_atomically(store.path / "plan.json", json.dumps(plan.plain(), indent=1))
         tracker.open(described, plan.plain())
-        left = plan.trials - plan.done - plan.failed
         with connected(address) if left else nullcontext(), tracker.background():
             if left:
                 _check_resources(study)
@@ -311,12 +314,10 @@ def user_modules(points: list[Point]) -> list[str]:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Ray: at an address, in a job the job's own cluster, else on this machine; left as it was if it was connected."""
-    address = address or job.cluster_of_job()
+    """Ray: at an address, else on this machine; left as it was if it was connected."""
     if ray.is_initialized():
         yield
         return
-    _check_reachable(address)
     _connect(address)
     try:
         yield

@@ -83,12 +83,13 @@ def test_resources_that_no_node_has_are_refused(tmp_path: Path) -> None:
         Study("big", base=TrialConfig(**TINY), cpus=1000).run(storage=tmp_path)
 
 
-def test_an_address_without_a_cluster_is_refused(tmp_path: Path) -> None:
+def test_an_address_without_a_cluster_is_refused_before_anything_starts(tmp_path: Path) -> None:
     from study import ConfigError, Study, TrialConfig
     from tests.study.conftest import TINY
 
     with pytest.raises(ConfigError, match="no Ray cluster answers at '127"):
         Study("far", base=TrialConfig(**TINY)).run(storage=tmp_path, address="127.0.0.1:1")
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 @pytest.mark.slow
