@@ -1,5 +1,6 @@
 """The cluster's descriptions: valid for who reads them, closed to the world, and of the versions that are locked."""
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -108,6 +109,41 @@ def test_its_shell_commands_parse(name: str) -> None:
 @pytest.mark.parametrize("name", [*SCRIPTS, "deploy/cluster.env"])
 def test_its_shell_scripts_parse(name: str) -> None:
     subprocess.run(["bash", "-n", ROOT / name], check=True)
+
+
+STUB = """#!/bin/sh
+printf '%s ' "$(basename "$0")" "$@" | tr '\\n' ' ' >>"$CALLS"; echo >>"$CALLS"
+case "$*" in
+    *get-role*) exit $NO_ROLE ;;
+    *service-linked-role*) exit 254 ;;
+    *sts*) echo 123456789012 ;;
+    *create-security-group*) echo sg-1 ;;
+    *checkip*) echo 198.51.100.7 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+@pytest.mark.parametrize("no_role", ["254", "0"])
+def test_what_is_made_on_aws_is_closed_to_the_world_in_every_region_and_the_role_made_once(
+    region: str, no_role: str, tmp_path: Path
+) -> None:
+    for name in ("aws", "curl"):
+        (tmp_path / name).write_text(STUB)
+        (tmp_path / name).chmod(0o755)
+    calls = tmp_path / "calls"
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CALLS": str(calls), "NO_ROLE": no_role}
+    script = ["bash", ROOT / "deploy/aws.sh", region, "my-bucket"]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
+    assert f"region: {region}, SecurityGroupIds: [sg-1]" in done.stdout
+    made = calls.read_text()
+    assert "LocationConstraint" not in made  # which us-east-1 refuses
+    assert re.findall(r"--cidr (\S+)", made) == ["198.51.100.7/32"]
+    assert "BlockPublicPolicy=true" in made
+    assert made.count("create-role") == made.count("create-instance-profile") == (no_role != "0")
+    (policy,) = re.findall(r"put-role-policy .*--policy-document (.*)", made)
+    allowed = json.loads(policy)["Statement"]
+    assert [s["Resource"] for s in allowed if "s3:PutObject" in s["Action"]] == ["arn:aws:s3:::my-bucket/*"]
 
 
 def test_a_variable_that_is_set_before_keeps_its_value() -> None:
