@@ -1,0 +1,41 @@
+"""What the bench measures of each strategy, and that its peak is honest."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.blocks import reused
+from models.negatives import STRATEGIES
+from study.bench_negatives import _peak_mib, bench_strategies
+
+linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is Linux's")
+
+
+def test_every_strategy_has_its_times_and_its_peak() -> None:
+    figures = bench_strategies(b=4, k=300, d=8, rounds=1)
+    assert set(figures["strategies"]) == set(STRATEGIES.names())
+    assert figures["matrix_mib"] == pytest.approx(4 * 300 * 4 / 2**20)
+    for found in figures["strategies"].values():
+        assert {"selection_ms", "step_ms", "plain_ms", "ratio", "peak_mib"} == set(found)
+        assert min(found["step_ms"], found["plain_ms"]) > 0
+        assert found["selection_ms"] >= 0
+        assert found["ratio"] == pytest.approx(found["step_ms"] / found["plain_ms"], rel=1e-6)
+
+
+@linux
+@pytest.mark.parametrize("use", [None, "memory that steps hand on"])
+def test_the_peak_counts_all_that_a_step_takes_every_time(use: str | None) -> None:
+    def work() -> None:
+        shape = (64, 2**18)  # 64 MiB
+        (torch.empty(shape) if use is None else reused(use, torch.empty(0), shape)).fill_(1)
+
+    for _ in range(3):
+        assert 60 < _peak_mib(work) < 80
+        work()
+
+
+@linux
+def test_what_goes_wrong_in_a_measured_step_is_not_swallowed() -> None:
+    with pytest.raises(ZeroDivisionError):
+        _peak_mib(lambda: 1 / 0)
