@@ -3,7 +3,8 @@
 A session is one driver at work. A trial's claims are numbered registers that are written once, "<trial id>.0", ".1", …;
 the last one names the session that holds the trial. A session may write the next register where the last one's session
 is over: it said so, its process is gone from this very machine, or its heartbeat has not changed for EXPIRES seconds of
-the observer's own clock. Registers are never erased, so that two sessions cannot both take over what a third has left.
+the observer's own clock, who looked at it all the while: where nobody could read, nobody could beat. Registers are
+never erased, so that two sessions cannot both take over what a third has left.
 """
 
 import getpass
@@ -29,6 +30,9 @@ BEAT = 10.0
 """Seconds between two heartbeats."""
 EXPIRES = 60.0
 """Seconds without a heartbeat after which a session on another machine counts as dead."""
+LOOKS = 30.0
+"""Seconds between two looks at a heartbeat after which its standstill counts anew: EXPIRES without the two beats (of
+BEAT and a time-out of a server each) that a session may still need where a storage or server was away."""
 
 
 class Board(Protocol):
@@ -117,7 +121,7 @@ class Claims:
 
     def __init__(self, board: Board, session: str) -> None:
         self.board, self.session = board, session
-        self._heard: dict[str, tuple[int, float]] = {}  # session → its last beat, when it was first seen
+        self._heard: dict[str, tuple[int, float, float]] = {}  # session → its last beat, when first and last seen
 
     def take(self, trial: str) -> bool:
         """Claim a trial; False: another session holds it."""
@@ -135,6 +139,12 @@ class Claims:
         session = self._last(trial)[1]
         return self.alive(session) if session else None
 
+    def claimant(self, trial: str) -> Holder | None:
+        """The other session that claimed a trial last, alive or not, unless it said that it is over."""
+        session = self._last(trial)[1]
+        text = self.board.session(session) if session and session != self.session else None
+        return Holder(**json.loads(text)) if text else None
+
     def is_free(self, trial: str) -> bool:
         """Whether no other living session holds it."""
         session = self._last(trial)[1]
@@ -148,11 +158,12 @@ class Claims:
         holder = Holder(**json.loads(text))
         if holder.process_is_gone():
             return None
-        beat, since = self._heard.get(session, (-1, 0.0))
-        if beat != holder.beat:
-            self._heard[session] = holder.beat, time.monotonic()
-            return holder
-        return holder if time.monotonic() - since < EXPIRES else None
+        now = time.monotonic()
+        beat, since, looked = self._heard.get(session, (-1, now, now))
+        if beat != holder.beat or now - looked > LOOKS:
+            since = now
+        self._heard[session] = holder.beat, since, now
+        return holder if now - since < EXPIRES else None
 
     def _last(self, trial: str) -> tuple[int, str | None]:
         """The number of the next register, and the session that wrote the last one."""

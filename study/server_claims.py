@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from study.claims import Claims, Session
+from study.claims import EXPIRES, Claims, Session
 
 log = logging.getLogger(__name__)
 
@@ -66,22 +66,30 @@ class RunBoard:
 
 
 class ServerClaims:
-    """A session's claims on a server. Where the server is away, trials run on, and it is said that nobody checked."""
+    """A session's claims on a server. Where the server is away, what it said last holds: a finished trial stays so, a
+    held one for EXPIRES; the others are run, and it is said that nobody checked."""
 
     def __init__(self, session: Session, board: RunBoard, is_away: Callable[[], bool]) -> None:
         self._session, self._board, self._is_away = session, board, is_away
         self._claims: Claims = session.join(board)
+        self._away_since: float | None = None
         self._said = False
 
     def claim(self, trial: str) -> str:
-        """As `secure`; "ours" where the server does not answer."""
+        """As `secure`; "ours" where the server does not answer and nobody else is known to have the trial."""
         try:
             if not self._is_away():
                 found = self.secure(trial)
-                self._said = False
+                self._away_since, self._said = None, False
                 return found
         except Exception as error:
             log.debug("no claim of %s: %s", trial, error)
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+        if other := self._finished_elsewhere(trial):
+            return other
+        if time.monotonic() - self._away_since < EXPIRES and (holder := self._claims.claimant(trial)):
+            return f"held by {holder}"
         if not self._said:
             self._said = True
             log.warning(

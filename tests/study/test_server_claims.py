@@ -119,6 +119,27 @@ def test_trials_go_on_where_the_server_is_away_and_it_is_said_once(connect, line
     assert run.data.tags["owner"] == "bob", "who claimed it first when the server was back"
 
 
+def test_what_others_were_known_to_have_when_the_server_went_away_is_not_run_again(
+    connect,
+    lines,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ada = connect("ada")
+    assert ada.server.claim("held") == "ours"
+    finish(start(ada, "done"))
+    assert ada.sync()
+    bob = connect("bob")
+    monkeypatch.setattr("study.server_claims.FRESH", 0.0)
+    for line in lines:
+        line.down = True
+    assert bob.server.claim("held") == f"held by {ada.session}"
+    assert bob.server.claim("done").startswith(f"finished by {ada.session} in another storage")
+    assert bob.server.claim("free") == "ours"
+    monkeypatch.setattr("study.server_claims.EXPIRES", 0.0)
+    assert bob.server.claim("held") == "ours", "who had it may be gone, and nobody can tell"
+    assert bob.server.claim("done") != "ours"
+
+
 def test_claims_are_on_no_page_of_the_study(connect):
     ada = connect("ada")
     ada.server.claim("aaa")
