@@ -33,8 +33,8 @@ def _restore_unknown_name(message: str) -> UnknownName:
 
 def did_you_mean(name: object, known: list[str]) -> str:
     """`; did you mean 'x'?` for the nearest known name, else an empty string."""
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = difflib.get_close_matches(str(name).lower(), (k.lower() for k in known), n=1, cutoff=0.6)
+    return f"; did you mean {next(k for k in known if k.lower() == near[0])!r}?" if near else ""
 
 
 class Registry(Mapping[str, Callable[..., Any]]):

@@ -96,7 +96,7 @@ TARGET = ["study", "set", "storage"]
 def _verb(
     verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help_: str, options: Sequence[str]
 ) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = verbs.add_parser(name, help=help_, description=help_)
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=help_, description=help_, allow_abbrev=False)
     verb.set_defaults(verb=run, name=name)
     if "study" in options:
         verb.add_argument("study", help="a recipe's name, a Python file, or a study.yaml")
@@ -126,8 +126,10 @@ def load_target(options: argparse.Namespace) -> "Study":
     overrides = {}
     for item in options.set:
         path, equals, text = item.partition("=")
-        if not equals or not text.strip():
+        if not equals or not path.strip() or not text.strip():
             raise ConfigError([f"--set takes PATH=VALUE, such as --set epochs=5 or --set k=null; got {item!r}"])
+        if path.strip() in overrides:
+            raise ConfigError([f"--set {path.strip()}: given twice; give it once, several values as a list: [16,64]"])
         try:
             overrides[path.strip()] = _number(yaml.safe_load(text))
         except yaml.YAMLError:
@@ -352,12 +354,19 @@ def report_(options: argparse.Namespace) -> int:
 
 
 def ui_(options: argparse.Namespace) -> int:
+    from study.config import ConfigError
     from study.tracking import serve
 
+    if not 1 <= options.port <= 65535:
+        raise ConfigError([f"--port must lie between 1 and 65535, got {options.port}; such as --port 5000"])
     return serve(options.tracking_uri, options.storage, port=options.port)
 
 
 def bench_(options: argparse.Namespace) -> int:
+    from study.config import ConfigError
+
+    if not 0 < options.seconds < math.inf:
+        raise ConfigError([f"--seconds must be above 0 and finite, got {options.seconds:g}; such as --seconds 10"])
     from study.bench import bench
 
     figures = bench(seconds=options.seconds, only=options.only)

@@ -4,15 +4,31 @@ import dataclasses
 import hashlib
 import inspect
 import json
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from models.registry import Registry, did_you_mean
 
-Component = str | dict[str, Any]
+
+def _name_or_mapping(value: Any) -> Any:
+    if isinstance(value, str | dict):
+        return value
+    raise PydanticCustomError("component", 'a component is a name or {"name": …, parameter: value}')
+
+
+def _no_boolean(value: Any) -> Any:
+    """pydantic would take true for 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "input should be a number")
+    return value
+
+
+Component = Annotated[str | dict[str, Any], BeforeValidator(_name_or_mapping)]
 """A registered name, or {"name": …, parameter: value, …}."""
 
 
@@ -50,7 +66,7 @@ class TrialConfig:
     """the negative-selection strategy; by default all candidates"""
     k: Annotated[int, Field(ge=1, strict=True)] | None = None
     """K, the candidates that an anchor is offered; by default the whole pool"""
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Component = 0.5
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | Component = 0.5
     """t, or a schedule such as {"name": "cosine", "start": …, "end": …}"""
     batch_size: Annotated[int, Field(ge=2, strict=True)] = 256
     """B, the examples of a step"""
@@ -62,7 +78,7 @@ class TrialConfig:
     """of the networks' arithmetic; auto: bfloat16 where the hardware has it"""
     evaluations: tuple[Component, ...] | None = None
     """what is measured of the trained encoder; by default every evaluation"""
-    evaluation_views: Annotated[int, Field(ge=2)] = 4
+    evaluation_views: Annotated[int, Field(ge=2, strict=True)] = 4
     """A, the augmented views an example is embedded with for mean classifier, alignment and L_cont"""
     negatives_every: Annotated[int, Field(ge=1, strict=True)] | None = None
     """epochs between two measurements of the evaluation `negatives` on the way; by default at the end alone"""
@@ -90,6 +106,15 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
+RULES = {
+    "tuple_type": "input should be a list, such as [a, b]",
+    "dict_type": "input should be a mapping, such as {key: value}",
+    "bool_type": "input should be true or false",
+    "bool_parsing": "input should be true or false",
+}
+"""pydantic's kind of finding → the rule in the words of a config, where pydantic's own are those of Python."""
+
+
 def describe(error: pydantic.ValidationError, known: Iterable[str], prefix: str = "") -> list[str]:
     """pydantic's findings in one line each: where, the rule, the value, and the nearest known key."""
     known = list(known)
@@ -100,7 +125,9 @@ def describe(error: pydantic.ValidationError, known: Iterable[str], prefix: str 
             lines[key] = f"no such key{did_you_mean(key, known)} (known: {', '.join(known)})"
         elif key not in lines:
             message = finding["msg"][0].lower() + finding["msg"][1:]
-            lines[key] = f"{message}, got {finding['input']!r}"
+            lines[key] = RULES.get(finding["type"], message) + f", got {finding['input']!r}"
+            if finding["type"] == "missing":
+                lines[key] = f"has no default, so it needs a value (takes: {', '.join(known)})"
     return [f"{prefix}{key}: {message}" for key, message in lines.items()]
 
 
@@ -132,7 +159,12 @@ def build(
     name, given = split_component(value)
     entry = registry.get(name)
     schema = schema_of(registry, name)
-    kinds = {n: (p.annotation, ... if p.default is inspect.Parameter.empty else p.default) for n, p in schema.items()}
+    bare = [n for n, parameter in schema.items() if parameter.annotation is inspect.Parameter.empty]
+    if bare:
+        raise ValueError(f"{name}: its parameter {bare[0]} has no annotation, such as {bare[0]}: float; add one")
+    kinds = {
+        n: (_kind(p.annotation), ... if p.default is inspect.Parameter.empty else p.default) for n, p in schema.items()
+    }
     rules = ConfigDict(extra="forbid", allow_inf_nan=False)
     model = pydantic.create_model(name, __config__=rules, **kinds)  # type: ignore[call-overload]
     try:
@@ -140,6 +172,13 @@ def build(
     except pydantic.ValidationError as error:
         raise ConfigError(describe(error, schema)) from None
     return entry, {n: getattr(checked, n) for n in schema}
+
+
+def _kind(annotation: Any) -> Any:
+    """The annotation of a parameter; a number's refuses true and false."""
+    options = typing.get_args(annotation) or (annotation,)
+    numeric = {int, float} & {option for option in options if isinstance(option, type)}
+    return Annotated[annotation, BeforeValidator(_no_boolean)] if numeric and bool not in options else annotation
 
 
 def trial_id(canonical: Mapping[str, Any]) -> str:

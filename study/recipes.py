@@ -4,7 +4,9 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +31,7 @@ def load(target: str) -> Study:
     Raises UnknownName for a name that no recipe bears, FileNotFoundError for a file that is not there.
     """
     path = Path(target)
-    if path.is_dir() and target not in names():
+    if target and path.is_dir() and target not in names():
         raise ConfigError([f"{target} is a folder; give a Python file or study.yaml in it, or a recipe's name"])
     if path.suffix not in (".py", ".yaml", ".yml"):
         if target not in names():
@@ -39,7 +41,10 @@ def load(target: str) -> Study:
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path.absolute()}")
     if path.suffix != ".py":
-        return from_yaml(path.read_text())
+        try:
+            return from_yaml(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError:
+            raise ConfigError([f"{path} is not a text in UTF-8; save it as one"]) from None
     return _of_module(_import_file(path.absolute()))
 
 
@@ -55,14 +60,25 @@ def from_yaml(text: str) -> Study:
     unknown = [key for key in content if key not in known]
     if unknown or "name" not in content:
         missing = [] if "name" in content else ["name: a study needs one"]
-        raise ConfigError([*(f"{key}: no such key{did_you_mean(key, known)}" for key in unknown), *missing])
-    for module in content.get("modules", []):
+        raise ConfigError(
+            [
+                *(f"{key}: no such key{did_you_mean(key, known)} (known: {', '.join(known)})" for key in unknown),
+                *missing,
+            ]
+        )
+    modules = content.get("modules") or []
+    if not isinstance(modules, list) or not all(isinstance(m, str) and m and m[0] != "." for m in modules):
+        raise ConfigError([f"modules: takes a list of module names, such as [my_strategies], got {modules!r}"])
+    for module in modules:
         import_from_here(module)
     arguments: dict[str, Any] = {key: value for key, value in content.items() if key != "modules"}
-    arguments["base"] = TrialConfig(**(content.get("base") or {}))
+    base = content.get("base") or {}
+    if not isinstance(base, dict) or not all(isinstance(key, str) for key in base):
+        raise ConfigError([f"base: takes a mapping of a trial's keys, such as {{epochs: 10}}, got {base!r}"])
+    arguments["base"] = TrialConfig(**base)
     try:
         arguments["space"] = from_plain(content.get("space") or {})
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ConfigError([str(error)]) from None
     return Study(**arguments)
 
@@ -77,14 +93,18 @@ def import_from_here(module: str) -> ModuleType:
     """Import a user's module, the working directory included in the search."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    try:
+    with _mistakes_named(Path.cwd(), f"run from the folder that holds {module}.py"):
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ConfigError([f"modules: {error}; run from the folder that holds {module}.py"]) from None
 
 
 def _import_file(path: Path) -> ModuleType:
     """Import a file that is in no package; modules beside it can be imported by it."""
+    taken = importlib.util.find_spec(path.stem) if path.stem.isidentifier() and path.stem not in _FROM_FILES else None
+    if taken is not None and taken.origin != str(path):
+        raise ConfigError(
+            [f"{path}: {path.stem} is a module's name already ({taken.origin}); rename it, such as my_{path.name}"]
+        )
+    _FROM_FILES.add(path.stem)
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -92,13 +112,30 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    try:
+    with _mistakes_named(path.parent, "install it, or put it beside the file"):
         spec.loader.exec_module(module)
+    return module
+
+
+_FROM_FILES: set[str] = set()
+"""The names of modules that `_import_file` has made."""
+
+
+@contextmanager
+def _mistakes_named(folder: Path, missing: str) -> Iterator[None]:
+    """What a user's code raises while it is imported, in a line: its place in their folder, kind and message."""
+    try:
+        yield
+    except (ConfigError, UnknownName):
+        raise
     except SyntaxError as error:
         raise ConfigError([f"{error.filename}, line {error.lineno}: {error.msg}"]) from None
-    except ModuleNotFoundError as error:
-        raise ConfigError([f"{path}: {error}; install it, or put it beside the file"]) from None
-    return module
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+        place = f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else str(folder)
+        what = f"{error}; {missing}" if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {error}"
+        raise ConfigError([f"{place}: {what}"]) from None
 
 
 def _of_module(module: ModuleType) -> Study:

@@ -17,7 +17,7 @@ import torch
 
 from models.augment import AUGMENTATIONS
 from models.contrast import Contrast
-from models.encoders import ENCODERS
+from models.encoders import ENCODERS, seeded
 from models.heads import HEADS
 from models.methods import METHODS, Method
 from models.negatives import STRATEGIES, Strategy
@@ -111,6 +111,9 @@ def component(field: str, value: Component) -> Resolved:
         raise ConfigError(f"{field}.{problem}" for problem in error.problems) from None
     except (ValueError, UnknownName) as error:
         raise ConfigError([f"{field}: {error}"]) from None
+    except Exception as error:  # a mistake in the component's own code
+        name, _ = split_component(value)
+        raise ConfigError([f"{field}: {name} cannot be made ({type(error).__name__}: {error}); mend it"]) from None
     located = set()
     if dataclasses.is_dataclass(entry):
         located = {f.name for f in dataclasses.fields(entry) if not f.metadata.get("identity", True)}
@@ -121,8 +124,24 @@ def component(field: str, value: Component) -> Resolved:
 CALLED_LATER = ("encoder", "head", "augmentation", "objective")
 """Fields whose entries may be functions that training calls; any other function makes the component, as a preset."""
 
+
+def _try_strategy(strategy: Any) -> None:
+    """A stranger's class fails here, and not where the first step asks it something."""
+    if not isinstance(strategy, Strategy):
+        raise ValueError(f"{type(strategy).__name__} is no strategy; subclass models.negatives.Strategy")
+
+
+def _try_encoder(encoder: Callable[..., Any]) -> None:
+    """Only of parameters that were given: a ResNet has none, and takes seconds to make."""
+    if getattr(encoder, "keywords", None):
+        given = {"vocabulary_size": 2} if "vocabulary_size" in inspect.signature(encoder).parameters else {}
+        seeded(lambda: encoder(**given), seed=0)
+
+
 TRY_OUT: dict[str, Callable[[Any], Any]] = {
+    "encoder": _try_encoder,
     "head": lambda head: head(8),
+    "negatives": _try_strategy,
     "objective": lambda objective: objective(torch.zeros(2), torch.zeros(2, 3), temperature=1.0),
 }
 """How an entry that is a function checks the ranges of its parameters: by a call on next to nothing."""
@@ -133,15 +152,12 @@ class Resolver:
 
     def __init__(self) -> None:
         self._components: dict[str, Resolved | ConfigError] = {}
-        self._shapes: dict[str, DataShape] = {}
+        self._shapes: dict[str, DataShape | ConfigError] = {}
 
     def resolve(self, config: TrialConfig) -> Trial:
         """The trial of a config; ConfigError with every problem found."""
         parts = self._parts(config)
-        try:
-            shape = self._shape(parts["data"])
-        except (ValueError, OSError) as error:
-            raise ConfigError([f"data: {error}"]) from None
+        shape = self._shape(parts["data"])
         meaning, problems = _meaning(config, parts, shape)
         k, also, notes = _check(config, parts, shape, meaning)
         if problems or also:
@@ -174,6 +190,9 @@ class Resolver:
         evaluations = config.evaluations if config.evaluations is not None else EVALUATIONS.names()
         wanted |= {f"evaluations.{i}": value for i, value in enumerate(evaluations)}
         parts, problems = self._look_up(wanted)
+        measured = [part.plain["name"] for path, part in parts.items() if "." in path]
+        twice = [name for i, name in enumerate(measured) if name in measured[:i]]
+        problems += [f"evaluations: {name} is named twice; drop one" for name in twice]
         method = parts["method"].value if "method" in parts else None
         if method is not None and method.has_negatives:
             contrast: dict[str, Component] = {
@@ -206,9 +225,15 @@ class Resolver:
     def _shape(self, data: Resolved) -> DataShape:
         key = json.dumps(data.plain, sort_keys=True)
         if key not in self._shapes:
-            data.value.check()
-            self._shapes[key] = data.value.shape()
-        return self._shapes[key]
+            try:
+                data.value.check()
+                self._shapes[key] = data.value.shape()
+            except (ValueError, OSError) as error:
+                self._shapes[key] = ConfigError([f"data: {error}"])
+        found = self._shapes[key]
+        if isinstance(found, ConfigError):
+            raise found
+        return found
 
 
 def resolve(config: TrialConfig) -> Trial:

@@ -1,5 +1,6 @@
 """One description of a search space: dotted config path → dimension. The grid, random and Optuna modes all read it."""
 
+import inspect
 import itertools
 import math
 import random
@@ -91,13 +92,15 @@ def loguniform(low: float, high: float) -> LogUniform:
 
 def randint(low: int, high: int, *, log: bool = False) -> RandInt:
     """A whole number in [low, high], both included."""
+    if not isinstance(log, bool):
+        raise ValueError(f"randint: log is true or false, got {log!r}")
     _ordered("randint", low, high, positive=log)
     return RandInt(low, high, log)
 
 
 def _distinct(kind: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not values:
-        raise ValueError(f"{kind} needs at least one value: write {kind}(0.1, 0.5)")
+        raise ValueError(f"{kind} needs at least one value, such as {kind}(0.1, 0.5)")
     doubled = [v for i, v in enumerate(values) if v in values[:i]]
     if doubled:
         raise ValueError(f"{kind} names {doubled[0]!r} twice; each value makes a cell of its own")
@@ -105,6 +108,10 @@ def _distinct(kind: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _ordered(kind: str, low: float, high: float, *, positive: bool = False) -> None:
+    whole = kind == "randint"
+    for end in (low, high):
+        if isinstance(end, bool) or not isinstance(end, int if whole else int | float) or not math.isfinite(end):
+            raise ValueError(f"{kind} needs two {'whole' if whole else 'finite'} numbers, got {low!r} and {high!r}")
     if not low < high:
         raise ValueError(f"{kind} needs low < high, got {low} and {high}")
     if positive and low <= 0:
@@ -142,18 +149,33 @@ def to_plain(space: Spaces) -> Any:
     return {p: {names[type(d)]: list(d.values) if isinstance(d, Grid) else asdict(d)} for p, d in space.items()}
 
 
-def from_plain(plain: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Spaces:
-    """The inverse of `to_plain`; a bare list of values is a grid."""
+def from_plain(plain: Any) -> Spaces:
+    """The inverse of `to_plain`; a bare list of values is a grid. ValueError for what is no space."""
+    return [_space(one) for one in plain] if isinstance(plain, list) else _space(plain)
+
+
+def _space(plain: Any) -> SearchSpace:
     if not isinstance(plain, Mapping):
-        return [from_plain(one) for one in plain]  # type: ignore[misc]
+        raise ValueError(f"space must map paths to values, such as {{k: [16, 64]}}, or list such maps; got {plain!r}")
     return {path: _dimension(path, content) for path, content in plain.items()}
 
 
 def _dimension(path: str, content: Any) -> Dimension:
-    if isinstance(content, list):
-        return grid(*content)
+    content = {"grid": content} if isinstance(content, list) else content
     if not isinstance(content, dict) or len(content) != 1 or next(iter(content)) not in KINDS:
         raise ValueError(f"space.{path} must be one of {', '.join(KINDS)}, such as {{grid: [16, 64]}}; got {content!r}")
     kind, value = next(iter(content.items()))
-    make = KINDS[kind][1]
-    return make(*value) if isinstance(value, list) else make(**value)
+    made, make = KINDS[kind]
+    listed = issubclass(made, Grid)
+    try:
+        arguments = inspect.signature(make).bind(*value) if isinstance(value, list) else None
+        arguments = inspect.signature(make).bind(**value) if isinstance(value, dict) and not listed else arguments
+    except TypeError:
+        arguments = None
+    if arguments is None:
+        form = "[0.1, 0.5]" if listed else "{low: 1, high: 10}"
+        raise ValueError(f"space.{path}: {kind} is written {kind}: {form}, got {value!r}")
+    try:
+        return make(*arguments.args, **arguments.kwargs)
+    except ValueError as error:
+        raise ValueError(f"space.{path}: {error}") from None

@@ -43,7 +43,13 @@ def location(storage: Path | str) -> Path:
     """A folder, absolute because trials run in another working directory; or a URI, as a path of the same methods."""
     text = str(storage)
     if "://" not in text:
-        return Path(text).expanduser().absolute()
+        folder = Path(text).expanduser().absolute()
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        if not nearest.is_dir():
+            raise ConfigError([f"storage: {nearest} is a file, not a folder; give another --storage"])
+        return folder
+    if not urlsplit(text).netloc:
+        raise ConfigError([f"storage: {text} names no bucket; write a folder, or s3://BUCKET/PREFIX"])
     from upath import UPath
 
     try:

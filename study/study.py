@@ -1,5 +1,6 @@
 """A study: a named question = base config + search space + seeds (+ sampler)."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import did_you_mean
 from study.config import ConfigError, TrialConfig, with_value
-from study.space import Cell, Grid, SearchSpace, Spaces, grid, grid_cells, random_cells, to_plain
+from study.space import Cell, Dimension, Grid, SearchSpace, Spaces, grid, grid_cells, random_cells, to_plain
 from study.store import Checkpoints, Store
 
 if TYPE_CHECKING:
@@ -81,20 +82,28 @@ class Study:
         checkpoints: int = 2,
         keep_checkpoint: bool = False,
     ) -> None:
-        values = {
+        values: dict[str, Any] = {
             "name": name,
-            "base": base or TrialConfig(),
-            "space": _frozen(space or {}),
-            "seeds": tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+            "base": TrialConfig() if base is None else base,
+            "space": space or {},
+            "seeds": tuple(range(seeds)) if type(seeds) is int else seeds,
             "question": question,
             "sampler": sampler,
             "cells": cells,
-            "metrics": dict(metrics or PRIMARY),
+            "metrics": PRIMARY if metrics is None else metrics,
             "cpus": cpus,
             "gpus": gpus,
             "checkpoint_every": checkpoint_every,
             "checkpoints": checkpoints,
             "keep_checkpoint": keep_checkpoint,
+        }
+        problems = list(_wrong_kinds(values))
+        if problems:
+            raise ConfigError(problems)
+        values |= {
+            "space": _frozen(values["space"]),
+            "seeds": tuple(values["seeds"]),
+            "metrics": dict(values["metrics"]),
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -120,7 +129,7 @@ class Study:
     def config(self, cell: Cell) -> TrialConfig:
         """The base with a cell's values in place."""
         plain = self.base.plain()
-        for path, value in cell.items():
+        for path, value in _wholes_first(cell):
             plain = with_value(plain, path, value)
         return TrialConfig(**plain)
 
@@ -172,15 +181,24 @@ class Study:
         A value for a path of the space takes that dimension's place: a list makes a grid of it, another value fixes it.
         """
         fields = tuple(self.base.plain())
-        unknown = [path for path in overrides if path.split(".")[0] not in fields and path not in KEYS]
+        keys = [key for key in KEYS if key not in ("base", "space")]
+        unknown = [path for path in overrides if path.split(".")[0] not in fields and path not in keys]
         if unknown:
-            known = [*fields, *KEYS]
-            raise ConfigError(f"{path}: no such key{did_you_mean(path.split('.')[0], known)}" for path in unknown)
+            raise ConfigError(f"{path}: no such key{_set_instead(path, [*fields, *keys])}" for path in unknown)
+        if "seed" in overrides:
+            raise ConfigError(
+                ["seed: a study's seeds are its replicates; set seeds=3, or seeds=[3] for this one alone"]
+            )
         changes: dict[str, Any] = {path: value for path, value in overrides.items() if path in KEYS}
         base, spaces = self.base.plain(), [dict(space) for space in self.spaces]
-        for path, value in overrides.items():
+        for path, value in _wholes_first(overrides):
             if path in changes:
                 continue
+            whole = next((p for p in spaces[0] if path.startswith(f"{p}.") and all(p in s for s in spaces)), None)
+            if whole is not None:
+                raise ConfigError(
+                    [f"{path}: the space gives {whole} as a whole, so this changes nothing; set {whole}=… instead"]
+                )
             holders = [space for space in spaces if path in space]
             if holders and isinstance(value, list):
                 try:
@@ -199,13 +217,59 @@ class Study:
         return Study(**({key: getattr(self, key) for key in KEYS} | changes))
 
 
+def _wholes_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """By depth of the path: `encoder` before `encoder.width`, which it would undo."""
+    return sorted(values.items(), key=lambda item: item[0].count("."))
+
+
+def _set_instead(path: str, known: Sequence[str]) -> str:
+    first, _, rest = path.partition(".")
+    if first in ("base", "space"):
+        return f"; set what is in it, such as {rest or 'epochs'}=…"
+    return did_you_mean(first, list(known)) + f" (known: {', '.join(known)})"
+
+
+def _wrong_kinds(values: Mapping[str, Any]) -> Iterator[str]:
+    """What is not even of the kind that an argument takes; the rules of `_problems` can count on it afterwards."""
+    kinds: dict[str, tuple[type | tuple[type, ...], str]] = {
+        "name": (str, "a text"),
+        "base": (TrialConfig, "a TrialConfig, in study.yaml a mapping such as {epochs: 10}"),
+        "space": ((Mapping, list, tuple), "a mapping such as {k: [16, 64]}, or a list of mappings"),
+        "seeds": ((list, tuple, range), "a count such as 3, or a list of whole numbers such as [0, 1]"),
+        "question": (str, "a text"),
+        "cells": ((int, type(None)), "a whole number"),
+        "metrics": (Mapping, "a mapping such as {linear.features.top1: max}"),
+        "cpus": ((int, float), "a number"),
+        "gpus": ((int, float), "a number"),
+        "checkpoint_every": (int, "a whole number"),
+        "checkpoints": (int, "a whole number"),
+        "keep_checkpoint": (bool, "true or false"),
+    }
+    for key, (kind, wanted) in kinds.items():
+        value = values[key]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            yield f"{key}: takes {wanted}, got {value!r}"
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"{key}: takes a finite number, got {value!r}"
+    spaces = values["space"] if isinstance(values["space"], list | tuple) else [values["space"]]
+    for space in spaces:
+        if not isinstance(space, Mapping):
+            yield f"space: takes mappings such as {{k: [16, 64]}}, got {space!r}"
+            continue
+        for path, dimension in space.items():
+            if not isinstance(path, str) or not isinstance(dimension, Dimension):
+                got = f"{{{path!r}: {dimension!r}}}"
+                yield f"space: takes a path and its values, such as {{'k': grid(16, 64)}}, got {got}"
+
+
 def _frozen(space: Spaces) -> Spaces:
     return dict(space) if isinstance(space, Mapping) else tuple(map(dict, space))
 
 
 def _problems(study: Study) -> Iterator[str]:
-    if not study.name or not all(c.isalnum() or c in "-_." for c in study.name) or study.name.startswith("."):
-        yield f"name: letters, digits, '-', '_' and '.' only (it names a folder), got {study.name!r}"
+    allowed = study.name and len(study.name) <= 100 and all(c.isalnum() or c in "-_." for c in study.name)
+    if not allowed or study.name.startswith("."):
+        yield f"name: up to 100 letters, digits, '-', '_' and '.' only (it names a folder), got {study.name!r}"
     if study.sampler not in SAMPLERS:
         near = did_you_mean(study.sampler, list(SAMPLERS))
         yield f"sampler: {study.sampler!r} is none of {', '.join(SAMPLERS)}{near}"
@@ -222,8 +286,13 @@ def _problems(study: Study) -> Iterator[str]:
             )
     elif not study.cells or study.cells < 1:
         yield f'cells: sampler "{study.sampler}" needs the number of cells to draw, such as cells=20'
-    if not study.seeds or len(set(study.seeds)) < len(study.seeds) or any(seed < 0 for seed in study.seeds):
+    elif not study.spaces[0]:
+        yield f'space: sampler "{study.sampler}" needs something to draw; name a dimension, or set sampler="grid"'
+    whole = all(type(seed) is int and seed >= 0 for seed in study.seeds)
+    if not study.seeds or not whole or len(set(study.seeds)) < len(study.seeds):
         yield f"seeds: a count of at least 1, or distinct whole numbers from 0; got {list(study.seeds)}"
+    if study.base.seed:
+        yield f"base.seed: a study's seeds are its replicates; write seeds=[{study.base.seed}]"
     fields = list(study.base.plain())
     for path in (path for space in study.spaces for path in space):
         key = path.split(".")[0]
@@ -237,5 +306,5 @@ def _problems(study: Study) -> Iterator[str]:
     if study.cpus <= 0 or study.gpus < 0:
         yield f"cpus must be above 0 and gpus at least 0, got {study.cpus} and {study.gpus}"
     for key in ("checkpoint_every", "checkpoints"):
-        if not isinstance(value := getattr(study, key), int) or value < 1:
+        if (value := getattr(study, key)) < 1:
             yield f"{key} must be a whole number of at least 1, got {value!r}"

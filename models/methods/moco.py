@@ -42,7 +42,10 @@ class MoCo(Method):
 
     def check(self, batch_size: int, train_count: int, epochs: int) -> None:
         if self.queue_size < batch_size:
-            raise ValueError(f"moco: queue_size {self.queue_size} is smaller than batch_size {batch_size}")
+            raise ValueError(
+                f"moco: queue_size {self.queue_size} is smaller than batch_size {batch_size}; "
+                "raise queue_size or lower batch_size"
+            )
 
     def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
         if contrast is None:

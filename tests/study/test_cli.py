@@ -57,6 +57,10 @@ def test_list_names_everything_that_a_config_can_name(capsys: pytest.CaptureFixt
         (["--set", "data={name: cifar10, root: /nowhere/at/all}"], "/nowhere/at/all"),
         (["--set", "epochs"], "--set takes PATH=VALUE"),
         (["--set", "k="], "--set k=null"),
+        (["--set", "=5"], "--set takes PATH=VALUE"),
+        (["--set", "k=8", "--set", "k=16"], "--set k: given twice"),
+        (["--storage", "/dev/null"], "/dev/null is a file, not a folder; give another --storage"),
+        (["--storage", "s3://"], "names no bucket; write a folder, or s3://BUCKET/PREFIX"),
     ],
 )
 def test_wrong_input_is_refused_with_the_fix_and_nothing_is_started(
@@ -80,6 +84,10 @@ def test_a_misspelt_study_is_refused_with_the_nearest_name(capsys: pytest.Captur
         ("study = Study(", "broken.py, line 1: '(' was never closed"),
         ("import not_a_module_anywhere", "No module named 'not_a_module_anywhere'; install it"),
         ("x = 1", "must define `study = Study(…)`"),
+        ("x = 1\n1 / 0", "broken.py, line 2: ZeroDivisionError: division by zero"),
+        ("from study import grid\ngrid()", "broken.py, line 2: ValueError: grid needs at least one value"),
+        ("from study import Study\nStudy('a', spcae={})", "broken.py, line 2: TypeError: Study.__init__() got an unex"),
+        ("import sys\nsys.exit(3)", "broken.py, line 2: SystemExit: 3"),
     ],
 )
 def test_a_recipe_that_cannot_be_read_is_named_in_a_line(
@@ -90,6 +98,40 @@ def test_a_recipe_that_cannot_be_read_is_named_in_a_line(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("name", ["study", "json", "torch"])
+def test_a_study_file_that_would_hide_a_module_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / f"{name}.py").write_text("from study import Study\nstudy = Study('a')")
+    before = sys.modules.get(name)
+    assert main(["plan", str(tmp_path / f"{name}.py")]) == 2
+    assert f"rename it, such as my_{name}.py" in capsys.readouterr().err
+    assert sys.modules.get(name) is before
+
+
+def test_a_study_yaml_in_another_encoding_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "study.yaml").write_bytes("name: x".encode("utf-16"))
+    assert main(["plan", str(tmp_path / "study.yaml")]) == 2
+    assert "is not a text in UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ui", "--port", "0"], "--port must lie between 1 and 65535"),
+        (["bench", "--seconds", "nan"], "--seconds must be above 0"),
+    ],
+)
+def test_numbers_of_options_are_checked(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_options_are_not_abbreviated(recipe: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["plan", recipe, "--st", "k=8"])
 
 
 def test_a_folder_is_refused_as_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

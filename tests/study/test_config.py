@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.negatives import STRATEGIES, Strategy
-from study import ConfigError, Study, TrialConfig
+from study import ConfigError, Study, TrialConfig, grid
 from study.config import with_value
 from study.data.shapes import Shapes
 from study.resolve import resolve
@@ -78,10 +78,58 @@ def test_every_problem_is_told_at_once_with_the_nearest_name() -> None:
             "optimizer.learning_rate: input should be a fini",
         ),
         ({"method": "byol", "negatives": "hardest"}, "negatives: byol has no negatives"),
+        ({"temperature": True}, "temperature: input should be a valid number, got True"),
+        ({"temperature": "cosine"}, "temperature.start: has no default, so it needs a value (takes: start, end"),
+        ({"evaluation_views": 2.5}, "evaluation_views: input should be a valid integer, got 2.5"),
+        ({"encoder": {"name": "conv-small", "width": True}}, "encoder.width: input should be a number, got True"),
+        ({"encoder": {"name": "conv-small", "width": 0}}, "encoder: width must be at least 1, got 0"),
+        ({"encoder": 3}, 'encoder: a component is a name or {"name": …, parameter: value}, got 3'),
+        ({"evaluations": "linear"}, "evaluations: input should be a list, such as [a, b], got 'linear'"),
+        ({"evaluations": ["linear", "linear"]}, "evaluations: linear is named twice; drop one"),
+        ({"EPOCHS": 3}, "EPOCHS: no such key; did you mean 'epochs'?"),
+        (
+            {"method": {"name": "moco", "queue_size": 32}},
+            "queue_size 32 is smaller than batch_size 64; raise queue_size",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_rule_and_the_value(values: dict, message: str) -> None:
     assert any(message in problem for problem in problems(**values)), problems(**values)
+
+
+def test_a_mistake_in_a_users_component_is_a_problem_of_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bare(Strategy):
+        """No annotation."""
+
+        def __init__(self, *, limit=0.9) -> None: ...
+
+    class Abstract(Strategy):
+        """No select."""
+
+    class Stranger:
+        """No strategy."""
+
+    said = {
+        Bare: "negatives: mine: its parameter limit has no annotation, such as limit: float",
+        Abstract: "negatives: mine cannot be made (TypeError: Can't instantiate abstract class Abstract",
+        Stranger: "negatives: Stranger is no strategy; subclass models.negatives.Strategy",
+    }
+    for entry, message in said.items():
+        monkeypatch.setitem(STRATEGIES._entries, "mine", entry)
+        monkeypatch.setitem(STRATEGIES._traits, "mine", {})
+        assert message in problems(negatives="mine")[0]
+
+
+def test_data_that_cannot_be_read_are_looked_at_once_for_all_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def check(self: Shapes) -> None:
+        looks.append(1)
+        raise ValueError(f"unreadable for the {len(looks)}. time")
+
+    monkeypatch.setattr(Shapes, "check", check)
+    with pytest.raises(ConfigError, match=r"data: unreadable for the 1\. time$"):
+        Study("s", base=TrialConfig(**SMALL), space={"k": grid(8, 16, 32)}).points()
 
 
 def test_several_components_are_wrong_at_once() -> None:

@@ -1,6 +1,7 @@
 """A study is checked before anything starts, counts what is done, and survives being written."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.study.conftest import TINY
 
 def study(**arguments: object) -> Study:
     space = {"k": grid(8, 32), "negatives": grid("all", {"name": "difficulty", "hi": 0.25})}
-    return Study("s", **{"base": TrialConfig(**TINY), "space": space, "seeds": 2, **arguments})
+    return Study(**{"name": "s", "base": TrialConfig(**TINY), "space": space, "seeds": 2, **arguments})
 
 
 def test_a_plan_counts_cells_seeds_and_what_is_done(tmp_path: Path) -> None:
@@ -56,6 +57,23 @@ def test_all_cells_are_checked_before_anything_starts(tmp_path: Path) -> None:
         ({"space": {"temperature": loguniform(0.1, 1)}}, "temperature is a range"),
         ({"sampler": "tpe"}, "needs the number of cells"),
         ({"sampler": "bayes"}, "'bayes' is none of grid, random, tpe"),
+        ({"sampler": "random", "cells": 3, "space": {}}, "needs something to draw"),
+        ({"sampler": "random", "cells": 3.5}, "cells: takes a whole number, got 3.5"),
+        ({"name": 5}, "name: takes a text, got 5"),
+        ({"name": "x" * 101}, "up to 100 letters"),
+        ({"base": {"epochs": 3}}, "base: takes a TrialConfig"),
+        ({"base": TrialConfig(seed=3)}, "write seeds=[3]"),
+        ({"space": {"k": [8, 32]}}, "such as {'k': grid(16, 64)}, got {'k': [8, 32]}"),
+        ({"space": [3]}, "space: takes mappings"),
+        ({"seeds": None}, "seeds: takes a count such as 3"),
+        ({"seeds": True}, "seeds: takes a count such as 3"),
+        ({"seeds": [0, "x"]}, "distinct whole numbers from 0; got [0, 'x']"),
+        ({"seeds": [1.5]}, "distinct whole numbers from 0; got [1.5]"),
+        ({"metrics": "linear.features.top1"}, "metrics: takes a mapping"),
+        ({"cpus": float("nan")}, "cpus: takes a finite number, got nan"),
+        ({"gpus": "one"}, "gpus: takes a number, got 'one'"),
+        ({"checkpoints": True}, "checkpoints: takes a whole number, got True"),
+        ({"keep_checkpoint": "maybe"}, "keep_checkpoint: takes true or false, got 'maybe'"),
         ({"seeds": [1, 1]}, "distinct whole numbers"),
         ({"metrics": {"linear.features.top1": "high"}}, "the direction is max or min, got 'high'"),
         ({"cpus": 0}, "cpus must be above 0"),
@@ -64,7 +82,7 @@ def test_all_cells_are_checked_before_anything_starts(tmp_path: Path) -> None:
     ],
 )
 def test_a_study_that_makes_no_sense_is_refused(arguments: dict, message: str) -> None:
-    with pytest.raises(ConfigError, match=message.replace(".", r"\.").replace("?", r"\?")):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         study(**arguments)
 
 
@@ -137,3 +155,51 @@ def test_the_quickstart_sweeps_k_temperature_and_strategy_in_at_least_twelve_tri
     recipe = load("quickstart")
     assert {"k", "temperature", "negatives"} <= set(recipe.space)
     assert len(recipe.points()) >= 12
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name: x\nversion: 2", "version: no such key"),
+        ("name: x\nbase: [a]", "base: takes a mapping"),
+        ("name: x\nbase: {3: 3}", "base: takes a mapping"),
+        ("name: x\nspace: 3", "space must map paths to values"),
+        ("name: x\nspace: {3: [1]}", "space: takes a path and its values"),
+        ("name: x\nspace: {k: []}", "space.k: grid needs at least one value"),
+        ("name: x\nspace: {k: {grid: 3}}", "space.k: grid is written grid: [0.1, 0.5], got 3"),
+        ("name: x\nspace: {k: {uniform: [1]}}", "space.k: uniform is written uniform: {low: 1, high: 10}, got [1]"),
+        ("name: x\nspace: {k: {uniform: {low: 1, hig: 2}}}", "space.k: uniform is written"),
+        ("name: x\nspace: {k: {uniform: [a, b]}}", "space.k: uniform needs two finite numbers, got 'a' and 'b'"),
+        ("name: x\nspace: {k: {uniform: [0, .inf]}}", "space.k: uniform needs two finite numbers"),
+        ("name: x\nspace: {k: {randint: [1.5, 9]}}", "space.k: randint needs two whole numbers, got 1.5 and 9"),
+        ("name: x\nspace: {k: {randint: {low: 1, high: 9, log: x}}}", "space.k: randint: log is true or false"),
+        ("name: x\nmodules: mine", "modules: takes a list of module names"),
+        ("name: x\nmodules: [..mine]", "modules: takes a list of module names"),
+    ],
+)
+def test_a_study_yaml_that_is_wrong_is_refused_with_the_place_and_the_form(content: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_yaml(content)
+    assert message in str(caught.value)
+    assert len(caught.value.problems) == 1
+
+
+def test_a_part_is_set_after_its_whole_whatever_their_order() -> None:
+    space = {"encoder.width": grid(4, 8), "encoder": grid("conv-small")}
+    widths = {point.trial.config["encoder"]["width"] for point in study(space=space, seeds=1).points()}
+    assert widths == {4, 8}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"negatives.hi": 0.5}, "negatives.hi: the space gives negatives as a whole, so this changes nothing"),
+        ({"seed": 3}, "set seeds=3, or seeds=[3]"),
+        ({"base.epochs": 3}, "base.epochs: no such key; set what is in it, such as epochs=…"),
+        ({"space": {"k": [8]}}, "space: no such key; set what is in it"),
+    ],
+)
+def test_an_override_that_would_change_nothing_is_refused(overrides: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        study().with_overrides(overrides)
+    assert message in str(caught.value)
