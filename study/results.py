@@ -66,10 +66,24 @@ class Results:
         if path.suffix not in (".csv", ".parquet"):
             raise ValueError(f"results are read from .csv or .parquet, got {path.name}; write {path.stem}.csv")
         text = {"trial_id": str, "reason": object, "class_counts": object}
-        frame = pd.read_csv(path, dtype=text) if path.suffix == ".csv" else pd.read_parquet(path)
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; give the table in it, such as {path / 'results.csv'}")
+        try:
+            frame = pd.read_csv(path, dtype=text) if path.suffix == ".csv" else pd.read_parquet(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"no such file: {path.absolute()}") from None
+        except (ValueError, OSError) as error:  # pandas' and pyarrow's own, for bytes of another kind
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise ValueError(f"{path} is no table of results ({reason}); `study report` writes one") from None
         missing = [name for name in (*BEFORE, "seconds") if name not in frame]
         if missing:
             raise ValueError(f"{path} is no table of results: it has no column {', '.join(missing)}")
+        seeds = pd.to_numeric(frame["seed"], errors="coerce")
+        if seeds.isna().any():
+            raise ValueError(f"{path}: column seed holds whole numbers, got {frame['seed'][seeds.isna()].iloc[0]!r}")
+        doubled = frame["trial_id"][frame["trial_id"].duplicated()]
+        if len(doubled):
+            raise ValueError(f"{path}: trial {doubled.iloc[0]} is in it more than once; keep one row a trial")
         return cls(frame, path.absolute().parent.name)
 
     def save(self, folder: Path | str) -> list[Path]:
@@ -167,7 +181,10 @@ class Results:
                 f"trials of one curve over K have {len(splits)} different test splits (column class_counts); filter "
                 "the table, as in Results(results.frame.query('seed == 0'))"
             )
-        numbers = json.loads(splits[0])
+        try:
+            numbers = [int(number) for number in json.loads(splits[0])]
+        except (ValueError, TypeError):
+            raise ValueError(f"column class_counts holds lists such as [500, 500], got {splits[0]!r}") from None
         if absent := [c for c, number in enumerate(numbers) if number == 0]:
             raise ValueError(
                 f"classes {absent} (by number, from 0) are absent from the test split, but the bounds are about all "

@@ -72,12 +72,24 @@ def check(uri: str, timeout: float = TIMEOUT) -> None:
     parts = urlsplit(uri)
     scheme = parts.scheme.partition("+")[0]
     if scheme == "sqlite":
-        _check_folder(Path(uri.removeprefix("sqlite:///")).parent)
-    elif scheme in ("http", "https"):
+        file = Path(uri.removeprefix("sqlite:///"))
+        if file.is_dir():
+            raise TrackingRefused(f"{file} is a folder, and the database a file; write sqlite:///{file / 'mlflow.db'}")
+        _check_folder(file.parent)
+        return
+    try:
+        port = parts.port
+    except ValueError:
+        raise TrackingRefused(
+            f"the port is a number, got {without_secrets(uri)!r}; write {scheme}://HOST:PORT"
+        ) from None
+    if scheme in ("http", "https"):
+        if not parts.hostname:
+            raise TrackingRefused(f"{without_secrets(uri)!r} names no server; write {scheme}://HOST:PORT")
         _check_server(without_secrets(uri).rstrip("/"), timeout)
     elif scheme in PORTS:
         try:
-            socket.create_connection((parts.hostname or "localhost", parts.port or PORTS[scheme]), timeout).close()
+            socket.create_connection((parts.hostname or "localhost", port or PORTS[scheme]), timeout).close()
         except OSError as error:
             raise TrackingRefused(
                 f"no database answers at {without_secrets(uri)} within {timeout:g} s ({error}); start it, "

@@ -112,9 +112,10 @@ class _Cifar(DataSource):
             return "published"
         if self.root and root.is_dir():
             return "images"
+        where = f"{root}" if root.exists() else f"{root}, which does not exist"
         raise FileNotFoundError(
-            f"{self.name}: no {' or '.join(self.published)} in {root}; set data.root to the folder that holds it or to "
-            "a folder or archive of <split>/<class>/ images, or data.download to true"
+            f"{self.name}: no {' or '.join(self.published)} in {where}; set data.root to the folder that holds it "
+            "or to a folder or archive of <split>/<class>/ images, or data.download to true"
         )
 
 

@@ -104,4 +104,6 @@ def _damage_named(root: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the operating system's own word; gzip and bz2 raise theirs without a number
         reason = str(error).splitlines()[0].rstrip(":")
-        raise ValueError(f"{root} is not a whole tar archive ({reason}); fetch it again, or set data.root") from error
+        raise ValueError(
+            f"{root} is not a whole tar archive ({reason}); fetch it again, or set data.root to another"
+        ) from error

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from study.data.dataset import DATASETS, Dataset, DataSource, Split
 from study.data.files import Entry, absolute, entries, state
 
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+_LARGEST = 1024
+"""Pixels of a side: all images are held in memory, decoded."""
 _NAMED = 10
 """Unreadable files that a message or a note names."""
 
@@ -37,8 +39,8 @@ class ImageFolder(DataSource):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "root", absolute(self.root))
-        if self.image_size < 1:
-            raise ValueError(f"image_size must be at least 1 pixel, not {self.image_size}")
+        if not 1 <= self.image_size <= _LARGEST:
+            raise ValueError(f"image_size must lie between 1 and {_LARGEST} pixels, not {self.image_size}")
         if self.train_split == self.test_split:
             raise ValueError(f"train_split and test_split must differ, not both be {self.train_split!r}")
 
@@ -132,6 +134,8 @@ def decode_image(content: bytes, size: int) -> np.ndarray:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as file:
             image = file.convert("RGBA") if "transparency" in file.info else file
             image = image.convert("RGB")
+    except UnidentifiedImageError as error:  # its message is an address in memory
+        raise UnreadableImage(f"none of {', '.join(_FORMATS)}") from error
     except Exception as error:  # Pillow's decoders raise of many kinds on damaged files
         raise UnreadableImage(str(error) or type(error).__name__) from error
     if image.size != (size, size):

@@ -171,7 +171,7 @@ def test_a_missing_root_is_refused(tmp_path: Path) -> None:
 
 
 def test_parameters_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"image_size must be at least 1 pixel, not 0"):
+    with pytest.raises(ValueError, match=r"image_size must lie between 1 and 1024 pixels, not 0"):
         ImageFolder(root="x", image_size=0)
     with pytest.raises(ValueError, match=r"train_split and test_split must differ, not both be 'train'"):
         ImageFolder(root="x", test_split="train")
@@ -197,3 +197,12 @@ def test_folders_named_by_wnid_and_a_val_split_are_read_from_the_shared_archive(
     assert data.classes[0] == "n01443537"
     assert set(np.bincount(data.train.labels)) == {100}
     assert set(np.bincount(data.test.labels)) == {50}
+
+
+def test_what_is_said_of_a_file_that_is_no_image_is_the_same_each_time() -> None:
+    said = set()
+    for _ in range(2):
+        with pytest.raises(UnreadableImage) as caught:
+            decode_image(b"hello", 32)
+        said.add(str(caught.value))
+    assert said == {"none of JPEG, PNG, BMP, GIF, PPM, TIFF, WEBP"}

@@ -61,6 +61,9 @@ def test_fits_of_one_seed_are_printed_and_are_json_without_nan(
         (lambda f: f.assign(class_counts=["[5, 5]", "[6, 4]"] * 8), "2 different test splits"),
         (lambda f: f.assign(status="failed"), "no finished trial has a contrastive loss"),
         (lambda f: f.drop(columns="seed"), "it has no column seed"),
+        (lambda f: f.assign(seed="a"), "column seed holds whole numbers, got 'a'"),
+        (lambda f: f.iloc[[0, *range(len(f))]], "is in it more than once; keep one row a trial"),
+        (lambda f: f.assign(class_counts="3"), "column class_counts holds lists such as [500, 500], got '3'"),
     ],
 )
 def test_a_table_that_cannot_be_fitted_is_refused_with_what_is_missing(
@@ -68,6 +71,23 @@ def test_a_table_that_cannot_be_fitted_is_refused_with_what_is_missing(
 ) -> None:
     assert main(["fit", table(tmp_path, change)]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", b""), ("b.csv", bytes(range(256))), ("c.parquet", b"x")])
+def test_a_file_that_is_no_table_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert main(["fit", str(tmp_path / name)]) == 2
+    assert "is no table of results" in capsys.readouterr().err
+
+
+def test_a_folder_and_a_missing_file_are_no_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    assert main(["fit", str(tmp_path / "folder.csv")]) == 2
+    assert "is a folder; give the table in it" in capsys.readouterr().err
+    assert main(["fit", str(tmp_path / "none.csv")]) == 2
+    assert f"no such file: {tmp_path / 'none.csv'}" in capsys.readouterr().err
 
 
 def test_a_trial_says_why_bounds_are_left_out_at_k_beyond_the_test_split(

@@ -49,6 +49,24 @@ def test_uri_without_scheme_is_refused_with_what_to_type(tmp_path):
         resolve("localhost:5000", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("http://", "names no server; write http://HOST:PORT"),
+        ("http://host:port", "the port is a number"),
+        ("postgresql://host:port/x", "the port is a number"),
+    ],
+)
+def test_a_server_without_host_or_with_a_word_for_its_port_is_refused(uri, message):
+    with pytest.raises(TrackingRefused, match=message):
+        check(uri)
+
+
+def test_a_folder_is_no_database(tmp_path):
+    with pytest.raises(TrackingRefused, match=rf"is a folder.*write sqlite:///{tmp_path}/mlflow\.db"):
+        check(f"sqlite:///{tmp_path}")
+
+
 def test_unknown_scheme_is_refused_with_the_nearest_one(tmp_path):
     with pytest.raises(TrackingRefused, match=r"'htp://host'; did you mean 'http'\?"):
         resolve("htp://host", tmp_path)
