@@ -61,10 +61,9 @@ class Progress:
         if trial is not None:
             trial.epoch, trial.loss = epoch, loss
 
-    def end(self, trial_id: str, result: dict[str, Any]) -> None:
-        """A trial is over."""
-        trial = self.running.pop(trial_id, None)
-        label = trial.label if trial else trial_id
+    def end(self, trial_id: str, label: str, result: dict[str, Any]) -> None:
+        """A trial is over, here or, where it never started, elsewhere."""
+        self.running.pop(trial_id, None)
         if result["status"] == "failed":
             self.failed += 1
             self.console.print(f"[red]failed[/red] {label}: {result['reason']}", highlight=False, soft_wrap=True)

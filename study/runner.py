@@ -4,6 +4,7 @@ import base64
 import ctypes
 import gc
 import json
+import logging
 import os
 import shutil
 import socket
@@ -24,6 +25,8 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 import ray
 from ray import cloudpickle, tune
 from ray._private import ray_constants
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import ActorDiedError, OutOfMemoryError
 from ray.tune.search import Searcher
 
 from study import job
@@ -36,6 +39,7 @@ from study.sampler import sampler_of
 from study.store import Store, TrialFolder, check_writable, location, write_atomically
 from study.study import Point, Study
 from study.tracking import Tracker
+from study.trial import described
 from study.turns import Turns, Wait
 
 RETRIES = 3
@@ -111,6 +115,7 @@ def _tune(study: Study, store: Store, session: Session, tracker: Tracker, plan: 
 
 def _fit(study: Study, proposals: "_Proposals") -> None:
     scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its reason, which is shown
     if job.nodes_to_come() and study.sampler != "tpe":  # the autoscaler adds as many nodes as trials wait for
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "16")
     resources = {"cpu": study.cpus, "gpu": study.gpus}
@@ -134,6 +139,33 @@ def _fit(study: Study, proposals: "_Proposals") -> None:
         tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+_task_failed = RayActorManager._actor_task_failed
+
+
+def _task_failed_or_memory_ran_out(self: RayActorManager, task: Any, error: Exception) -> None:
+    """Ray Tune (2.60) ends the study where a worker was killed for its node's memory, as it does not know the error; it
+    does know workers that died."""
+    if isinstance(error, OutOfMemoryError):
+        death = ActorDiedError()
+        death.error_msg = str(error)
+        error = death
+    _task_failed(self, task, error)
+
+
+RayActorManager._actor_task_failed = _task_failed_or_memory_ran_out
+
+
+def _reason(death: str) -> str:
+    """Why a trial has no result: what its worker died of, every time, and what to do about it."""
+    times = f"{RETRIES + 1} times at one epoch"
+    remedy = "lower batch_size, or raise cpus so that fewer trials run at once"
+    if "low on memory" in death:
+        return f"its node ran out of memory {times}; {remedy}"
+    if not death or "actor died" in death:
+        return f"its worker died {times}; if memory ran out, {remedy}"
+    return f"it cannot run on a worker: {death.splitlines()[-1]}"
 
 
 def _directory(trial: Any) -> str:
@@ -183,6 +215,8 @@ class _Proposals(Searcher):
         super().__init__()
         self._study, self._store, self._tracker, self._progress = study, store, tracker, progress
         self._points: dict[str, Point] = {}
+        self.deaths: dict[str, str] = {}
+        """What Ray says of a trial whose worker died."""
         self.stopped: OSError | None = None
         """Why no more trials are started: the storage cannot be written to, or read."""
         self.turns = Turns(
@@ -228,19 +262,17 @@ class _Proposals(Searcher):
         folder = self._store.trial(point.trial.id)
         found = folder.result()
         if found is None:
-            reason = (result or {}).get("reason") or (
-                f"its worker died {RETRIES + 1} times at one epoch (out of memory? lower cpus' share or batch_size)"
-            )
-            found = self._fail(folder, reason)
+            found = self._fail(point, folder, (result or {}).get("reason") or _reason(self.deaths.get(trial_id, "")))
         self.turns.tell(point, found)
-        self._progress.end(trial_id, found)
+        self._progress.end(trial_id, _label(point), found)
 
-    def _fail(self, folder: TrialFolder, reason: str) -> dict[str, Any]:
+    def _fail(self, point: Point, folder: TrialFolder, reason: str) -> dict[str, Any]:
         """Record a trial's failure; where the storage does not take it (a full disk), the trial stays to be resumed,
         and no other is started."""
         times = [*folder.times(), time.time()]
         found = {"status": "failed", "reason": reason, "metrics": {}, "started": times[0], "ended": max(times)}
         try:
+            folder.write_config(described(point.trial, point.cell))  # it may never have begun
             folder.write_result(found)
         except OSError as error:
             self.stopped = error
@@ -250,8 +282,7 @@ class _Proposals(Searcher):
 
     def _heard(self, point: Point, result: dict[str, Any]) -> None:
         """Another session finished it."""
-        self._progress.start(point.trial.id, _label(point), point.trial.config["epochs"])
-        self._progress.end(point.trial.id, result)
+        self._progress.end(point.trial.id, _label(point), result)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing for Ray to keep: the store is the state."""
@@ -286,6 +317,10 @@ class _Watch(tune.Callback):
         if result.get("epoch", 0) > self._epochs.get(trial.trial_id, 0):
             self._epochs[trial.trial_id] = result["epoch"]
             trial.run_metadata.num_failures = 0
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Its worker died; another one goes on."""
+        self._proposals.deaths[trial.trial_id] = Path(trial.error_file).read_text().strip()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Ray keeps every trial until the end: not with its objects, so that a thousand trials cost no memory."""

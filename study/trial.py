@@ -44,11 +44,10 @@ def run_trial(
         return done
     if threads is not None:
         torch.set_num_threads(threads)
-    described = {"config": trial.config, "cell": cell or {}, "seed": trial.config["seed"]}
     clock = _clock(folder)
     result: dict[str, Any] = {"status": "finished", "reason": None, "metrics": {}, "started": clock()}
     try:
-        folder.write_config(described | {"uses_labels": trial.uses_labels})
+        folder.write_config(described(trial, cell or {}))
         result |= {"started": folder.times()[0]} | _run(trial, folder, cache, device, report, kept, clock)
     except Diverged as error:
         result |= {"status": "failed", "reason": str(error)}
@@ -60,6 +59,11 @@ def run_trial(
     except OSError as error:
         result |= {"status": "failed", "reason": error.strerror or str(error)}
     return result
+
+
+def described(trial: Trial, cell: dict[str, Any]) -> dict[str, Any]:
+    """What its folder says of a trial."""
+    return {"config": trial.config, "cell": cell, "seed": trial.config["seed"], "uses_labels": trial.uses_labels}
 
 
 def _clock(folder: TrialFolder) -> Callable[[], float]:

@@ -27,9 +27,9 @@ def test_a_line_a_trial_without_a_terminal_and_the_best_is_kept(tmp_path: Path) 
         for name, value in (("a", 40.0), ("b", 60.0)):
             shown.start(name, f"k={name}", 3)
             shown.epoch(name, 1, 2.0)
-            shown.end(name, finished(value))
+            shown.end(name, f"k={name}", finished(value))
         shown.start("c", "k=c", 3)
-        shown.end("c", {"status": "failed", "reason": "the loss is nan", "metrics": {}})
+        shown.end("c", "k=c", {"status": "failed", "reason": "the loss is nan", "metrics": {}})
     lines = shown.console.file.getvalue().splitlines()
     assert lines == ["1/3 k=a: linear.features.top1 40.00", "2/3 k=b: linear.features.top1 60.00",
                      "failed k=c: the loss is nan"]  # fmt: skip
