@@ -67,7 +67,7 @@ class Contrast:
             )  # [B, P]: the step's one similarity product
             candidates = self._candidates(s_neg, anchors, pool, offered, labels, moment)
             with torch.no_grad():
-                selection = self.strategy.select(candidates, generator=moment.generator)
+                selection = _checked(self.strategy.select(candidates, generator=moment.generator), self.strategy, s_neg)
                 log_weight = _log_weight(candidates, selection)
             negatives = s_neg
             if selection.synthetic is not None:
@@ -101,6 +101,22 @@ class Contrast:
             epochs=at.epochs,
             class_similarity=matrix,
         )
+
+
+def _checked(selection: Selection, strategy: Strategy, similarity: Tensor) -> Selection:
+    """The selection; TypeError or ValueError where a stranger's strategy gave something else."""
+    name = type(strategy).__name__
+    if not isinstance(selection, Selection):
+        given = type(selection).__name__
+        raise TypeError(f"{name}.select must return a Selection, such as Selection.keep(mask), not a {given}")
+    for part in ("log_weight", "attract"):
+        of_pool = getattr(selection, part)
+        if of_pool is not None and of_pool.shape != similarity.shape:
+            raise ValueError(
+                f"{name}.select gave {part} of shape {list(of_pool.shape)}; it must have the similarities' shape "
+                f"[B, P], here {list(similarity.shape)}"
+            )
+    return selection
 
 
 def attraction(positive: Tensor, similarity: Tensor, attract: Tensor, *, temperature: float) -> Tensor:

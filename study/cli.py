@@ -185,10 +185,11 @@ def run_(options: argparse.Namespace) -> int:
     before = make_plan(study, store)
     if not options.json:
         print(before)
-    if before.done + before.failed == before.trials and not options.json:
+    retry = options.name == "retry"
+    if before.done + before.failed == before.trials and not options.json and not retry:
         print("nothing to run: every trial has its result")
     results = study.run(
-        storage=options.storage, tracking_uri=options.tracking_uri, address=getattr(options, "address", None)
+        storage=options.storage, tracking_uri=options.tracking_uri, address=options.address, retry=retry
     )
     after = make_plan(study, store)
     if options.json:
@@ -208,12 +209,9 @@ def retry_(options: argparse.Namespace) -> int:
 
     study = load_target(options)
     study.plan(storage=options.storage)
-    failed = [folder for folder in Store.of(study.name, options.storage).trials() if folder.status() == "failed"]
-    if not failed:
+    if not any(folder.status() == "failed" for folder in Store.of(study.name, options.storage).trials()):
         print(f"no trial of {study.name} has failed; `study run {options.study}` runs what is not finished")
         return 0
-    for folder in failed:
-        folder.reset()
     return run_(options)
 
 

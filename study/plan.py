@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from models.registry import did_you_mean
 from study.config import ConfigError
 from study.space import Cell, Grid
 from study.store import Store
@@ -102,11 +103,29 @@ def make_plan(study: "Study", store: Store, *, probe: bool = False) -> Plan:
 
 def check(study: "Study") -> "list[Point]":
     """The points of a study: all of a grid or random one, or those that stand for a tpe one's space."""
-    if study.sampler != "tpe":
-        return study.points()
     from study.study import Point
 
-    return [Point(cell, trial) for cell, trial in resolve_cells(study, list(_corners(study)))]
+    if study.sampler != "tpe":
+        points = study.points()
+    else:
+        points = [Point(cell, trial) for cell, trial in resolve_cells(study, list(_corners(study)))]
+    _check_metrics(study, points)
+    return points
+
+
+def _check_metrics(study: "Study", points: "list[Point]") -> None:
+    """Refuse, with ConfigError, a metric that no trial will log. The default one may be missing, but for tpe."""
+    from study.study import PRIMARY
+
+    if study.sampler != "tpe" and study.metrics == PRIMARY:
+        return
+    known = sorted({name for point in points for of in point.trial.evaluations.values() for name in of.reports})
+    unknown = [m for m in study.metrics if m not in known and m.split(".")[0] not in ("train", "time", "memory")]
+    if unknown:
+        raise ConfigError(
+            f"metrics.{m}: no evaluation of this study reports it{did_you_mean(m, known)}; docs/metrics.md has all"
+            for m in unknown
+        )
 
 
 def _corners(study: "Study") -> Iterator[Cell]:

@@ -55,12 +55,14 @@ def run(
     tracking_uri: str | None = None,
     address: str | None = None,
     owner: str | None = None,
+    retry: bool = False,
 ) -> Results:
     """Run every trial of the study that has no result yet, and return the results of all.
 
     Idempotent: finished trials are skipped, interrupted ones go on from their last epoch. Everything is checked before
     anything starts. `storage` is the folder of results and checkpoints (shared by all nodes), `tracking_uri` where
     MLflow is (default: a database in the storage), `address` a running Ray cluster (default: Ray on this machine).
+    `retry`: failed trials too, from their last checkpoint.
     """
     from study.recipes import to_yaml
 
@@ -69,7 +71,7 @@ def run(
     modules = user_modules(check(study))
     check_writable(store.path)
     plan = make_plan(study, store)
-    left = plan.trials - plan.done - plan.failed
+    left = plan.trials - plan.done - (0 if retry else plan.failed)
     address = address or job.cluster_of_job()
     if left:
         _check_reachable(address)
@@ -79,6 +81,8 @@ def run(
         write_atomically(store.path / "study.yaml", described)
         write_atomically(store.path / "plan.json", json.dumps(plan.plain(), indent=1))
         tracker.open(described, plan.plain())
+        if retry:  # once nothing is left to be refused: until then, why they failed is kept
+            plan = _forget_failures(study, store)
         with connected(address) if left else nullcontext(), tracker.background():
             if left:
                 _check_resources(study)
@@ -87,6 +91,13 @@ def run(
         tracker.summarise(results)
         _attach_theory(tracker, results, store)
     return results
+
+
+def _forget_failures(study: Study, store: Store) -> Plan:
+    for trial in store.trials():
+        if trial.status() == "failed":
+            trial.reset()
+    return make_plan(study, store)
 
 
 def _attach_theory(tracker: Tracker, results: Results, store: Store) -> None:

@@ -13,9 +13,9 @@ from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findin
 BLOCK = 2048  # rows of a block of the pairwise products: 16 MiB in float32
 
 
-def alignment(x: Tensor, y: Tensor) -> Tensor:
-    """E‖x − y‖² over positive pairs (Wang & Isola 2020, 2005.10242, §4.1, α = 2). Shapes: [M, D], [M, D] → []."""
-    return (x - y).square().sum(dim=1).mean()
+def alignment(x: Tensor, y: Tensor, alpha: float = 2.0) -> Tensor:
+    """E‖x − y‖^α over positive pairs (Wang & Isola 2020, 2005.10242, §4.1). Shapes: [M, D], [M, D] → []."""
+    return (x - y).square().sum(dim=1).pow(alpha / 2).mean()
 
 
 def uniformity(z: Tensor, t: float = 2.0) -> Tensor:

@@ -1,12 +1,17 @@
 """Workers and drivers that are killed, at moments drawn at random, and drivers that are interrupted."""
 
+import os
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 
 from study.store import TrialFolder
 from tests.faults.conftest import Reference
@@ -92,6 +97,44 @@ def test_trial_that_makes_an_epoch_after_each_death_of_its_worker_outlives_more_
         assert driver.wait() == 0, driver.output
     lost = (driver.seconds - reference.seconds) / kills
     judge("a worker that dies at each epoch", kills, [Evidence(driver.runs)], reference.evidence, seconds_lost=lost)
+
+
+ROOM, BALLAST = 8 * 2**30, 10 * 2**30
+"""Memory that the study may take, and what something else then takes at once: bytes."""
+
+
+@contextmanager
+def ballast() -> Iterator[None]:
+    """Something else on the machine needs much memory."""
+    process = subprocess.Popen([sys.executable, "-c", f"held = b'x' * {BALLAST}; import time; time.sleep(60)"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_trials_whose_workers_are_killed_for_the_nodes_memory_end_with_the_same_numbers(
+    tmp_path: Path, reference: Reference
+) -> None:
+    draw, kills = random.Random(4), 3
+    memory = psutil.virtual_memory()
+    if memory.available < ROOM + BALLAST:
+        pytest.skip(f"needs {(ROOM + BALLAST) / 2**30:.0f} GiB of free memory")
+    limit = (memory.total - memory.available + ROOM) / memory.total
+    watch = {"RAY_memory_usage_threshold": f"{limit:.3f}", "RAY_memory_monitor_refresh_ms": "100"}
+    with Driver(tmp_path, environment={**os.environ, **watch}) as driver:
+        for _ in range(kills):
+            driver.until_at_work()
+            pause(draw, 0, 5)
+            workers = driver.until_at_work()
+            with ballast():
+                until(lambda seen=workers: not all(map(alive, seen)), "Ray kills a worker", 60)
+        assert driver.wait() == 0, driver.output
+    assert "Traceback" not in driver.output
+    lost = (driver.seconds - reference.seconds) / kills
+    row = judge("memory of the node runs out", kills, [Evidence(driver.runs)], reference.evidence, seconds_lost=lost)
+    assert row.failed == 0
 
 
 def test_study_whose_driver_is_killed_goes_on_when_it_is_run_again(tmp_path: Path, reference: Reference) -> None:

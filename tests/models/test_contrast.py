@@ -168,3 +168,18 @@ def test_a_step_tells_which_classes_were_selected_for_which(everything: bool) ->
 def test_without_labels_no_classes_meet() -> None:
     step = replace(contrast(), classes=3)(unit(4, 8), unit(4, 8, seed=1), pool(), None, moment(observe=True))
     assert not {name for name in step.observed if name.startswith("mass")}
+
+
+@pytest.mark.parametrize(
+    ("selection", "rule"),
+    [
+        (torch.ones(4, 30), "Given.select must return a Selection, such as Selection.keep"),
+        (None, "not a NoneType"),
+        (Selection.keep(torch.ones(4, 29)), r"log_weight of shape \[4, 29\]; it must have .* \[4, 30\]"),
+        (Selection(attract=torch.ones(30, dtype=torch.bool)), r"attract of shape \[30\]"),
+    ],
+    ids=["mask", "nothing", "log-weight", "attract"],
+)
+def test_a_strategy_that_gives_no_selection_of_the_pool_is_told_so(selection: object, rule: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=rule):
+        contrast(Given(selection))(unit(4, 8), unit(4, 8, seed=1), pool(), None, moment())

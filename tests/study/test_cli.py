@@ -187,7 +187,7 @@ def test_one_trial_runs_in_this_process_and_status_and_report_show_it(
     assert "--cell must lie between 0 and 1, got 9" in capsys.readouterr().err
 
 
-def test_a_failed_trial_is_pending_again_after_retry_resets_it(tmp_path: Path) -> None:
+def test_a_retry_that_is_refused_keeps_why_trials_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from study.recipes import load
 
     (tmp_path / "mine.py").write_text(RECIPE)
@@ -195,9 +195,33 @@ def test_a_failed_trial_is_pending_again_after_retry_resets_it(tmp_path: Path) -
     folder = Store.of("mine", tmp_path / "runs").trial(study.points()[0].trial.id)
     folder.write_config({"config": {}, "cell": {}, "seed": 0})
     folder.write_result({"status": "failed", "reason": "x", "metrics": {}})
-    assert study.plan(storage=tmp_path / "runs").failed == 1
+    retry = ["retry", str(tmp_path / "mine.py"), "--storage", str(tmp_path / "runs")]
+    assert main([*retry, "--tracking-uri", "http://127.0.0.1:1"]) == 2
+    assert main([*retry, "--address", "127.0.0.1:1"]) == 2
+    assert "no Ray cluster answers" in capsys.readouterr().err
+    assert folder.result() == {"status": "failed", "reason": "x", "metrics": {}}
     folder.reset()
     assert study.plan(storage=tmp_path / "runs").failed == 0
+
+
+@pytest.mark.parametrize(
+    ("sampler", "evaluations", "metric", "refused"),
+    [
+        ("grid", ["contrastive"], "linear.features.top1", False),  # the default: shown where there is one
+        ("grid", ["linear"], "train.loss", False),
+        ("grid", ["linear"], "linear.features.top2", True),
+        ("tpe", ["contrastive"], "linear.features.top1", True),
+    ],
+)
+def test_a_metric_that_no_trial_logs_is_refused_by_the_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sampler: str, evaluations: list[str], metric: str, refused: bool
+) -> None:
+    (tmp_path / "mine.py").write_text(RECIPE)
+    arguments = ["plan", str(tmp_path / "mine.py"), "--storage", str(tmp_path), "--set", f"metrics={{{metric}: max}}"]
+    arguments += ["--set", f"evaluations={json.dumps(evaluations)}", "--set", f"sampler={sampler}"]
+    arguments += ["--set", "cells=3"] if sampler == "tpe" else []
+    assert main(arguments) == (2 if refused else 0)
+    assert (f"metrics.{metric}: no evaluation of this study reports it" in capsys.readouterr().err) == refused
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["plan"], ["rum"]])
