@@ -190,16 +190,17 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
     from study.trial import run_trial
 
     point = cloudpickle.loads(base64.b64decode(config["point"]))
+    folder = TrialFolder(location(config["folder"]))
     result = run_trial(
         point.trial,
-        TrialFolder(location(config["folder"])),
+        folder,
         cell=point.cell,
         threads=config["threads"],
         checkpoints=config["checkpoints"],
         report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
     )
     _give_memory_back()
-    return {"status": result["status"], "reason": result["reason"]}
+    return {"status": result["status"], "reason": result["reason"], "stored": folder.result() is not None}
 
 
 def _give_memory_back() -> None:
@@ -271,9 +272,11 @@ class _Proposals(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         point = self._points.pop(trial_id)
         folder = self._store.trial(point.trial.id)
-        found = folder.result()
+        said, found = result or {}, folder.result()
+        if found is None and said.get("stored"):
+            found = _late(folder, said)
         if found is None:
-            found = self._fail(point, folder, (result or {}).get("reason") or _reason(self.deaths.get(trial_id, "")))
+            found = self._fail(point, folder, said.get("reason") or _reason(self.deaths.get(trial_id, "")))
         self.turns.tell(point, found)
         self._progress.end(trial_id, _label(point), found)
 
@@ -304,6 +307,14 @@ class _Proposals(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: a run that goes on makes its sampler anew from the store."""
+
+
+def _late(folder: TrialFolder, said: dict[str, Any]) -> dict[str, Any]:
+    """A result that its worker has written and this node does not see yet: NFS shows a folder that was looked at before
+    as it was, until something is written there. It must not be taken for a trial that ended without one."""
+    with suppress(ConfigError):
+        check_writable(folder.path)
+    return folder.result() or {"status": said["status"], "reason": said["reason"], "metrics": {}}
 
 
 def _label(point: Point) -> str:

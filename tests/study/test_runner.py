@@ -92,6 +92,36 @@ def test_an_address_without_a_cluster_is_refused_before_anything_starts(tmp_path
     assert not (tmp_path / "mlflow.db").exists()
 
 
+def test_a_result_that_a_shared_folder_does_not_show_yet_is_not_recorded_as_a_failure(tmp_path: Path) -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    from study import Study, TrialConfig
+    from study.claims import Session
+    from study.plan import make_plan
+    from study.progress import Progress
+    from study.runner import _Proposals
+    from study.store import Store
+    from study.tracking import Tracker
+    from tests.study.conftest import TINY
+
+    study, store = Study("late", base=TrialConfig(**TINY), seeds=2), Store.of("late", tmp_path)
+    session = Session(store)
+    progress = Progress(make_plan(study, store), "m", "max", Console(file=StringIO()))
+    proposals = _Proposals(study, store, session, Tracker("late", store, session=session), progress)
+    late, dead = (proposals.suggest(name)["folder"].rpartition("/")[2] for name in "ab")
+    with progress:
+        proposals.on_trial_complete("a", {"status": "finished", "reason": None, "stored": True})
+        proposals.on_trial_complete("b", {}, error=True)
+    proposals.turns.close()
+    assert store.trial(late).result() is None
+    failure = store.trial(dead).result()
+    assert failure is not None
+    assert "its worker died" in failure["reason"]
+    assert (progress.finished, progress.failed) == (1, 1)
+
+
 @pytest.mark.slow
 def test_two_runs_at_the_same_time_share_the_trials_and_both_return_all(tmp_path: Path) -> None:
     from study.store import Store
