@@ -155,14 +155,14 @@ def _fit(study: Study, proposals: "_Proposals") -> None:
 _task_failed = RayActorManager._actor_task_failed
 
 
-def _task_failed_or_memory_ran_out(self: RayActorManager, task: Any, error: Exception) -> None:
+def _task_failed_or_memory_ran_out(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
     """Ray Tune (2.60) ends the study where a worker was killed for its node's memory, as it does not know the error; it
     does know workers that died."""
-    if isinstance(error, OutOfMemoryError):
+    if isinstance(exception, OutOfMemoryError):
         death = ActorDiedError()
-        death.error_msg = str(error)
-        error = death
-    _task_failed(self, task, error)
+        death.error_msg = str(exception)
+        exception = death
+    _task_failed(self, tracked_actor_task, exception)
 
 
 RayActorManager._actor_task_failed = _task_failed_or_memory_ran_out
