@@ -99,14 +99,21 @@ def test_trial_that_makes_an_epoch_after_each_death_of_its_worker_outlives_more_
     judge("a worker that dies at each epoch", kills, [Evidence(driver.runs)], reference.evidence, seconds_lost=lost)
 
 
-ROOM, BALLAST = 8 * 2**30, 10 * 2**30
-"""Memory that the study may take, and what something else then takes at once: bytes."""
+ROOM, BEYOND = 8 * 2**30, 2 * 2**30
+"""Memory that the study may take, and how far something else then goes beyond that: bytes."""
+
+
+def memory_in_use() -> int:
+    """As Ray counts it."""
+    memory = psutil.virtual_memory()
+    return memory.total - memory.available
 
 
 @contextmanager
-def ballast() -> Iterator[None]:
-    """Something else on the machine needs much memory."""
-    process = subprocess.Popen([sys.executable, "-c", f"held = b'x' * {BALLAST}; import time; time.sleep(60)"])
+def ballast(until_used: float) -> Iterator[None]:
+    """Something else on the machine takes memory until so much of it is in use."""
+    size = max(int(until_used) - memory_in_use(), 0)
+    process = subprocess.Popen([sys.executable, "-c", f"held = b'x' * {size}; import time; time.sleep(60)"])
     try:
         yield
     finally:
@@ -118,17 +125,16 @@ def test_trials_whose_workers_are_killed_for_the_nodes_memory_end_with_the_same_
     tmp_path: Path, reference: Reference
 ) -> None:
     draw, kills = random.Random(4), 3
-    memory = psutil.virtual_memory()
-    if memory.available < ROOM + BALLAST:
-        pytest.skip(f"needs {(ROOM + BALLAST) / 2**30:.0f} GiB of free memory")
-    limit = (memory.total - memory.available + ROOM) / memory.total
-    watch = {"RAY_memory_usage_threshold": f"{limit:.3f}", "RAY_memory_monitor_refresh_ms": "100"}
+    memory, limit = psutil.virtual_memory(), memory_in_use() + ROOM
+    if memory.available < ROOM + 2 * BEYOND:
+        pytest.skip(f"needs {(ROOM + 2 * BEYOND) / 2**30:.0f} GiB of free memory")
+    watch = {"RAY_memory_usage_threshold": f"{limit / memory.total:.3f}", "RAY_memory_monitor_refresh_ms": "100"}
     with Driver(tmp_path, environment={**os.environ, **watch}) as driver:
         for _ in range(kills):
             driver.until_at_work()
             pause(draw, 0, 5)
             workers = driver.until_at_work()
-            with ballast():
+            with ballast(limit + BEYOND):
                 until(lambda seen=workers: not all(map(alive, seen)), "Ray kills a worker", 60)
         assert driver.wait() == 0, driver.output
     assert "Traceback" not in driver.output
