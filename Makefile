@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test lint test-slow test-faults lock clean
+.PHONY: help setup study test lint test-slow test-faults test-scale lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -35,12 +35,15 @@ test: lint  ## linters and tests
 	@$(BIN)/python -m pytest -q
 
 test-slow: $(READY)  ## the slow tests, for a weekly run
-	@$(BIN)/python -m pytest -q -m slow --ignore=tests/faults
+	@$(BIN)/python -m pytest -q -m slow --ignore=tests/faults --ignore=tests/study/test_scale.py
 
 test-faults: $(READY)  ## hurt a study in every way of docs/reliability.md, and renew its table (15 minutes)
 	@rm -rf build/faults
 	@FAULTS=build/faults $(BIN)/python -m pytest -q -m slow tests/faults; \
 		failed=$$?; $(BIN)/python -m tests.faults.table build/faults docs/reliability.md && exit $$failed
+
+test-scale: $(READY)  ## run 1,000 trials, and renew the figures of docs/results/scale.md (15 minutes, an idle machine)
+	@SCALE=docs/results/scale.md $(BIN)/python -m pytest -q -m slow tests/study/test_scale.py
 
 lock: $(READY)  ## renew requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra aws --universal --python-version 3.11 \
