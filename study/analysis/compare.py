@@ -47,6 +47,7 @@ def compare_bounds(
             loss=loss,
             fixed=known,
             resamples=resamples,
+            intervals=False,
         )
         for fit, (group, trials) in zip(fits, groups_of(frame, by, loss), strict=True):
             row = group | {"bound": name, "rmse": fit.rmse, "r2": fit.r2, "aicc": fit.aicc}

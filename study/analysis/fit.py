@@ -98,6 +98,7 @@ def fit_bound(
     loss: str = "contrastive_loss",
     fixed: Mapping[str, float | str] | None = None,
     resamples: int = 1000,
+    intervals: bool = True,
 ) -> list[Fit]:
     """One `Fit` for each group of trials that share the columns `by`: everything but K and the seed.
 
@@ -106,10 +107,11 @@ def fit_bound(
 
     Least squares with L_sup, L_sub ≥ 0 and d ≤ 0, the probabilities at their exact values. Intervals: the standard
     error of a bootstrap over seeds times Student's t with S−1 degrees of freedom, corrected by √(S/(S−1)) (percentiles
-    of so few clusters are too narrow: Cameron, Gelbach & Miller 2008, doi 10.1162/rest.90.3.414).
+    of so few clusters are too narrow: Cameron, Gelbach & Miller 2008, doi 10.1162/rest.90.3.414). They take most of the
+    time; without `intervals` they are NaN, and the generator is left in the same state.
     """
     return [
-        _fit_curve(_observe(rows, bound, priors, loss, dict(fixed or {})), group, generator, resamples)
+        _fit_curve(_observe(rows, bound, priors, loss, dict(fixed or {})), group, generator, resamples, intervals)
         for group, rows in groups_of(frame, by, loss)
     ]
 
@@ -195,13 +197,16 @@ def _observe(
     )
 
 
-def _fit_curve(curve: _Curve, group: dict[str, Any], generator: np.random.Generator, resamples: int) -> Fit:
+def _fit_curve(
+    curve: _Curve, group: dict[str, Any], generator: np.random.Generator, resamples: int, intervals: bool
+) -> Fit:
     trials, seeds = len(curve.observed), int(curve.seed.max()) + 1
     solution = curve.solve(np.ones((1, trials)))[0]
     counts = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)  # of each seed [R, S]
-    resampled = curve.solve(counts[:, curve.seed].astype(np.float64))
-    left_out = [curve.at == i for i in range(len(curve.ks))]
-    unseen = [curve.residuals(curve.solve((~out)[None].astype(np.float64))[0])[out] for out in left_out]
+    resampled = curve.solve(counts[:, curve.seed].astype(np.float64)) if intervals else np.full((1, 3), np.nan)
+    left_out = curve.at == np.arange(len(curve.ks))[:, None]  # [K, n]
+    without = curve.solve((~left_out).astype(np.float64))
+    unseen = [curve.residuals(fitted)[out] for fitted, out in zip(without, left_out, strict=True)]
     rank, loose = null_space(curve.columns())
     parameters = _parameters(curve, solution, half_width(resampled, seeds), loose)
     residual, spread = curve.residuals(solution), curve.observed - curve.observed.mean()
