@@ -186,20 +186,22 @@ def _directory(trial: Any) -> str:
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
     """One trial on a worker: what it needs came with it, names are not looked up."""
-    job.load_torch()
-    from study.trial import run_trial
-
-    point = cloudpickle.loads(base64.b64decode(config["point"]))
     folder = TrialFolder(location(config["folder"]))
-    result = run_trial(
-        point.trial,
-        folder,
-        cell=point.cell,
-        threads=config["threads"],
-        checkpoints=config["checkpoints"],
-        report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
-    )
-    _give_memory_back()
+    result = folder.result()
+    if result is None:
+        job.load_torch()
+        from study.trial import run_trial
+
+        point = cloudpickle.loads(base64.b64decode(config["point"]))
+        result = run_trial(
+            point.trial,
+            folder,
+            cell=point.cell,
+            threads=config["threads"],
+            checkpoints=config["checkpoints"],
+            report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
+        )
+        _give_memory_back()
     return {"status": result["status"], "reason": result["reason"], "stored": folder.result() is not None}
 
 
@@ -261,16 +263,19 @@ class _Proposals(Searcher):
         }
 
     def start(self, trial_id: str) -> None:
-        """The trial got its worker."""
-        point = self._points[trial_id]
-        self._progress.start(trial_id, _label(point), point.trial.config["epochs"])
+        """The trial got its worker; or another one, after its end: Ray (2.60) does that where the workers of other
+        trials are slow to start. It finds its result."""
+        if (point := self._points.get(trial_id)) is not None:
+            self._progress.start(trial_id, _label(point), point.trial.config["epochs"])
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if "epoch" in result:
             self._progress.epoch(trial_id, result["epoch"], result["loss"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        point = self._points.pop(trial_id)
+        point = self._points.pop(trial_id, None)
+        if point is None:  # it was over before: see `start`
+            return
         folder = self._store.trial(point.trial.id)
         said, found = result or {}, folder.result()
         if found is None and said.get("stored"):

@@ -92,7 +92,8 @@ def test_an_address_without_a_cluster_is_refused_before_anything_starts(tmp_path
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_a_result_that_a_shared_folder_does_not_show_yet_is_not_recorded_as_a_failure(tmp_path: Path) -> None:
+def proposals_of(tmp_path: Path):
+    """What Ray asks, of a study of two trials."""
     from io import StringIO
 
     from rich.console import Console
@@ -106,10 +107,30 @@ def test_a_result_that_a_shared_folder_does_not_show_yet_is_not_recorded_as_a_fa
     from study.tracking import Tracker
     from tests.study.conftest import TINY
 
-    study, store = Study("late", base=TrialConfig(**TINY), seeds=2), Store.of("late", tmp_path)
+    study, store = Study("two", base=TrialConfig(**TINY), seeds=2), Store.of("two", tmp_path)
     session = Session(store)
     progress = Progress(make_plan(study, store), "m", "max", Console(file=StringIO()))
-    proposals = _Proposals(study, store, session, Tracker("late", store, session=session), progress)
+    return _Proposals(study, store, session, Tracker("two", store, session=session), progress), store, progress
+
+
+def test_a_trial_that_ray_starts_again_after_its_end_finds_its_result_and_counts_once(tmp_path: Path) -> None:
+    from study.runner import _work
+
+    proposals, store, progress = proposals_of(tmp_path)
+    config = proposals.suggest("a")
+    result = {"status": "finished", "reason": None, "metrics": {}}
+    store.trial(Path(config["folder"]).name).write_result(result)
+    with progress:
+        for _ in range(2):
+            proposals.start("a")
+            proposals.on_trial_complete("a", {"status": "finished", "reason": None, "stored": True})
+    proposals.turns.close()
+    assert (progress.finished, progress.running) == (1, {})
+    assert _work({"folder": config["folder"]}) == {"status": "finished", "reason": None, "stored": True}
+
+
+def test_a_result_that_a_shared_folder_does_not_show_yet_is_not_recorded_as_a_failure(tmp_path: Path) -> None:
+    proposals, store, progress = proposals_of(tmp_path)
     late, dead = (proposals.suggest(name)["folder"].rpartition("/")[2] for name in "ab")
     with progress:
         proposals.on_trial_complete("a", {"status": "finished", "reason": None, "stored": True})
