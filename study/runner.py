@@ -350,9 +350,13 @@ class _Watch(tune.Callback):
         self._proposals.deaths[trial.trial_id] = Path(trial.error_file).read_text().strip()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Ray keeps every trial until the end: not with its objects, so that a thousand trials cost no memory."""
+        """Ray keeps every trial until the end: not with its objects, name and means of its results, so that a thousand
+        trials cost no memory."""
         for kept in (trial.config, trial.evaluated_params):
             kept.pop("point", None)
+        trial.experiment_tag = ""
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
 
 
 def user_modules(points: list[Point]) -> list[str]:
