@@ -4,6 +4,7 @@ import json
 import math
 import re
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -235,7 +236,7 @@ def _trials(results: Results, frame: pd.DataFrame) -> list[dict[Any, Any]]:
 
 def _provenance(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Fact → its value; several where the trials differ."""
-    facts: dict[str, dict[str, int]] = {}
+    facts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by their JSON: labels take longer
     for outcome in outcomes.values():
         data = outcome.get("data", {})
         sizes = {"train": "training examples", "test": "test examples"}
@@ -243,11 +244,10 @@ def _provenance(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         if "classes" in data:
             known["data, classes"] = len(data["classes"])
         for name, value in (outcome.get("environment", {}) | known).items():
-            counts = facts.setdefault(name.replace("_", " "), {})
-            counts[label(value)] = counts.get(label(value), 0) + 1
+            facts[name.replace("_", " ")][json.dumps(value)] += 1
     return {
-        name: next(iter(counts))
+        name: label(json.loads(next(iter(counts))))
         if len(counts) == 1
-        else ", ".join(f"{value} ({n} trials)" for value, n in counts.items())
+        else ", ".join(f"{label(json.loads(value))} ({n} trials)" for value, n in counts.items())
         for name, counts in facts.items()
     }
