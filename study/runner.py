@@ -77,10 +77,10 @@ def run(
         _check_reachable(address)
     with Session(store, owner) as session:
         tracker = Tracker(study.name, store, tracking_uri, session=session)
-        described = to_yaml(study, modules)
-        write_atomically(store.path / "study.yaml", described)
+        study_yaml = to_yaml(study, modules)
+        write_atomically(store.path / "study.yaml", study_yaml)
         write_atomically(store.path / "plan.json", json.dumps(plan.plain(), indent=1))
-        tracker.open(described, plan.plain())
+        tracker.open(study_yaml, plan.plain())
         if retry:  # once nothing is left to be refused: until then, why they failed is kept
             plan = _forget_failures(study, store)
         with connected(address) if left else nullcontext(), tracker.background():
@@ -276,12 +276,12 @@ class _Proposals(Searcher):
         point = self._points.pop(trial_id, None)
         if point is None:  # it was over before: see `start`
             return
-        folder = self._store.trial(point.trial.id)
+        folder, death = self._store.trial(point.trial.id), self.deaths.pop(trial_id, "")
         said, found = result or {}, folder.result()
         if found is None and said.get("stored"):
             found = _late(folder, said)
         if found is None:
-            found = self._fail(point, folder, said.get("reason") or _reason(self.deaths.get(trial_id, "")))
+            found = self._fail(point, folder, said.get("reason") or _reason(death))
         self.turns.tell(point, found)
         self._progress.end(trial_id, _label(point), found)
 

@@ -203,7 +203,9 @@ def _fit_curve(
     trials, seeds = len(curve.observed), int(curve.seed.max()) + 1
     solution = curve.solve(np.ones((1, trials)))[0]
     counts = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)  # of each seed [R, S]
-    resampled = curve.solve(counts[:, curve.seed].astype(np.float64)) if intervals else np.full((1, 3), np.nan)
+    resampled = (
+        curve.solve(counts[:, curve.seed].astype(np.float64)) if intervals else np.full_like(solution, np.nan)[None]
+    )
     left_out = curve.at == np.arange(len(curve.ks))[:, None]  # [K, n]
     without = curve.solve((~left_out).astype(np.float64))
     unseen = [curve.residuals(fitted)[out] for fitted, out in zip(without, left_out, strict=True)]
