@@ -255,7 +255,7 @@ def _lines(axes: "Axes", series: Sequence[Series]) -> None:
         axes.plot(line.x, line.mean, color=colour, marker="o", markersize=3, label=legend_name(line.label))
         axes.fill_between(line.x, line.lo, line.hi, color=colour, alpha=0.15, linewidth=0)
     if len(series) > 1:
-        axes.legend(frameon=False, fontsize=8)
+        axes.figure.legend(loc="outside lower center", frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 
 
