@@ -111,13 +111,11 @@ def _figure(info: study_figures.ChartInfo, note: str) -> Markup:
 
 
 def _page(results: Results, store: Store, sections: list[Section]) -> str:
-    configs = {trial.id: trial.config() for trial in store.trials()}
-    outcomes = {trial.id: result for trial in store.trials() if (result := trial.result())}
+    outcomes = [result for trial in store.trials() if (result := trial.result())]
     described, planned = store.path / "study.yaml", store.path / "plan.json"
     study_yaml = without_secrets(described.read_text()) if described.exists() else ""
     study = yaml.safe_load(study_yaml) or {}
-    marked = {trial: content.get("uses_labels", False) for trial, content in configs.items()}
-    rows = _rows(results, marked)
+    rows = _rows(results, store)
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
     ).get_template("report.html")  # fmt: skip
@@ -159,16 +157,17 @@ class Row(NamedTuple):
     """of each metric, and of the untrained encoder, as text"""
 
 
-def _rows(results: Results, marked: Mapping[str, bool]) -> list[Row]:
+def _rows(results: Results, store: Store) -> list[Row]:
     """The cells, best first."""
     columns, by = _columns(results), results.varying or ["status"]
     if not columns or results.finished.empty:
         return []
     cells = interval(results.finished, by, ["seconds", *results.measured])
     examples = results.finished.groupby(by, dropna=False, sort=False)["trial_id"].first()
+    marked = [store.trial(example).config().get("uses_labels", False) for example in examples]
     rows = [
-        _row(tuple(map(label, key))[: len(results.varying)], marked[example], columns, cell.set_index("metric"))
-        for (key, cell), example in zip(cells.groupby(by, dropna=False, sort=False), examples, strict=True)
+        _row(tuple(map(label, key))[: len(results.varying)], uses_labels, columns, cell.set_index("metric"))
+        for (key, cell), uses_labels in zip(cells.groupby(by, dropna=False, sort=False), marked, strict=True)
     ]
     sign = -1 if results.metrics.get(columns[0], "max") == "max" else 1
     return sorted(rows, key=lambda row: math.inf if math.isnan(row.mean) else sign * row.mean)
@@ -234,10 +233,10 @@ def _trials(results: Results, frame: pd.DataFrame) -> list[dict[Any, Any]]:
     return [{**row, "cell": list(map(label, cell))} for row, cell in zip(plain, cells, strict=True)]
 
 
-def _provenance(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _provenance(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Fact → its value; several where the trials differ."""
     facts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by their JSON: labels take longer
-    for outcome in outcomes.values():
+    for outcome in outcomes:
         data = outcome.get("data", {})
         sizes = {"train": "training examples", "test": "test examples"}
         known = {f"data, {sizes.get(key, key)}": value for key, value in data.items() if key != "classes"}

@@ -58,8 +58,10 @@ def theory_section(results: Results, store: Store) -> Section | None:
         return _left_out("Theory", error)
     body = Markup("").join(_captioned(partial(_drawn, figure.info), figure.caption) for figure in figures)
     slack = results.slack()
-    note = f"Losses in nats on the test split. {slack['violated'].sum()} of {len(slack)} lower bounds are violated by "
-    note += "over two standard errors. "
+    note = "Losses in nats on the test split. "
+    if len(slack):
+        violated = f"{slack['violated'].sum()} of {len(slack)} lower bounds are violated"
+        note += f"{violated} by over two standard errors. "
     try:
         compared = results.compare_bounds()
     except ValueError as error:
@@ -221,7 +223,7 @@ def _name(results: Results, values: Any) -> str:
 def _drawn(info: Any) -> "Figure":
     from matplotlib.figure import Figure
 
-    page = Figure(figsize=(5.2, 3.6), layout="constrained")
+    page = Figure(figsize=(5.2, 3.6), layout="tight")
     bound_figures.draw(info, page.add_subplot())
     return page
 

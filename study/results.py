@@ -397,7 +397,7 @@ def _varying(contents: list[dict[str, Any]]) -> list[str]:
     values: dict[str, set[str]] = {}
     for content in contents:
         for path, value in flat(content["config"]):
-            values.setdefault(path, set()).add(json.dumps(value))
+            values.setdefault(path, set()).add(repr(value))
     for path, distinct in values.items():
         known = any(path == old or path.startswith(f"{old}.") for old in (*paths, "seed"))
         if not known and (len(distinct) > 1):

@@ -34,9 +34,10 @@ def theory_figures(results: Results, profiles: Mapping[str, Table]) -> list[Theo
     against the bounds at other K, and there is no curve to fit.
     """
     frame, by = results.losses()
-    fits = _fits(results)
+    groups = list(frame.groupby(by, dropna=False) if by else [((), frame)])[:CURVES]
+    fits = _fits(results, [trial for _, rows in groups for trial in rows["trial_id"]])
     figures, slacks = [], results.slack()
-    for values, rows in list(frame.groupby(by, dropna=False, sort=False) if by else [((), frame)])[:CURVES]:
+    for values, rows in groups:
         group = cell_label(dict(zip(by, values, strict=True)))
         accuracies = [name for name in ACCURACIES if name in rows]
         slack = slacks[slacks["trial_id"].isin(rows["trial_id"])]
@@ -57,10 +58,11 @@ def theory_figures(results: Results, profiles: Mapping[str, Table]) -> list[Theo
     return figures
 
 
-def _fits(results: Results) -> list[Fit]:
-    """None where no group is a curve over K."""
+def _fits(results: Results, trials: Sequence[str]) -> list[Fit]:
+    """Of these trials; none where no group is a curve over K."""
+    drawn = Results(results.frame[results.frame["trial_id"].isin(trials)])
     try:
-        return [fit for bound in FITTED for fit in results.fit(bound)]
+        return [fit for bound in FITTED for fit in drawn.fit(bound)]
     except ValueError:
         return []
 
