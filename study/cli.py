@@ -120,6 +120,7 @@ def load_target(options: argparse.Namespace) -> "Study":
     """The study named on the command line, with its overrides in place."""
     import yaml
 
+    from study import yaml_text
     from study.config import ConfigError
     from study.recipes import load
 
@@ -131,20 +132,10 @@ def load_target(options: argparse.Namespace) -> "Study":
         if path.strip() in overrides:
             raise ConfigError([f"--set {path.strip()}: given twice; give it once, several values as a list: [16,64]"])
         try:
-            overrides[path.strip()] = _number(yaml.safe_load(text))
+            overrides[path.strip()] = yaml_text.read(text)
         except yaml.YAMLError:
             raise ConfigError([f"--set {path}: {text!r} is not a YAML value; write a list as [16,64]"]) from None
     return load(options.study).with_overrides(overrides)
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 takes 1e-3 for a text; here it is the number."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        return value
 
 
 def list_(options: argparse.Namespace) -> int:
@@ -292,6 +283,8 @@ def fit_(options: argparse.Namespace) -> int:
     from study.store import Store
 
     if options.study.endswith((".csv", ".parquet")):
+        if options.set or options.storage:
+            raise ConfigError([f"--set and --storage tell of a study, but {options.study} is a table; leave them out"])
         try:
             results = Results.read(options.study)
         except ValueError as error:

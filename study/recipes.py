@@ -15,6 +15,7 @@ import yaml
 
 import search_spaces
 from models.registry import UnknownName, did_you_mean
+from study import yaml_text
 from study.config import ConfigError, TrialConfig
 from study.space import from_plain
 from study.study import KEYS, Study
@@ -51,9 +52,11 @@ def load(target: str) -> Study:
 def from_yaml(text: str) -> Study:
     """The inverse of `to_yaml`; ConfigError for keys or values that a study does not take."""
     try:
-        content = yaml.safe_load(text)
+        content, doubled = yaml_text.read(text), yaml_text.doubled(text)
     except yaml.YAMLError as error:
         raise ConfigError([f"study.yaml is not YAML: {' '.join(str(error).split())}"]) from None
+    if doubled:
+        raise ConfigError([f"{path}: study.yaml has it more than once; keep one" for path in doubled])
     known = [*KEYS, "modules"]
     if not isinstance(content, Mapping):
         raise ConfigError([f"study.yaml must be a mapping with the keys {', '.join(known)}"])
@@ -86,7 +89,7 @@ def from_yaml(text: str) -> Study:
 def to_yaml(study: Study, modules: list[str]) -> str:
     """The resolved study, complete: `study run` of it is the same study. `modules` register what it names."""
     plain = study.plain() | ({"modules": modules} if modules else {})
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return yaml_text.write(plain)
 
 
 def import_from_here(module: str) -> ModuleType:

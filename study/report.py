@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 import pandas as pd
-import yaml
 from markupsafe import Markup
 
+from study import yaml_text
 from study.analysis import study_figures
 from study.results import Results, floor_of, interval, is_percentage, journals, label, text
 from study.store import Store, is_local, write_atomically
@@ -114,7 +114,7 @@ def _page(results: Results, store: Store, sections: list[Section]) -> str:
     outcomes = [result for trial in store.trials() if (result := trial.result())]
     described, planned = store.path / "study.yaml", store.path / "plan.json"
     study_yaml = without_secrets(described.read_text()) if described.exists() else ""
-    study = yaml.safe_load(study_yaml) or {}
+    study = yaml_text.read(study_yaml) or {}
     rows = _rows(results, store)
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from scipy.special import stdtrit
 
+from study import yaml_text
 from study.store import Store
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Results:
         frame["seconds"] = pd.Series([_seconds(outcome) for outcome in outcomes], dtype="float64")
         measured = pd.DataFrame([outcome.get("metrics", {}) for outcome in outcomes], dtype="float64")
         described = store.path / "study.yaml"
-        study = yaml.safe_load(described.read_text()) if described.exists() else {}
+        study = yaml_text.read(described.read_text()) if described.exists() else {}
         return cls(pd.concat([frame, measured], axis=1), store.path.name, study.get("metrics", {}))
 
     @classmethod

@@ -19,10 +19,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from filelock import FileLock
 
-from study import tracked, tracking_uri
+from study import tracked, tracking_uri, yaml_text
 from study.claims import Session
 from study.results import Results, cell_label
 from study.server_claims import EXPERIMENT, RunBoard, ServerClaims, elected_claims_run, elected_parent
@@ -102,7 +101,7 @@ class Tracker:
                 self.experiment_id = self._experiment(self.study)
                 self.parent_id = self._parent()
                 self.server = self._server_claims()
-            question = without_secrets(yaml.safe_load(study_yaml).get("question", ""))
+            question = without_secrets(yaml_text.read(study_yaml).get("question", ""))
             self._client.set_tag(self.parent_id, "mlflow.note.content", question)
             self._client.log_text(self.parent_id, without_secrets(study_yaml), "study.yaml")
             self._client.log_text(self.parent_id, without_secrets(json.dumps(plan, indent=1)), "plan.json")

@@ -38,6 +38,13 @@ def test_a_results_file_is_fitted_without_ray_torch_mlflow_and_optuna() -> None:
     assert {"rank_correlation", "rank_low", "rank_high"} <= content["comparison"][0].keys()
 
 
+def test_options_of_a_study_are_refused_for_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path, lambda frame: frame)
+    for option in (["--set", "k=4"], ["--storage", str(tmp_path)]):
+        assert main(["fit", path, *option]) == 2
+        assert "leave them out" in capsys.readouterr().err
+
+
 def test_fits_of_one_seed_are_printed_and_are_json_without_nan(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,7 @@ class Figures:
     after_last: float
     """from the last trial's result to the command's end: what MLflow still misses, and the summary"""
     status: float
+    """of two, as is the report: the first compiles what it imports, where no command did so before"""
     report: float
 
     def rows(self) -> str:
@@ -132,8 +133,8 @@ def measure(folder: Path, study: dict[str, Any], environment: dict[str, str]) ->
         driver_peak=max(sample.mib for sample in samples),
         behind=max(sample.finished - sample.tracked for sample in samples),
         after_last=ended - max(result["ended"] for result in results),
-        status=seconds(folder, "status", environment),
-        report=seconds(folder, "report", environment),
+        status=min(seconds(folder, "status", environment) for _ in range(2)),
+        report=min(seconds(folder, "report", environment) for _ in range(2)),
     )
 
 

@@ -161,6 +161,8 @@ def test_the_quickstart_sweeps_k_temperature_and_strategy_in_at_least_twelve_tri
     ("content", "message"),
     [
         ("name: x\nversion: 2", "version: no such key"),
+        ("name: x\nspace: {k: [1, 2]}\nseeds: 2\nspace: {temperature: [1]}", "space: study.yaml has it more than once"),
+        ("name: x\nspace: {k: {grid: [1]}, k: {grid: [2]}}", "space.k: study.yaml has it more than once; keep one"),
         ("name: x\nbase: [a]", "base: takes a mapping"),
         ("name: x\nbase: {3: 3}", "base: takes a mapping"),
         ("name: x\nspace: 3", "space must map paths to values"),
