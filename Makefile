@@ -37,7 +37,7 @@ test: lint  ## linters and tests
 test-slow: $(READY)  ## the slow tests, for a weekly run
 	@$(BIN)/python -m pytest -q -m slow --ignore=tests/faults --ignore=tests/study/test_scale.py
 
-test-faults: $(READY)  ## hurt a study in every way of docs/reliability.md, and renew its table (15 minutes)
+test-faults: $(READY)  ## hurt a study in every way of docs/reliability.md, and renew its table (35 minutes)
 	@rm -rf build/faults
 	@FAULTS=build/faults $(BIN)/python -m pytest -q -m slow tests/faults; \
 		failed=$$?; $(BIN)/python -m tests.faults.table build/faults docs/reliability.md && exit $$failed

@@ -10,9 +10,9 @@ import pandas as pd
 from study.analysis import bound_figures
 from study.analysis.bound_figures import BoundsInfo, FitInfo, SlackInfo
 from study.analysis.fit import Fit
+from study.bounds import BOUNDS
 from study.results import Results, cell_label
 
-FITTED = ("arora2019", "nozawa2021")
 ACCURACIES = ("mean_classifier.top1", "linear.embeddings.top1")
 CURVES = 4
 """Groups of trials that figures are drawn for; the tables have them all."""
@@ -62,7 +62,7 @@ def _fits(results: Results, trials: Sequence[str]) -> list[Fit]:
     """Of these trials; none where no group is a curve over K."""
     drawn = Results(results.frame[results.frame["trial_id"].isin(trials)])
     try:
-        return [fit for bound in FITTED for fit in drawn.fit(bound)]
+        return [fit for bound in BOUNDS.names() for fit in drawn.fit(bound)]
     except ValueError:
         return []
 

@@ -45,6 +45,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     folder = Path(kept).absolute() / "reference" if kept else tmp_path_factory.mktemp("reference")
     clock = folder / "seconds.json"
     if not clock.exists():
+        with Driver(tmp_path_factory.mktemp("first")) as driver:  # compiles what it imports, draws the data
+            assert driver.wait() == 0, driver.output
         with Driver(folder) as driver:
             driver.until_at_work()
             times = {"starts": driver.seconds}
