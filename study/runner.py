@@ -27,6 +27,7 @@ from ray import cloudpickle, tune
 from ray._private import ray_constants
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import ActorDiedError, OutOfMemoryError
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from study import job
@@ -46,6 +47,8 @@ RETRIES = 3
 """How often a trial whose worker died is started again from its last checkpoint, without a new epoch in between."""
 STARTS = 3
 """How often Ray is started on this machine before that counts as impossible."""
+WORKER_START = 60
+"""Seconds that a worker may take to start, imports and all, before its trial takes another worker that is free."""
 
 
 def run(
@@ -127,13 +130,13 @@ def _tune(study: Study, store: Store, session: Session, tracker: Tracker, plan: 
 def _fit(study: Study, proposals: "_Proposals") -> None:
     scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its reason, which is shown
-    if job.nodes_to_come() and study.sampler != "tpe":  # the autoscaler adds as many nodes as trials wait for
-        os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "16")
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_most_waiting(study))
     resources = {"cpu": study.cpus, "gpu": study.gpus}
     tuner = tune.Tuner(
         tune.with_resources(_work, resources),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
+            scheduler=_Order(),
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=_directory,
@@ -150,6 +153,35 @@ def _fit(study: Study, proposals: "_Proposals") -> None:
         tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _most_waiting(study: Study) -> int:
+    """Trials at most that wait for a worker: with TPE, which learns from each result, one; else as many nodes as the
+    autoscaler may add at a time; else two, one that a worker starts for and one for the next worker that is free."""
+    return 1 if study.sampler == "tpe" else 16 if job.nodes_to_come() else 2
+
+
+class _Order(FIFOScheduler):
+    """The trial that has waited longest is left to the worker that starts for it; a free worker takes the newest.
+
+    Ray's own order (2.60) gives a free worker to the one that has waited longest, and ends the worker that starts for
+    it: where trials are shorter than a worker's start, no second worker would ever be ready. A trial that has waited
+    longer than such a start goes first: all places are taken, and nothing starts.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since: dict[Any, float] = {}  # trial → when it began to wait; the longest first
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        self._since.pop(trial, None)
+        self._since[trial] = time.monotonic()
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        self._since = {trial: since for trial, since in self._since.items() if trial.status == trial.PENDING}
+        late = time.monotonic() - WORKER_START
+        overdue = [trial for trial, since in self._since.items() if since < late]
+        return next(iter(overdue or reversed(self._since)), None)
 
 
 _task_failed = RayActorManager._actor_task_failed

@@ -129,6 +129,33 @@ def test_a_trial_that_ray_starts_again_after_its_end_finds_its_result_and_counts
     assert _work({"folder": config["folder"]}) == {"status": "finished", "reason": None, "stored": True}
 
 
+def test_a_free_worker_takes_the_newest_trial_but_one_that_has_waited_too_long_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that a worker which starts for the oldest may come to its end: trials may be shorter than its start."""
+    from ray.tune.experiment import Trial
+
+    from study import runner
+
+    now = 0.0
+    monkeypatch.setattr(runner.time, "monotonic", lambda: now)
+    order = runner._Order()
+    old, middle, new = (Trial("study", stub=True) for _ in range(3))
+    for trial in (old, middle, new):
+        order.on_trial_add(None, trial)
+        now += 1
+    assert order.choose_trial_to_run(None) is new
+    new.set_status(Trial.RUNNING)
+    assert order.choose_trial_to_run(None) is middle
+    now = runner.WORKER_START + 0.5
+    assert order.choose_trial_to_run(None) is old
+    order.on_trial_add(None, old)  # its worker died: it waits anew
+    assert order.choose_trial_to_run(None) is old
+    old.set_status(Trial.RUNNING)
+    middle.set_status(Trial.TERMINATED)
+    assert order.choose_trial_to_run(None) is None
+
+
 def test_a_result_that_a_shared_folder_does_not_show_yet_is_not_recorded_as_a_failure(tmp_path: Path) -> None:
     proposals, store, progress = proposals_of(tmp_path)
     late, dead = (proposals.suggest(name)["folder"].rpartition("/")[2] for name in "ab")
