@@ -1,6 +1,7 @@
 """The command `study`. Each verb imports only what it uses, so that `--help` and usage errors are quick."""
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -339,8 +340,11 @@ def report_(options: argparse.Namespace) -> int:
             [f"no trial of {study.name} has started: nothing to report; `study run {options.study}` first"]
         )
     out = Path(options.out) if options.out else None
-    page = write_report(Store.of(study.name, options.storage), out, SECTIONS)
-    print(page)
+    gc.disable()  # of a large report a tenth of the time: looking for garbage among objects that live to its end
+    try:
+        print(write_report(Store.of(study.name, options.storage), out, SECTIONS))
+    finally:
+        gc.enable()
     return 0
 
 
