@@ -38,6 +38,14 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
+def title(process: psutil.Process) -> str:
+    """What Ray calls the process; nothing of one that has just ended."""
+    try:
+        return process.cmdline()[0]
+    except (psutil.Error, IndexError):
+        return ""
+
+
 @dataclass
 class Node:
     """One raylet with its helpers, children of one `ray start --block`."""
@@ -53,8 +61,8 @@ class Node:
     def workers(self) -> list[psutil.Process]:
         """The processes in which tasks and actors run."""
         raylet = self.raylet()
-        titles = {child: child.cmdline()[0] for child in raylet.children()} if raylet else {}
-        return [child for child, title in titles.items() if title.startswith("ray::") and not title.endswith("Agent")]
+        titles = {child: title(child) for child in raylet.children()} if raylet else {}
+        return [child for child, name in titles.items() if name.startswith("ray::") and not name.endswith("Agent")]
 
     def kill(self) -> None:
         """SIGKILL to the whole node at once, as when its machine loses power."""
