@@ -134,6 +134,8 @@ def load_target(options: argparse.Namespace) -> "Study":
             raise ConfigError([f"--set {path.strip()}: given twice; give it once, several values as a list: [16,64]"])
         try:
             overrides[path.strip()] = yaml_text.read(text)
+        except yaml_text.DoubledKeys as error:
+            raise ConfigError([f"--set {path}: {text!r} has {error}"]) from None
         except yaml.YAMLError:
             raise ConfigError([f"--set {path}: {text!r} is not a YAML value; write a list as [16,64]"]) from None
     return load(options.study).with_overrides(overrides)

@@ -52,11 +52,11 @@ def load(target: str) -> Study:
 def from_yaml(text: str) -> Study:
     """The inverse of `to_yaml`; ConfigError for keys or values that a study does not take."""
     try:
-        content, doubled = yaml_text.read(text), yaml_text.doubled(text)
+        content = yaml_text.read(text)
+    except yaml_text.DoubledKeys as error:
+        raise ConfigError([f"{path}: study.yaml has it more than once; keep one" for path in error.paths]) from None
     except yaml.YAMLError as error:
         raise ConfigError([f"study.yaml is not YAML: {' '.join(str(error).split())}"]) from None
-    if doubled:
-        raise ConfigError([f"{path}: study.yaml has it more than once; keep one" for path in doubled])
     known = [*KEYS, "modules"]
     if not isinstance(content, Mapping):
         raise ConfigError([f"study.yaml must be a mapping with the keys {', '.join(known)}"])

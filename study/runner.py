@@ -179,9 +179,9 @@ class _Order(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         self._since = {trial: since for trial, since in self._since.items() if trial.status == trial.PENDING}
-        late = time.monotonic() - WORKER_START
-        overdue = [trial for trial, since in self._since.items() if since < late]
-        return next(iter(overdue or reversed(self._since)), None)
+        oldest, newest = next(iter(self._since), None), next(reversed(self._since), None)
+        overdue = oldest is not None and self._since[oldest] < time.monotonic() - WORKER_START
+        return oldest if overdue else newest
 
 
 _task_failed = RayActorManager._actor_task_failed

@@ -7,6 +7,14 @@ from typing import Any
 import yaml
 
 
+class DoubledKeys(yaml.YAMLError):
+    """`paths`: the dotted paths of keys that a mapping has more than once, of which PyYAML takes the last."""
+
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(f"{', '.join(paths)} more than once; keep one")
+        self.paths = paths
+
+
 class _Loader(yaml.SafeLoader):
     pass
 
@@ -21,18 +29,17 @@ yaml.add_implicit_resolver(
 
 
 def read(text: str) -> Any:
-    """Plain values; yaml.YAMLError where the text is not YAML."""
-    return _Loader(text).get_single_data()
+    """Plain values; yaml.YAMLError where the text is not YAML, DoubledKeys where it has a key twice."""
+    loader = _Loader(text)
+    node = loader.get_single_node()
+    if paths := list(_doubled(node)):
+        raise DoubledKeys(paths)
+    return None if node is None else loader.construct_document(node)
 
 
 def write(plain: Any) -> str:
     """The inverse of `read`, keys in their order."""
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
-def doubled(text: str) -> list[str]:
-    """The dotted paths of keys that a mapping has more than once; `read` takes the last."""
-    return list(_doubled(yaml.compose(text, _Loader)))
 
 
 def _doubled(node: yaml.Node | None, above: str = "") -> Iterator[str]:

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import psutil
 import yaml
 
+from tests.clusters import title
+
 ROOT = Path(__file__).parents[2]
 STUDY: dict[str, Any] = {
     "name": "faults",
@@ -126,10 +128,7 @@ class Driver:
 
 def is_worker(process: psutil.Process) -> bool:
     """Whether it is a Ray worker with a trial: Ray names processes after what they do."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.cmdline()[:1] == ["ray::ImplicitFunc.train"]
-    except psutil.Error:
-        return False
+    return title(process) == "ray::ImplicitFunc.train"
 
 
 def trial_of(worker: psutil.Process) -> str:

@@ -59,6 +59,7 @@ def test_list_names_everything_that_a_config_can_name(capsys: pytest.CaptureFixt
         (["--set", "k="], "--set k=null"),
         (["--set", "=5"], "--set takes PATH=VALUE"),
         (["--set", "k=8", "--set", "k=16"], "--set k: given twice"),
+        (["--set", "negatives={name: difficulty, hi: 0.1, hi: 0.2}"], "has hi more than once; keep one"),
         (["--storage", "/dev/null"], "/dev/null is a file, not a folder; give another --storage"),
         (["--storage", "s3://"], "names no bucket; write a folder, or s3://BUCKET/PREFIX"),
     ],

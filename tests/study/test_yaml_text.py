@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from study.yaml_text import doubled, read, write
+from study.yaml_text import DoubledKeys, read, write
 
 
 @pytest.mark.parametrize("text", ["1e-3", "-2E+05", "1.e6", "+1e0"])
@@ -18,9 +18,11 @@ def test_a_text_that_looks_like_such_a_number_stays_a_text() -> None:
 
 
 def test_keys_that_come_twice_are_named_by_their_paths() -> None:
-    assert doubled("a: {b: 1, c: 2, b: 3}\nd: [{e: 1, e: 2}]\na: 4") == ["a", "a.b", "d.e"]
-    assert doubled("a: {b: 1}\nc: {b: 1}") == []
-    assert doubled("") == []
+    with pytest.raises(DoubledKeys) as caught:
+        read("a: {b: 1, c: 2, b: 3}\nd: [{e: 1, e: 2}]\na: 4")
+    assert caught.value.paths == ["a", "a.b", "d.e"]
+    assert read("a: {b: 1}\nc: {b: 1}") == {"a": {"b": 1}, "c": {"b": 1}}
+    assert read("") is None
 
 
 def test_nothing_but_plain_values_is_made() -> None:
