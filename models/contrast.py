@@ -11,6 +11,7 @@ from models.negatives.strategy import Candidates, Selection, Strategy
 from models.objectives import Objective
 from models.observe import observe, observe_classes, observe_objective
 from models.pools import Pool
+from models.precision import no_autocast
 from models.similarity import beside, similarities
 
 
@@ -60,7 +61,7 @@ class Contrast:
         Shapes: anchors [B, D] and positive [B, D] unit rows, or [B, M, D] for an objective that takes M positives; pool
         [P, D]; offered bool [B, P] or None (every row).
         """
-        with torch.autocast(anchors.device.type, enabled=False):
+        with no_autocast(anchors.device):
             s_pos = (anchors if positive.ndim == 2 else anchors[:, None]).mul(positive).sum(dim=-1)  # [B] or [B, M]
             s_neg = similarities(
                 anchors, pool.keys, room=self.strategy.synthetic_keys

@@ -1,37 +1,49 @@
-"""Number format of the forward and backward pass, chosen by the hardware."""
+"""Number format of the networks' forward and backward pass, chosen by the hardware."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from models.registry import UnknownName
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+NEEDS = {
+    "bfloat16": "a CPU with AMX or AVX512-BF16, or a GPU from Ampere (compute capability 8.0) on",
+    "float16": "a GPU with tensor cores (compute capability 7.0 or more)",
+}
+FORCE_BFLOAT16 = "STUDY_BFLOAT16"
+"""The variable that says, in place of the hardware, whether it multiplies bfloat16: 1 or 0."""
 
 
 def resolve(precision: str, device: torch.device | str) -> str:
-    """ "float32" or "bfloat16": what `precision` means on that device.
+    """ "float32", "bfloat16" or "float16": what `precision` means on that device.
 
-    "auto" is bfloat16 where the hardware multiplies it (a GPU from Ampere on, a CPU with AMX or AVX512-BF16: about
-    three times as fast there) and float32 elsewhere. Raises UnknownName for another name, ValueError for bfloat16
-    on hardware that would only emulate it.
+    "auto" is bfloat16 where the hardware multiplies it, else float16 on a GPU with tensor cores (V100, T4), else
+    float32. Raises UnknownName for another name, ValueError for a format that the hardware would only emulate.
     """
     if precision not in PRECISIONS:
         raise UnknownName("precision", precision, list(PRECISIONS))
-    if precision == "float32":
-        return precision
-    if has_bfloat16(device):
-        return "bfloat16"
-    if precision == "bfloat16":
+    here = [name for name, has in (("bfloat16", has_bfloat16), ("float16", has_float16)) if has(device)]
+    here.append("float32")
+    if precision == "auto":
+        return here[0]
+    if precision not in here:
         raise ValueError(
-            f"precision 'bfloat16' needs a CPU with AMX or AVX512-BF16 or a GPU from Ampere on, and {str(device)!r} "
-            "here would only emulate it, slowly; give precision='auto' or 'float32'"
+            f"precision {precision!r} needs {NEEDS[precision]}, and {str(device)!r} here would only emulate it, "
+            "slowly; give precision='auto' or 'float32'"
         )
-    return "float32"
+    return precision
 
 
 def has_bfloat16(device: torch.device | str) -> bool:
-    """Whether the device multiplies bfloat16 in hardware."""
+    """Whether the device multiplies bfloat16 in hardware, faster than float32; STUDY_BFLOAT16=1 or 0 overrides it."""
+    forced = os.environ.get(FORCE_BFLOAT16, "")
+    if forced not in ("", "0", "1"):
+        raise ValueError(f"{FORCE_BFLOAT16} is 1 or 0, or not set (then the hardware is asked), got {forced!r}")
+    if forced:
+        return forced == "1"
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -39,11 +51,21 @@ def has_bfloat16(device: torch.device | str) -> bool:
     return kind == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def has_float16(device: torch.device | str) -> bool:
+    """Whether the device is a GPU that multiplies float16 in tensor cores."""
+    return torch.device(device).type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+
+
 def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[object]:
-    """Context of the forward pass and loss: bfloat16 autocast for "bfloat16", nothing for "float32".
+    """Context of the forward pass and loss: autocast to that format, nothing for "float32".
 
     `precision` is what `resolve` returned. Losses take their similarities in float32.
     """
     if precision == "float32":
         return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+    return torch.autocast(torch.device(device).type, dtype=DTYPES[precision])
+
+
+def no_autocast(device: torch.device | str) -> AbstractContextManager[object]:
+    """Context of what must not be rounded, whatever is around it: augmentation, similarities, losses."""
+    return torch.autocast(torch.device(device).type, enabled=False)

@@ -74,8 +74,8 @@ class TrialConfig:
     """passes over the training split; a last batch that is not full is left out"""
     optimizer: Component = "sgd"
     """the optimizer, with its learning rate, warm-up and weight decay"""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """of the networks' arithmetic; auto: bfloat16 where the hardware has it"""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """of the networks' arithmetic; auto: bfloat16 where the hardware has it, else float16 on a GPU that has that"""
     evaluations: tuple[Component, ...] | None = None
     """what is measured of the trained encoder; by default every evaluation"""
     evaluation_views: Annotated[int, Field(ge=2, strict=True)] = 4

@@ -20,6 +20,7 @@ from study.evaluation.linear import Linear
 from study.negatives import Negatives
 from study.store import TrialFolder, write_atomically
 from study.training import Stream, Training, generator
+from study.views import view_of
 
 ENCODE_BATCH = 500
 """Examples that pass the encoder at once; its memory does not depend on the batch size of the training."""
@@ -37,8 +38,9 @@ def represent(training: Training, split: Split, *, view: int | None = None) -> I
     augment = NoAugmentation() if view is None else training.augmentation
     for start in range(0, len(split), ENCODE_BATCH):
         inputs = torch.from_numpy(split.inputs[start : start + ENCODE_BATCH].copy()).to(device)
+        x = view_of(augment, inputs, generator=draw)
         with autocast(training.precision, device):
-            h = learner.encoder(augment(inputs, generator=draw))
+            h = learner.encoder(x)
             z = learner.head(h)
         yield h.float(), unit_rows(z)
 

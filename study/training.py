@@ -31,6 +31,7 @@ from study.evaluation.geometry import alignment, uniformity
 from study.resolve import Trial
 from study.semantics import selection_statistics
 from study.store import TrialFolder
+from study.views import view_of
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,8 @@ class Training:
 
     def views(self, inputs: np.ndarray, draw: torch.Generator) -> Tensor:
         """An augmented view of each of these inputs, on the device."""
-        return self.augmentation(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device), generator=draw)
+        inputs_here = torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device)
+        return view_of(self.augmentation, inputs_here, generator=draw)
 
     def batches(self) -> Iterator[np.ndarray]:
         """The epoch's batches as indices into the training split: each example at most once."""

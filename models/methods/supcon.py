@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.contrast import Contrast, Moment, Step
 from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.precision import no_autocast
 
 
 @METHODS.register("supcon")
@@ -45,7 +46,7 @@ class _SupCon(Learner):
             raise ValueError("supcon learns from labels, but the data has none; choose another method, such as simclr")
         z = self.project(torch.cat(batch.views))  # [2B, D]
         labels = batch.labels.repeat(len(batch.views))
-        with torch.autocast(z.device.type, enabled=False):
+        with no_autocast(z.device):
             loss = supervised_contrastive(z, labels, temperature=moment.temperature)
         return Step(loss * (moment.temperature / self.base_temperature))
 

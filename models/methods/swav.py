@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from models.contrast import Contrast, Moment, Step
 from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.precision import no_autocast
 
 
 @METHODS.register("swav")
@@ -73,7 +74,7 @@ class _SwAV(Learner):
         with torch.no_grad():
             self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
         z = [self.project(x) for x in batch.views]  # [B, D] each
-        with torch.autocast(z[0].device.type, enabled=False):
+        with no_autocast(z[0].device):
             scores = torch.stack([view @ self.prototypes.weight.T for view in z])  # [V, B, M]
             codes = torch.stack([self._assign(view, z[view].detach(), scores[view].detach()) for view in (0, 1)])
             return Step(swapped_prediction(scores, codes, temperature=moment.temperature))

@@ -17,6 +17,7 @@ def test_auto_follows_the_cpu(avx512_bf16: bool, amx: bool, expected: str, monke
 @pytest.mark.parametrize(("supported", "expected"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_follows_the_gpu(supported: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported or including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0) if supported else (6, 0))
     assert precision.resolve("auto", torch.device("cuda", 0)) == expected
 
 
