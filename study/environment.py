@@ -1,7 +1,6 @@
 """What a number was measured on: versions, hardware and the commit of the code."""
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from functools import cache
@@ -15,7 +14,17 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "ray", "optuna", "mlflow")
 def environment() -> dict[str, Any]:
     """Versions (from the packages' metadata: nothing is imported), processor, cores and git commit."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **versions, "cpu": cpu_name(), "cores": os.cpu_count(), **git()}
+    return {"python": platform.python_version(), **versions, "cpu": cpu_name(), "cores": cores(), **git()}
+
+
+def cores() -> int:
+    """Cores that this process may use: those of its affinity (taskset, Slurm), and no more than its container's limit.
+
+    A quota that systemd sets on a group within the machine is not seen.
+    """
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def cpu_name() -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from study.environment import cores
 from study.store import Store
 from tests.faults.harness import Driver
 from tests.faults.table import conditions
@@ -119,7 +120,7 @@ def measure(folder: Path, study: dict[str, Any], environment: dict[str, str]) ->
     results = [trial.result() or {} for trial in Store.of("scale", folder / "runs").trials()]
     assert {result["status"] for result in results} == {"finished"}
     own = sum(result["ended"] - result["started"] for result in results)
-    trials, at_once = len(results), os.cpu_count() or 1
+    trials, at_once = len(results), cores()
     warm = [sample for sample in samples if WARM <= sample.finished < trials]
     assert look_at_mlflow(folder / "runs/mlflow.db") == trials
     return Figures(
