@@ -82,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
     bench = _verb(verbs, "bench", bench_, "measure training, selection and bounds against their ceilings", ["json"])
     bench.add_argument("--seconds", type=float, default=10, help="for each encoder's training (default: %(default)s)")
+    bench.add_argument("--device", choices=("cpu", "cuda"), help="(default: cuda where it can be used, else cpu)")
     bench.add_argument(
         "--only",
         choices=("training", "negatives", "bounds"),
@@ -199,10 +200,11 @@ def run_(options: argparse.Namespace) -> int:
 
 
 def retry_(options: argparse.Namespace) -> int:
+    from study.plan import check
     from study.store import Store
 
     study = load_target(options)
-    study.plan(storage=options.storage)
+    check(study)
     if not any(folder.status() == "failed" for folder in Store.of(study.name, options.storage).trials()):
         print(f"no trial of {study.name} has failed; `study run {options.study}` runs what is not finished")
         return 0
@@ -242,6 +244,7 @@ def _stored(study: "Study", storage: str | None) -> bool:
 def trial_(options: argparse.Namespace) -> int:
     from study.claims import Session
     from study.config import ConfigError
+    from study.devices import device_of
     from study.plan import check
     from study.store import Store, check_writable
     from study.trial import run_trial
@@ -253,6 +256,7 @@ def trial_(options: argparse.Namespace) -> int:
     cells = list({json.dumps(point.cell): point for point in check(study)}.values())
     if not 0 <= options.cell < len(cells):
         raise ConfigError([f"--cell must lie between 0 and {len(cells) - 1}, got {options.cell}"])
+    device = str(device_of(study.gpus))
     point = cells[options.cell]
     trial = point.trial.with_seed(seed)
     store = Store.of(study.name, options.storage)
@@ -267,7 +271,15 @@ def trial_(options: argparse.Namespace) -> int:
     with Session(store) as session:
         if not session.claims.take(trial.id):
             raise ConfigError([f"{trial.id} is being run by {session.claims.holder(trial.id) or 'another session'}"])
-        result = run_trial(trial, folder, cell=point.cell, threads=study.threads, report=report, checkpoints=study.kept)
+        result = run_trial(
+            trial,
+            folder,
+            cell=point.cell,
+            device=device,
+            threads=study.threads,
+            report=report,
+            checkpoints=study.kept,
+        )
     if options.json:
         print(json.dumps({"trial_id": trial.id, **result}, indent=1))
     else:
@@ -366,7 +378,7 @@ def bench_(options: argparse.Namespace) -> int:
         raise ConfigError([f"--seconds must be above 0 and finite, got {options.seconds:g}; such as --seconds 10"])
     from study.bench import bench
 
-    figures = bench(seconds=options.seconds, only=options.only)
+    figures = bench(seconds=options.seconds, only=options.only, device=options.device)
     print(json.dumps(figures, indent=1))
     return 0
 

@@ -1,11 +1,11 @@
 """What a trial costs in time and memory: as observed of finished trials, or as probed with a few real steps."""
 
 import math
-import os
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from study.environment import cores
 from study.store import Store
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ class Estimate:
 
 def concurrency(study: "Study") -> int:
     """How many trials this machine runs at once."""
-    at_once = int((os.cpu_count() or 1) / study.cpus)
+    at_once = int(cores() / study.cpus)
     if study.gpus:
         import torch
 
-        at_once = min(at_once, int(torch.cuda.device_count() / study.gpus))
+        at_once = min(at_once, torch.cuda.device_count() * int(1 / study.gpus))
     return max(at_once, 1)
 
 
@@ -62,12 +62,16 @@ def observed(store: Store) -> Estimate:
 def probed(points: "list[Point]", study: "Study") -> Estimate:
     """The mean over distinct kinds of trials (all but temperature, K and seed alike) of a few steps of each.
 
-    A trial's time is its training steps plus its evaluation: forward passes, a third of a training step each.
+    They run on the device that the study's trials get; ConfigError where it cannot be used. A trial's time is its
+    training steps plus its evaluation: forward passes, a third of a training step each.
     """
     import torch
 
+    from study import devices
     from study.training import Training
 
+    device = devices.device_of(study.gpus)
+    devices.set_modes(device)
     kinds: dict[str, Trial] = {}
     for point in points:
         config = point.trial.config
@@ -77,7 +81,6 @@ def probed(points: "list[Point]", study: "Study") -> Estimate:
         kinds.setdefault(key, point.trial)
     torch.set_num_threads(study.threads)
     seconds, mib = [], []
-    device = torch.device("cuda" if torch.cuda.is_available() and study.gpus else "cpu")
     for trial in kinds.values():
         if device.type == "cuda":
             torch.cuda.empty_cache()

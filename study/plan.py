@@ -101,6 +101,17 @@ def make_plan(study: "Study", store: Store, *, probe: bool = False) -> Plan:
     )
 
 
+def check_cores(study: "Study") -> None:
+    """Refuse, with ConfigError, a study whose trials are to run on this machine and need more than it has."""
+    from study.environment import cores
+
+    if study.cpus > cores():
+        raise ConfigError(
+            [f"cpus={study.cpus:g} a trial is more than the {cores()} cores that may be used here; lower cpus, or run "
+             "it on a cluster: --address (to plan it, set RAY_ADDRESS)"]
+        )  # fmt: skip
+
+
 def check(study: "Study") -> "list[Point]":
     """The points of a study: all of a grid or random one, or those that stand for a tpe one's space."""
     from study.study import Point

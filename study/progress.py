@@ -61,6 +61,11 @@ class Progress:
         if trial is not None:
             trial.epoch, trial.loss = epoch, loss
 
+    def again(self, trial_id: str, label: str, why: str) -> None:
+        """A trial is not over: it is started again, in another way."""
+        self.running.pop(trial_id, None)
+        self.console.print(f"[yellow]again[/yellow] {label}: {why}", highlight=False, soft_wrap=True)
+
     def end(self, trial_id: str, label: str, result: dict[str, Any]) -> None:
         """A trial is over, here or, where it never started, elsewhere."""
         self.running.pop(trial_id, None)

@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -33,7 +34,9 @@ from ray.tune.search import Searcher
 from study import job
 from study.claims import Session
 from study.config import ConfigError
-from study.plan import Plan, check, make_plan
+from study.devices import device_of
+from study.environment import cores
+from study.plan import Plan, check, check_cores, make_plan
 from study.progress import Progress
 from study.results import Results, cell_label, tables
 from study.sampler import sampler_of
@@ -78,6 +81,9 @@ def run(
     address = address or job.cluster_of_job()
     if left:
         _check_reachable(address)
+        if address is None and not ray.is_initialized():
+            check_cores(study)
+            device_of(study.gpus, allocate=False)  # on a cluster the driver's machine may have no GPU
     with Session(store, owner) as session:
         tracker = Tracker(study.name, store, tracking_uri, session=session)
         study_yaml = to_yaml(study, modules)
@@ -131,9 +137,8 @@ def _fit(study: Study, proposals: "_Proposals") -> None:
     scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its reason, which is shown
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_most_waiting(study))
-    resources = {"cpu": study.cpus, "gpu": study.gpus}
     tuner = tune.Tuner(
-        tune.with_resources(_work, resources),
+        tune.with_resources(_work, _resources),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
             scheduler=_Order(),
@@ -211,15 +216,26 @@ def _reason(death: str) -> str:
     return f"it cannot run on a worker: {death.splitlines()[-1]}"
 
 
+def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What a trial is given."""
+    return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
+
+
 def _directory(trial: Any) -> str:
     """A worker's working directory names the trial that it has."""
     return Path(trial.config["folder"]).name
 
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
-    """One trial on a worker: what it needs came with it, names are not looked up."""
-    folder = TrialFolder(location(config["folder"]))
+    """One trial on a worker: what it needs came with it, names are not looked up.
+
+    Where a GPU that it shares with others was full, its failure is forgotten (its checkpoints are not), and said as one
+    to be tried again alone.
+    """
+    folder, retry_alone = TrialFolder(location(config["folder"])), False
     result = folder.result()
+    if result is None and "point" not in config:  # over before, see `_Proposals.start`, and it has no result
+        result = {"status": "failed", "reason": "tried again alone on a GPU"}
     if result is None:
         job.load_torch()
         from study.trial import run_trial
@@ -229,12 +245,17 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
             point.trial,
             folder,
             cell=point.cell,
+            device="cuda" if config["gpus"] else "cpu",
             threads=config["threads"],
             checkpoints=config["checkpoints"],
             report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
         )
         _give_memory_back()
-    return {"status": result["status"], "reason": result["reason"], "stored": folder.result() is not None}
+        retry_alone = 0 < config["gpus"] < 1 and result.get("out_of_memory", False)
+        if retry_alone:
+            folder.reset()
+    stored = folder.result() is not None
+    return {"status": result["status"], "reason": result["reason"], "stored": stored, "retry_alone": retry_alone}
 
 
 def _give_memory_back() -> None:
@@ -261,6 +282,8 @@ class _Proposals(Searcher):
         super().__init__()
         self._study, self._store, self._tracker, self._progress = study, store, tracker, progress
         self._points: dict[str, Point] = {}
+        self._alone: deque[Point] = deque()
+        """Trials whose share of a GPU did not suffice, to be given a whole one: once, as they share none then."""
         self.deaths: dict[str, str] = {}
         """What Ray says of a trial whose worker died."""
         self.stopped: OSError | None = None
@@ -275,12 +298,18 @@ class _Proposals(Searcher):
         )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        gpus: float = self._study.gpus
+        point: Point | Wait | None
         try:
-            point = None if self.stopped else self.turns.next()
+            if self._alone and not self.stopped:
+                point, gpus = self._alone.popleft(), 1
+            else:
+                point = None if self.stopped else self.turns.next()
         except OSError as error:  # what runs goes on to its end; whoever waits for Ray raises it
             self.stopped, point = error, None
         if point is None:
-            return Searcher.FINISHED
+            may_come_back = 0 < gpus < 1 and self._points and not self.stopped
+            return None if may_come_back else Searcher.FINISHED
         self._progress.waiting(point.why if isinstance(point, Wait) else "")
         if isinstance(point, Wait):
             return None
@@ -290,6 +319,8 @@ class _Proposals(Searcher):
         return {
             "point": base64.b64encode(cloudpickle.dumps(point)).decode(),
             "folder": str(folder.path),
+            "cpus": self._study.cpus,
+            "gpus": gpus,
             "threads": self._study.threads,
             "checkpoints": self._study.kept,
         }
@@ -309,7 +340,12 @@ class _Proposals(Searcher):
         if point is None:  # it was over before: see `start`
             return
         folder, death = self._store.trial(point.trial.id), self.deaths.pop(trial_id, "")
-        said, found = result or {}, folder.result()
+        said = result or {}
+        if said.get("retry_alone"):
+            self._alone.append(point)
+            self._progress.again(trial_id, _label(point), f"tried again alone on a GPU ({said['reason']})")
+            return
+        found = folder.result()
         if found is None and said.get("stored"):
             found = _late(folder, said)
         if found is None:
@@ -430,6 +466,7 @@ def _connect(address: str | None) -> None:
             with _on_loopback() if address is None else nullcontext():
                 ray.init(
                     address=address or "local",
+                    num_cpus=cores() if address is None else None,
                     include_dashboard=False if address is None else None,
                     log_to_driver=False,
                     logging_level="ERROR",

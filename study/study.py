@@ -1,6 +1,7 @@
 """A study: a named question = base config + search space + seeds (+ sampler)."""
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,8 +47,9 @@ class Study:
     product of the dimensions, or, where `space` is a list of spaces, the cells of all their products; "random" draws
     `cells` cells; "tpe" (Optuna's, multi-objective where `metrics` has several) proposes `cells` cells, each from what
     the finished ones gave. `metrics` maps a metric to "max" or "min".
-    `cpus` and `gpus` (fractions share a GPU) are what a trial is given. It writes a checkpoint every `checkpoint_every`
-    epochs and keeps the last `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`.
+    `cpus` and `gpus` are what a trial is given: it runs on a GPU where `gpus` is above 0 (a fraction shares one), else
+    on the CPU, whatever is visible. It writes a checkpoint every `checkpoint_every` epochs and keeps the last
+    `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`.
     Raises ConfigError with every problem.
     """
 
@@ -153,8 +155,11 @@ class Study:
 
     def plan(self, *, storage: Path | str | None = None, probe: bool = False) -> "Plan":
         """Check every cell, and tell what would run and what it would cost; `probe` times a few steps of it."""
-        from study.plan import make_plan
+        from study import job
+        from study.plan import check_cores, make_plan
 
+        if not job.cluster_of_job() and not os.environ.get("RAY_ADDRESS"):  # its trials run here
+            check_cores(self)
         return make_plan(self, Store.of(self.name, storage), probe=probe)
 
     def run(self, **options: Any) -> "Results":
@@ -303,8 +308,13 @@ def _problems(study: Study) -> Iterator[str]:
     for metric, direction in study.metrics.items():
         if direction not in ("max", "min"):
             yield f"metrics.{metric}: the direction is max or min, got {direction!r}"
-    if study.cpus <= 0 or study.gpus < 0:
-        yield f"cpus must be above 0 and gpus at least 0, got {study.cpus} and {study.gpus}"
+    if study.cpus <= 0:
+        yield f"cpus must be above 0, got {study.cpus}; a fraction such as 0.5 shares a core between trials"
+    if not 0 <= study.gpus <= 1:
+        yield (
+            f"gpus must be 0 (the CPU) or at most 1, got {study.gpus}: a trial uses one GPU at most; set gpus=1, or a "
+            "fraction such as gpus=0.25, which shares one between trials"
+        )
     for key in ("checkpoint_every", "checkpoints"):
         if (value := getattr(study, key)) < 1:
             yield f"{key} must be a whole number of at least 1, got {value!r}"

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from study import devices
+from study.config import ConfigError
 from study.encode import evaluate, floor, on_the_way
 from study.environment import environment
 from study.resolve import Trial
@@ -26,7 +28,7 @@ def run_trial(
     *,
     cell: dict[str, Any] | None = None,
     cache: Path | None = None,
-    device: str | None = None,
+    device: str = "cpu",
     threads: int | None = None,
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
@@ -34,10 +36,12 @@ def run_trial(
     """Run a trial to its end, from its last checkpoint if it has one, and return its result.
 
     A trial that cannot finish (a loss that is not finite, an error) is recorded as failed with its reason; only a
-    kill or an interrupt leaves it open, to be resumed to the same numbers. `threads` of the processor (default: torch's
-    own choice) are part of what makes numbers equal. `report` is called after every epoch. A result that the storage
-    does not take (a full disk) is returned as a failure; the trial stays open, to be resumed.
+    kill or an interrupt leaves it open, to be resumed to the same numbers. `device`: cpu, cuda or cuda:N; ConfigError
+    for another, failed where CUDA cannot be used. `threads` of the processor (default: torch's own choice) are part of
+    what makes numbers equal. `report` is called after every epoch. A result that the storage does not take (a full
+    disk) is returned as a failure; the trial stays open, to be resumed.
     """
+    place = devices.named(device)
     kept = checkpoints or Checkpoints()
     done = folder.result()
     if done is not None:
@@ -46,14 +50,23 @@ def run_trial(
         torch.set_num_threads(threads)
     clock = _clock(folder)
     result: dict[str, Any] = {"status": "finished", "reason": None, "metrics": {}, "started": clock()}
+    training: Training | None = None
+    ran_on: dict[str, Any] = {}
     try:
         folder.write_config(described(trial, cell or {}))
-        result |= {"started": folder.times()[0]} | _run(trial, folder, cache, device, report, kept, clock)
-    except Diverged as error:
+        devices.check_usable(place, f"device={device}")
+        modes = devices.set_modes(place)
+        training = Training(trial, trial.data.load(cache), place)
+        ran_on = {"device": str(place), "precision": training.precision, "threads": torch.get_num_threads()}
+        ran_on |= devices.described(place) | modes
+        result |= {"started": folder.times()[0]} | _run(training, folder, cache, report, kept, clock)
+    except (Diverged, ConfigError) as error:
         result |= {"status": "failed", "reason": str(error)}
     except Exception as error:
-        result |= {"status": "failed", "reason": reason_of(error, trial), "trace": traceback.format_exc()}
-    result |= {"ended": clock(), "environment": environment() | result.pop("ran_on", {})}
+        reason = reason_of(error, trial, getattr(training, "part", ""))
+        result |= {"status": "failed", "reason": reason, "trace": traceback.format_exc()}
+        result |= {"out_of_memory": True} if devices.memory_ran_out(error) else {}
+    result |= {"ended": clock(), "environment": environment() | ran_on}
     try:
         folder.write_result(result, keep=int(kept.after))
     except OSError as error:
@@ -72,28 +85,39 @@ def _clock(folder: TrialFolder) -> Callable[[], float]:
     return lambda: time.time() + behind
 
 
-def reason_of(error: Exception, trial: Trial) -> str:
-    """What a trial failed of, in a line; where memory did not suffice, with what to lower."""
+def reason_of(error: Exception, trial: Trial, part: str = "") -> str:
+    """What a trial failed of, in a line; where memory did not suffice, in which part of its work and what to set."""
     short = f"{type(error).__name__}: {error}"
-    on_cpu = isinstance(error, MemoryError) or "can't allocate memory" in short
-    if not on_cpu and not isinstance(error, torch.OutOfMemoryError):
+    on_gpu = devices.memory_ran_out(error)
+    if not on_gpu and not isinstance(error, MemoryError) and "can't allocate memory" not in short:
         return short
-    more = "on a machine with more memory" if on_cpu else "alone on a GPU: study retry … --set gpus=1"
+    more = f"on a {'GPU' if on_gpu else 'machine'} with more memory"
     said = " ".join(short.split())[:200]
-    return f"out of memory at batch_size={trial.config['batch_size']}; lower it, or retry it {more} ({said})"
+    where = f" in {part}" if part else ""
+    batch = trial.config["batch_size"]
+    return f"out of memory{where} at batch_size={batch}; {_remedy(part, trial)}, or retry it {more} ({said})"
+
+
+def _remedy(part: str, trial: Trial) -> str:
+    """What to set for a part of the work to need less memory."""
+    if part.startswith("evaluating "):
+        name = part.removeprefix("evaluating ")
+        return f"leave {name} out of evaluations, lower data.test_size or data.train_size"
+    if "negatives" in part or "similarit" in part:
+        return "lower k, or the method's queue_size"
+    precision = ", set precision=auto" if trial.config["precision"] == "float32" else ""
+    return f"lower batch_size, take a narrower encoder{precision}"
 
 
 def _run(
-    trial: Trial,
+    training: Training,
     folder: TrialFolder,
     cache: Path | None,
-    device: str | None,
     report: Report | None,
     checkpoints: Checkpoints,
     clock: Callable[[], float],
 ) -> dict[str, Any]:
-    data = trial.data.load(cache)
-    training = Training(trial, data, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    trial, data = training.trial, training.data
     metrics = floor(training, cache)
     training.restore(folder)
     while training.epoch < training.epochs:
@@ -132,9 +156,4 @@ def _run(
             "class_counts": None if data.test.labels is None else np.bincount(data.test.labels).tolist(),
         },
         "skipped": found.skipped | ({"meaning": trial.meaning.off} if trial.meaning.off else {}),
-        "ran_on": {
-            "device": str(training.device),
-            "precision": training.precision,
-            "threads": torch.get_num_threads(),
-        },
     }

@@ -8,6 +8,7 @@ import torch
 from study import Study, TrialConfig
 from study.cost import packing, probed
 from study.store import Store
+from study.training import Training
 from study.trial import reason_of, run_trial
 from tests.study.conftest import TINY
 
@@ -32,15 +33,46 @@ def test_a_trial_that_the_machine_has_no_memory_for_fails_with_what_to_lower(tmp
     trial = Study("big", base=TrialConfig(**config)).points()[0].trial
     result = run_trial(trial, Store.of("big", tmp_path).trial(trial.id))
     assert result["status"] == "failed"
-    assert result["reason"].startswith("out of memory at batch_size=64; lower it, or retry it on a machine with more")
+    assert result["reason"].startswith("out of memory at batch_size=64; lower batch_size, take a narrower encoder")
+    assert "or retry it on a machine with more memory" in result["reason"]
+    assert "out_of_memory" not in result  # that is said of a GPU's
 
 
-def test_an_error_of_the_gpus_allocator_names_the_share_of_the_gpu_too() -> None:
+@pytest.mark.parametrize(
+    ("part", "remedy"),
+    [
+        ("", "out of memory at batch_size=64; lower batch_size, take a narrower encoder, or"),
+        ("the backward pass", "in the backward pass at batch_size=64; lower batch_size, take a narrower encoder, or"),
+        ("the similarities", "in the similarities at batch_size=64; lower k, or the method's queue_size, or"),
+        ("evaluating knn", "in evaluating knn at batch_size=64; leave knn out of evaluations, lower data.test_size or"),
+    ],
+)
+def test_where_a_gpus_memory_ran_out_is_told_with_what_to_set_for_it(part: str, remedy: str) -> None:
     trial = Study("big", base=TrialConfig(**TINY)).points()[0].trial
-    said = reason_of(torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"), trial)
-    assert "lower it, or retry it alone on a GPU: study retry … --set gpus=1" in said
+    said = reason_of(torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"), trial, part)
+    assert remedy in said
+    assert "or retry it on a GPU with more memory (OutOfMemoryError: CUDA out of memory. Tried" in said
     assert "\n" not in said
-    assert reason_of(ValueError("bad"), trial) == "ValueError: bad"
+    assert reason_of(ValueError("bad"), trial, part) == "ValueError: bad"
+
+
+def test_a_trial_in_float32_is_told_of_the_precision_too() -> None:
+    trial = Study("big", base=TrialConfig(**TINY, precision="float32")).points()[0].trial
+    assert "narrower encoder, set precision=auto, or" in reason_of(torch.OutOfMemoryError("x"), trial, "making views")
+
+
+@pytest.mark.parametrize("text", ["CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"])
+def test_a_result_says_that_a_gpus_memory_ran_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    kind = torch.OutOfMemoryError if text.startswith("CUDA out") else RuntimeError
+    trial = Study("big", base=TrialConfig(**TINY)).points()[0].trial
+
+    def full(training: Training) -> None:
+        raise kind(text)
+
+    monkeypatch.setattr(Training, "train_epoch", full)
+    result = run_trial(trial, Store.of("big", tmp_path).trial(trial.id))
+    assert result["out_of_memory"] is True
+    assert result["environment"]["device"] == "cpu"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,12 +76,92 @@ def test_a_study_runs_a_users_strategy_skips_what_is_done_and_keeps_failures_apa
     sys.modules.pop("my_strategies")
 
 
-def test_resources_that_no_node_has_are_refused(tmp_path: Path) -> None:
+def test_cores_that_this_machine_does_not_have_are_refused_before_ray_starts(tmp_path: Path) -> None:
+    import ray
+
     from study import ConfigError, Study, TrialConfig
     from tests.study.conftest import TINY
 
-    with pytest.raises(ConfigError, match="cpus=1000, gpus=0 a trial is more than any node has"):
+    with pytest.raises(ConfigError, match="cpus=1000 a trial is more than the"):
         Study("big", base=TrialConfig(**TINY), cpus=1000).run(storage=tmp_path)
+    assert not ray.is_initialized()
+
+
+FULL_GPU = '''
+"""A strategy that finds a GPU full which it shares; the GPU is played by the CPU."""
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+import torch
+
+from models.negatives import STRATEGIES, Candidates, Selection, Strategy
+from study import devices
+
+
+@STRATEGIES.register("full_gpu")
+@dataclass(frozen=True, kw_only=True)
+class FullGPU(Strategy):
+    """All of the pool, for as long as the GPU has memory."""
+
+    seen: str
+    alone_too: bool = False
+
+    def __setstate__(self, state) -> None:
+        """On the worker: trials that are given a GPU run on the CPU."""
+        self.__dict__.update(state)
+        devices.named = lambda device: torch.device({"cuda": "cpu"}[device])
+
+    def select(self, candidates: Candidates, *, generator) -> Selection:
+        share = ray.get_runtime_context().get_assigned_resources()["GPU"]
+        with Path(self.seen).open("a") as file:
+            file.write(f"{share}\\n")
+        steps = Path(self.seen).read_text().split().count(str(share))
+        if (share < 1 or self.alone_too) and steps > 4:  # the first epoch has four steps
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Selection.keep(candidates.similarity.new_ones(candidates.similarity.shape, dtype=bool))
+'''
+
+
+@pytest.mark.parametrize("alone_too", [False, True], ids=["fits alone", "fits nowhere"])
+def test_a_trial_for_which_its_share_of_a_gpu_is_full_is_tried_again_once_with_the_whole_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], alone_too: bool
+) -> None:
+    import ray
+
+    (tmp_path / "full_gpu.py").write_text(FULL_GPU)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "full_gpu", raising=False)
+    from models.negatives import STRATEGIES
+
+    for known in ("_entries", "_traits"):  # put back as they were, for this strategy is of no use to others
+        monkeypatch.setattr(STRATEGIES, known, dict(getattr(STRATEGIES, known)))
+    import full_gpu  # noqa: F401
+
+    from study import Study, TrialConfig, devices
+    from study.store import Store
+    from tests.study.conftest import TINY
+
+    seen, named = tmp_path / "seen", devices.named
+    strategy = {"name": "full_gpu", "seen": str(seen), "alone_too": alone_too}
+    config = {**TINY, "method": {"name": "moco", "queue_size": 128}, "negatives": strategy}
+    study = Study("packed", base=TrialConfig(**config), gpus=0.5)
+    ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        results = study.run(storage=tmp_path / "runs")
+    finally:
+        ray.shutdown()
+    assert devices.named is named  # patched on the worker only
+    (folder,) = Store.of("packed", tmp_path / "runs").trials()
+    result = folder.result()
+    shares = seen.read_text().split()
+    assert list(results.frame["status"]) == ["failed" if alone_too else "finished"]
+    assert shares.count("0.5") == 5, "it failed in its second epoch"
+    assert shares.count("1.0") == (5 if alone_too else 8), "alone it goes on from its checkpoint, once"
+    assert "tried again alone on a GPU (out of memory" in " ".join(capsys.readouterr().err.split())
+    assert result["environment"]["device"] == "cpu"
+    assert result.get("out_of_memory", False) is alone_too
+    assert [line["epoch"] for line in folder.journal()] == ([1, 2] if alone_too else [1, 2, 3])
 
 
 def test_an_address_without_a_cluster_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -92,7 +173,7 @@ def test_an_address_without_a_cluster_is_refused_before_anything_starts(tmp_path
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def proposals_of(tmp_path: Path):
+def proposals_of(tmp_path: Path, **options: Any):
     """What Ray asks, of a study of two trials."""
     from io import StringIO
 
@@ -107,7 +188,7 @@ def proposals_of(tmp_path: Path):
     from study.tracking import Tracker
     from tests.study.conftest import TINY
 
-    study, store = Study("two", base=TrialConfig(**TINY), seeds=2), Store.of("two", tmp_path)
+    study, store = Study("two", base=TrialConfig(**TINY), seeds=2, **options), Store.of("two", tmp_path)
     session = Session(store)
     progress = Progress(make_plan(study, store), "m", "max", Console(file=StringIO()))
     return _Proposals(study, store, session, Tracker("two", store, session=session), progress), store, progress
@@ -126,7 +207,31 @@ def test_a_trial_that_ray_starts_again_after_its_end_finds_its_result_and_counts
             proposals.on_trial_complete("a", {"status": "finished", "reason": None, "stored": True})
     proposals.turns.close()
     assert (progress.finished, progress.running) == (1, {})
-    assert _work({"folder": config["folder"]}) == {"status": "finished", "reason": None, "stored": True}
+    said = {"status": "finished", "reason": None, "stored": True, "retry_alone": False}
+    assert _work({"folder": config["folder"]}) == said
+
+
+def test_a_trial_that_needs_a_gpu_alone_keeps_the_study_from_its_end_and_is_proposed_once_more(tmp_path: Path) -> None:
+    from ray.tune.search import Searcher
+
+    from study.runner import _work
+
+    proposals, store, progress = proposals_of(tmp_path, gpus=0.5)
+    configs = [proposals.suggest(name) for name in "ab"]
+    assert [config["gpus"] for config in configs] == [0.5, 0.5]
+    assert proposals.suggest("c") is None  # either may come back
+    with progress:
+        proposals.on_trial_complete("a", {"status": "failed", "reason": "full", "stored": False, "retry_alone": True})
+        assert (progress.failed, progress.finished) == (0, 0)
+        alone = proposals.suggest("c")
+        assert (alone["folder"], alone["gpus"]) == (configs[0]["folder"], 1)
+        assert _work({"folder": alone["folder"], "gpus": 0.5})["stored"] is False  # Ray starts the first once more
+        for name, config in (("b", configs[1]), ("c", alone)):
+            store.trial(Path(config["folder"]).name).write_result({"status": "failed", "reason": "full", "metrics": {}})
+            proposals.on_trial_complete(name, {"status": "failed", "reason": "full", "stored": True})
+    assert proposals.suggest("d") == Searcher.FINISHED
+    assert progress.failed == 2
+    proposals.turns.close()
 
 
 def test_a_free_worker_takes_the_newest_trial_but_one_that_has_waited_too_long_first(
