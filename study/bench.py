@@ -11,6 +11,7 @@ import torch
 
 from models.encoders import seeded
 from models.precision import autocast
+from study import devices
 from study.config import TrialConfig
 from study.environment import environment
 from study.resolve import resolve
@@ -20,24 +21,27 @@ ENCODERS = ("conv-small", "resnet18")
 BATCH = 128
 
 
-def bench(*, seconds: float = 10, only: str | None = None) -> dict[str, Any]:
+def bench(*, seconds: float = 10, only: str | None = None, device: str | None = None) -> dict[str, Any]:
     """`training`: views per second of a trial and of its ceiling, by encoder. `negatives`: cost of each strategy.
-    `bounds`: cost of the bounds at eight K against encoding for each."""
-    figures: dict[str, Any] = {"environment": environment(), "threads": torch.get_num_threads()}
+    `bounds`: cost of the bounds at eight K against encoding for each. `device`: cuda where it can be used, else cpu."""
+    place = devices.named(device or ("cpu" if devices.why_no_cuda() else "cuda"))
+    devices.check_usable(place, f"--device {place}")
+    on = {"device": str(place), **devices.described(place), **devices.set_modes(place)}
+    figures: dict[str, Any] = {"environment": environment() | on, "threads": torch.get_num_threads()}
     if only in (None, "training"):
-        figures["training"] = {name: training(name, seconds) for name in ENCODERS}
+        figures["training"] = {name: training(name, seconds, place) for name in ENCODERS}
     if only in (None, "negatives"):
         from study.bench_negatives import bench_strategies
 
-        figures["negatives"] = bench_strategies(rounds=3)
+        figures["negatives"] = bench_strategies(rounds=3, device=place)
     if only in (None, "bounds"):
         from study.bench_bounds import bench_bounds
 
-        figures["bounds"] = bench_bounds()
+        figures["bounds"] = bench_bounds(place)
     return figures
 
 
-def training(encoder: str, seconds: float) -> dict[str, Any]:
+def training(encoder: str, seconds: float, device: torch.device) -> dict[str, Any]:
     """A trial's steps (data, augmentation, method, optimizer) against its ceiling, in turns, medians of the rounds.
 
     The ceiling is forward, backward and step of the bare encoder and head on random tensors in the same precision.
@@ -45,9 +49,7 @@ def training(encoder: str, seconds: float) -> dict[str, Any]:
     config = TrialConfig(data={"name": "shapes", "train_size": 1000}, encoder=encoder, batch_size=BATCH, epochs=1)
     trial = resolve(config)
     with tempfile.TemporaryDirectory() as cache:
-        work = Training(
-            trial, trial.data.load(Path(cache)), torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        )
+        work = Training(trial, trial.data.load(Path(cache)), device)
         ceiling = _ceiling(work)
         ceiling()
         rounds: list[tuple[float, float]] = []
@@ -75,14 +77,14 @@ def _ceiling(work: Training) -> Callable[[], float]:
     inputs = torch.randn(2 * BATCH, 3, height, width, device=work.device).to(memory_format=torch.channels_last)
 
     def step() -> float:
+        devices.synchronise(work.device)
         started = time.perf_counter()
         with autocast(work.precision, work.device):
             loss = both(inputs).float().square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        if work.device.type == "cuda":
-            torch.cuda.synchronize()
+        devices.synchronise(work.device)
         return time.perf_counter() - started
 
     return step

@@ -10,6 +10,7 @@ import torch
 
 from study.bounds.estimate import estimate_bounds
 from study.config import TrialConfig
+from study.devices import synchronise
 from study.encode import represent
 from study.resolve import resolve
 from study.training import Training
@@ -18,15 +19,14 @@ SAMPLES, VIEWS = 10_000, 10
 KS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
-def bench_bounds() -> dict[str, Any]:
+def bench_bounds(device: torch.device) -> dict[str, Any]:
     """Seconds of one encoding of the test split in all views, and of the estimate for all K; their ratio with one
     encoding for each K."""
     data = {"name": "shapes", "train_size": 256, "test_size": SAMPLES}
     trial = resolve(TrialConfig(data=data, encoder="conv-small", evaluation_views=VIEWS, batch_size=128, epochs=1))
     with tempfile.TemporaryDirectory() as cache:
-        work = Training(
-            trial, trial.data.load(Path(cache)), torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        )
+        work = Training(trial, trial.data.load(Path(cache)), device)
+        synchronise(device)
         started = time.perf_counter()
         views = torch.stack(
             [torch.cat([z.cpu() for _, z in represent(work, work.data.test, view=view)]) for view in range(VIEWS)]

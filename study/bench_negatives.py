@@ -17,44 +17,52 @@ from models.contrast import Contrast, Moment
 from models.negatives import STRATEGIES, Strategy
 from models.objectives import OBJECTIVES
 from models.pools import Pool
+from study.devices import synchronise
 
 CLASSES = 10
 REQUIRED: dict[str, dict[str, Any]] = {"uniform": {"fraction": 0.05}, "mixing": {"warmup_epochs": 0}}
 
 
 def bench_strategies(
-    names: Sequence[str] | None = None, *, b: int = 256, k: int = 65_536, d: int = 128, rounds: int = 5
+    names: Sequence[str] | None = None,
+    *,
+    b: int = 256,
+    k: int = 65_536,
+    d: int = 128,
+    rounds: int = 5,
+    device: torch.device | None = None,
 ) -> dict[str, Any]:
     """By strategy: `selection_ms`, `step_ms` (forward), `ratio` to the plain step, and `peak_mib` of a step.
 
     `ratio` is the median over the rounds of step and plain step timed one after the other; `plain` is the product and
     log-sum-exp as torch has them. `peak_mib` is all that a first step with its backward pass takes, what it hands on to
-    the next one included.
+    the next one included. On a GPU it is torch's allocator's.
     """
-    generator = torch.Generator().manual_seed(0)
-    anchors, keys = (F.normalize(torch.randn(n, d, generator=generator), dim=1) for n in (b, k))
-    pool = Pool(keys, torch.full((k,), -1), torch.arange(k) % CLASSES)
-    labels = torch.arange(b) % CLASSES
+    on = device or torch.device("cpu")
+    generator = torch.Generator(on).manual_seed(0)
+    anchors, keys = (F.normalize(torch.randn(n, d, generator=generator, device=on), dim=1) for n in (b, k))
+    pool = Pool(keys, torch.full((k,), -1, device=on), torch.arange(k, device=on) % CLASSES)
+    labels = torch.arange(b, device=on) % CLASSES
 
     def plain() -> None:
         (anchors @ keys.T / 0.2).logsumexp(dim=1)
 
     def step(strategy: Strategy) -> torch.Tensor:
-        similar = torch.eye(CLASSES) if strategy.needs_similarity else None
+        similar = torch.eye(CLASSES, device=on) if strategy.needs_similarity else None
         contrast = Contrast(strategy, OBJECTIVES["info_nce"], class_similarity=similar)
         return contrast(anchors, anchors, pool, None, Moment(generator, 0.2), labels=labels).loss
 
     def measure(strategy: Strategy) -> dict[str, float]:
         with torch.no_grad():
             work = (plain, lambda: step(STRATEGIES["all"]()), lambda: step(strategy))
-            timed = [[_seconds(each) for each in work] for _ in range(rounds + 1)][1:]  # the first one warms up
+            timed = [[_seconds(each, on) for each in work] for _ in range(rounds + 1)][1:]  # the first one warms up
         base, everything, whole = (statistics.median(column) for column in zip(*timed, strict=True))
         return {
             "selection_ms": max(whole - everything, 0.0) * 1e3,
             "step_ms": whole * 1e3,
             "plain_ms": base * 1e3,
             "ratio": statistics.median(own / reference for reference, _, own in timed),
-            "peak_mib": _peak_mib(lambda: step(strategy).backward()),
+            "peak_mib": _peak_mib(lambda: step(strategy).backward(), on),
         }
 
     anchors.requires_grad_()
@@ -65,17 +73,25 @@ def bench_strategies(
     return {"b": b, "k": k, "d": d, "rounds": rounds, "matrix_mib": b * k * 4 / 2**20, "strategies": figures}
 
 
-def _seconds(work: Callable[[], Any]) -> float:
+def _seconds(work: Callable[[], Any], device: torch.device) -> float:
+    synchronise(device)
     start = time.perf_counter()
     work()
+    synchronise(device)
     return time.perf_counter() - start
 
 
-def _peak_mib(work: Callable[[], Any]) -> float:
-    """Memory that `work` adds at its peak: Linux's high-water mark of the process, reset before; NaN elsewhere.
+def _peak_mib(work: Callable[[], Any], device: torch.device | None = None) -> float:
+    """Memory that `work` adds at its peak: Linux's high-water mark of the process, reset before; NaN elsewhere. On a
+    GPU, that of torch's allocator.
 
     It runs in a thread of its own, which has no memory yet to take over (`models.blocks`).
     """
+    if device is not None and device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+        work()
+        return (torch.cuda.max_memory_allocated(device) - held) / 2**20
     reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     if not reset.exists():
         return float("nan")
