@@ -1,0 +1,46 @@
+"""Peak memory of this process, or of a GPU's allocator, since a moment."""
+
+from pathlib import Path
+
+import psutil
+import torch
+
+_RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+class PeakMemory:
+    """The most memory in use since this was made: the allocator's on a GPU, else the resident set of the process.
+
+    On Linux that is the kernel's own high-water mark. Where it cannot be reset (another system, a container that
+    forbids it), it is the greatest resident set that `mib` has met. There is one mark a process and one a GPU: who
+    makes another sets back the first.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._met = device, 0.0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        self._marked = device.type != "cuda" and _reset_mark()
+
+    def mib(self) -> float:
+        """The peak so far, in MiB."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / 2**20
+        if self._marked:
+            return _mark_kib() / 2**10
+        self._met = max(self._met, psutil.Process().memory_info().rss / 2**20)
+        return self._met
+
+
+def _reset_mark() -> bool:
+    """Set the high-water mark of the process to its present resident set; whether the system has and allows that."""
+    try:
+        _RESET.write_text("5")
+        return _mark_kib() > 0
+    except OSError:
+        return False
+
+
+def _mark_kib() -> int:
+    marks = (line.split()[1] for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(next(marks, "0"))
