@@ -239,3 +239,24 @@ def test_concurrency_counts_cores_and_whole_trials_on_each_gpu(
     monkeypatch.setattr(cost, "cores", lambda: 8)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert cost.concurrency(Study("s", base=TrialConfig(**TINY), gpus=gpus)) == at_once
+
+
+# The bench
+
+
+@no_gpu
+def test_a_bench_on_a_gpu_that_cannot_be_used_is_refused_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--device", "cuda"]) == 2
+    assert f"--device cuda: {devices.why_no_cuda()}" in capsys.readouterr().err
+
+
+def test_a_bench_names_its_device_and_hands_it_to_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    from study import bench, bench_bounds, bench_negatives
+
+    monkeypatch.setattr(bench, "training", lambda encoder, seconds, device: device)
+    monkeypatch.setattr(bench_negatives, "bench_strategies", lambda *, rounds, device: device)
+    monkeypatch.setattr(bench_bounds, "bench_bounds", lambda device: device)
+    figures = bench.bench(device="cpu")
+    assert figures["environment"]["device"] == "cpu"
+    on = [*figures["training"].values(), figures["negatives"], figures["bounds"]]
+    assert on == [torch.device("cpu")] * 4
