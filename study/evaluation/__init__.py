@@ -5,6 +5,16 @@ from study.evaluation import geometry as geometry
 from study.evaluation import knn as knn
 from study.evaluation import linear as linear
 from study.evaluation import mean_classifier as mean_classifier
-from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric, Table, evaluate, reported
+from study.evaluation.evaluation import (
+    EVALUATIONS,
+    Blocks,
+    Encoded,
+    Evaluation,
+    Findings,
+    Metric,
+    Table,
+    evaluate,
+    reported,
+)
 
-__all__ = ["EVALUATIONS", "Encoded", "Evaluation", "Findings", "Metric", "Table", "evaluate", "reported"]
+__all__ = ["EVALUATIONS", "Blocks", "Encoded", "Evaluation", "Findings", "Metric", "Table", "evaluate", "reported"]

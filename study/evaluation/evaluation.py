@@ -3,9 +3,9 @@
 import time
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,35 @@ from models.registry import Registry
 EVALUATIONS = Registry("evaluation")
 
 Table = list[dict[str, Any]]  # rows, each column → cell
+T = TypeVar("T")
+
+
+class Blocks:
+    """Work on rows, a block of them at a time; where memory runs out, the blocks are halved and the work goes on."""
+
+    def __init__(self, size: int) -> None:
+        self.size = max(size, 1)  # rows; what it has fallen to holds for later calls too
+
+    def __call__(self, count: int, work: Callable[[slice], T]) -> Iterator[T]:
+        """`work` of consecutive slices of `count` rows. It may be called twice for a row, so it changes nothing.
+
+        Raises torch.OutOfMemoryError where memory does not suffice for one row.
+        """
+        start = 0
+        while start < count:
+            rows = slice(start, min(start + self.size, count))
+            try:
+                found = work(rows)
+            except torch.OutOfMemoryError:
+                if rows.stop - start == 1:
+                    raise
+                self.size = (rows.stop - start) // 2
+            else:
+                yield found
+                start = rows.stop
+                continue
+            if torch.cuda.is_initialized():  # not before the error is let go, which holds what the work had allocated
+                torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)
@@ -92,10 +121,17 @@ class Evaluation(ABC):
         """Metrics (some or all of `reports`) and tables; the same generator state gives the same numbers."""
 
 
-def evaluate(evaluations: Iterable[Evaluation], encoded: Encoded, *, generator: torch.Generator) -> Findings:
+def evaluate(
+    evaluations: Iterable[Evaluation],
+    encoded: Encoded,
+    *,
+    generator: torch.Generator,
+    at_work: Callable[[str], None] | None = None,
+) -> Findings:
     """Make every evaluation that is available, each with a generator of its own: adding one changes no other's numbers.
 
-    The generator is a CPU one on every device, so that a GPU sees the same draws.
+    The generator is a CPU one on every device, so that a GPU sees the same draws. `at_work` is told the name of each
+    evaluation before it starts.
     """
     seed = int(torch.randint(2**62, (), generator=generator))
     found = Findings({})
@@ -103,6 +139,8 @@ def evaluate(evaluations: Iterable[Evaluation], encoded: Encoded, *, generator: 
         if reason := evaluation.unavailable(encoded):
             found.skipped[evaluation.name] = reason
             continue
+        if at_work is not None:
+            at_work(evaluation.name)
         own = torch.Generator().manual_seed(seed ^ zlib.crc32(evaluation.name.encode()))
         started = time.perf_counter()
         findings = evaluation.evaluate(encoded, generator=own)
