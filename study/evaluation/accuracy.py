@@ -20,15 +20,18 @@ def accuracy_metrics(prefix: str, classifier: str) -> dict[str, Metric]:
     }
 
 
-def accuracies(prefix: str, scores: Tensor, labels: Tensor) -> dict[str, float]:
+def best_classes(scores: Tensor) -> Tensor:
+    """The class with the greatest score, with more than 10 classes the five. Shape: [M, C] → int64 [M, 1 or 5]."""
+    return scores.topk(5 if scores.shape[1] > 10 else 1, dim=1).indices
+
+
+def accuracies(prefix: str, best: Tensor, labels: Tensor) -> dict[str, float]:
     """`<prefix>.top1` and, with more than 10 classes, `<prefix>.top5`, in percent.
 
-    Shapes: scores [M, C] (a class with a greater score is preferred), labels int64 [M].
+    Shapes: int64 [M, 1 or 5], as `best_classes` has them, labels int64 [M].
     """
-    tops = (1, 5) if scores.shape[1] > 10 else (1,)
-    best = scores.topk(max(tops), dim=1).indices  # [M, 1 or 5]
-    hits = best == labels[:, None]
-    return {f"{prefix}.top{n}": 100 * hits[:, :n].any(dim=1).double().mean().item() for n in tops}
+    hits = (best == labels[:, None]).cumsum(dim=1).double().mean(dim=0).tolist()  # among the n first, n = 1 … 5
+    return {f"{prefix}.top{n}": 100 * hits[n - 1] for n in (1, 5) if n <= len(hits)}
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -44,15 +47,15 @@ def confusion_tables(
     Shape: confusion int64 [C, C]. `accuracy` and `share` are percent of the images of the class; `similarities`
     (measure → [C, C]) adds the pair's similarity in wup.
     """
-    count, share = confusion.sum(dim=1), confusion_share(confusion)
+    counts, shares = confusion.tolist(), confusion_share(confusion).tolist()
     by_class: Table = [
-        {"class": name, "count": count[c].item(), "accuracy": share[c, c].item()}
+        {"class": name, "count": sum(counts[c]), "accuracy": shares[c][c]}
         for c, name in enumerate(classes)
-        if count[c] > 0
+        if any(counts[c])
     ]
     wup = similarities.get(MEASURE)
     pairs: Table = [
-        {"class": classes[c], "predicted": classes[p], "count": confusion[c, p].item(), "share": share[c, p].item()}
+        {"class": classes[c], "predicted": classes[p], "count": counts[c][p], "share": shares[c][p]}
         | ({} if wup is None else {MEASURE: float(wup[c, p])})
         for c, p in confusion.nonzero().tolist()
     ]
@@ -78,7 +81,7 @@ def confusion_by_meaning(prefix: str, confusion: Tensor, similarities: Mapping[s
     wup = similarities.get(MEASURE)
     if wup is None or len(confusion) < 3:
         return {}
-    share = confusion_share(confusion)
+    share = confusion_share(confusion).cpu()  # where the similarities are
     first, second = torch.triu_indices(len(confusion), len(confusion), offset=1)
     near = torch.from_numpy(np.asarray(wup, dtype=np.float64))[first, second]
     ranks = torch.stack([_mean_ranks((share + share.T)[first, second]), _mean_ranks(near)])

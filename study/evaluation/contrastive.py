@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric
+from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric
 
 BLOCKS = 40  # groups of anchors that share a draw of negatives: the replicates behind the standard error
 
@@ -32,10 +32,15 @@ def info_nce_losses(
     [0, M − 1), rows of the negatives, counted without the anchor's own, and counts [k], how often each is met → [n].
     Nozawa & Sato 2021, 2102.06866, §2.
     """
-    s_pos = (anchors * keys[own]).sum(dim=1) / temperature  # [n]
-    past_own = drawn >= own[:, None]  # [n, k]
-    s_neg = torch.where(past_own, anchors @ keys[drawn + 1].T, anchors @ keys[drawn].T) / temperature  # [n, k]
-    return torch.logaddexp(s_pos, (s_neg + counts.to(s_neg.dtype).log()).logsumexp(dim=1)) - s_pos
+    log_counts = counts.to(anchors.dtype).log()
+
+    def of(rows: slice) -> Tensor:
+        s_pos = (anchors[rows] * keys[own[rows]]).sum(dim=1) / temperature  # [n]
+        past_own = drawn >= own[rows, None]  # [n, k]
+        s_neg = torch.where(past_own, anchors[rows] @ keys[drawn + 1].T, anchors[rows] @ keys[drawn].T) / temperature
+        return torch.logaddexp(s_pos, (s_neg + log_counts).logsumexp(dim=1)) - s_pos
+
+    return torch.cat(list(Blocks(len(own))(len(own), of)))
 
 
 @EVALUATIONS.register("contrastive")

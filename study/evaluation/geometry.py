@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric
+from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric
 
 BLOCK = 2048  # rows of a block of the pairwise products: 16 MiB in float32
 
@@ -23,13 +23,16 @@ def uniformity(z: Tensor, t: float = 2.0) -> Tensor:
 
     Shape: z [M, D] unit rows, M ≥ 2 → [], in float64. It is least, −2t in the limit, for points spread evenly.
     """
-    total = torch.zeros((), dtype=torch.float64, device=z.device)
-    blocks = z.split(BLOCK)
-    for i, x in enumerate(blocks):
-        potential = (2 * t * (x @ x.T - 1)).exp()  # ‖x − y‖² = 2 − 2 x·y
-        total += potential.triu(diagonal=1).sum(dtype=torch.float64)
-        for y in blocks[i + 1 :]:
+
+    def potentials(rows: slice) -> Tensor:  # of these rows with one another and with all later ones
+        x, later = z[rows], z[rows.stop :].split(rows.stop - rows.start)
+        within = (2 * t * (x @ x.T - 1)).exp()  # ‖x − y‖² = 2 − 2 x·y
+        total = within.triu_(diagonal=1).sum(dtype=torch.float64)
+        for y in later:
             total += (2 * t * (x @ y.T - 1)).exp().sum(dtype=torch.float64)
+        return total
+
+    total = sum(Blocks(BLOCK)(len(z), potentials), z.new_zeros((), dtype=torch.float64))
     return (total / (len(z) * (len(z) - 1) / 2)).log()
 
 

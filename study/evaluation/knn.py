@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from study.evaluation.accuracy import accuracies, accuracy_metrics
-from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric
+from study.evaluation.accuracy import accuracies, accuracy_metrics, best_classes
+from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric
 
 BLOCK = 2**24  # similarities held at once: 64 MiB in float32
 
@@ -23,12 +23,21 @@ def knn_votes(
     Shapes: queries [M, D] and bank [N, D] of unit rows, labels int64 [N] → [M, C]. k is at most N. The factor is
     e^{−max_j s_ij/t}, which keeps the sums in range at any temperature.
     """
+    s, nearest = (queries @ bank.T).topk(min(neighbours, len(bank)), dim=1)  # [M, k]
     votes = queries.new_zeros(len(queries), classes)
-    rows = max(1, BLOCK // len(bank))
-    for query, vote in zip(queries.split(rows), votes.split(rows), strict=True):
-        s, nearest = (query @ bank.T).topk(min(neighbours, len(bank)), dim=1)  # [rows, k]
-        vote.scatter_add_(1, labels[nearest], ((s - s[:, :1]) / temperature).exp())
-    return votes
+    return votes.scatter_add_(1, labels[nearest], ((s - s[:, :1]) / temperature).exp())
+
+
+def nearest_classes(
+    queries: Tensor, bank: Tensor, labels: Tensor, classes: int, *, neighbours: int, temperature: float
+) -> Tensor:
+    """`best_classes` by `knn_votes`, a block of the similarities at a time. Shapes as there → int64 [M, 1 or 5]."""
+
+    def of(rows: slice) -> Tensor:
+        votes = knn_votes(queries[rows], bank, labels, classes, neighbours=neighbours, temperature=temperature)
+        return best_classes(votes)
+
+    return torch.cat(list(Blocks(BLOCK // max(len(bank), classes))(len(queries), of)))
 
 
 @EVALUATIONS.register("knn")
@@ -60,7 +69,7 @@ class Knn(Evaluation):
             ("features", F.normalize(encoded.features_train), F.normalize(encoded.features_test)),
             ("embeddings", encoded.embeddings_train, encoded.embeddings_test),
         ):
-            votes = knn_votes(
+            best = nearest_classes(
                 test,
                 train,
                 labels_train,
@@ -68,5 +77,5 @@ class Knn(Evaluation):
                 neighbours=self.neighbours,
                 temperature=self.temperature,
             )
-            metrics |= accuracies(f"knn.{space}", votes, labels_test)
+            metrics |= accuracies(f"knn.{space}", best, labels_test)
         return Findings(metrics)

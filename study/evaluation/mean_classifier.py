@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from study.evaluation.accuracy import accuracies, accuracy_metrics
-from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric
+from study.evaluation.accuracy import accuracies, accuracy_metrics, best_classes
+from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric
+
+BLOCK = 2**23  # scores held at once: 32 MiB in float32
 
 
 def class_means(mean_views: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -46,6 +48,12 @@ class MeanClassifier(Evaluation):
     def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         labels_train, labels_test = encoded.labels()
         mu = class_means(encoded.mean_views_train, labels_train, len(encoded.classes))  # [C, D]
-        metrics = accuracies("mean_classifier", encoded.embeddings_test @ mu.T, labels_test)
-        losses = [F.cross_entropy(z @ mu.T / encoded.temperature, labels_test) for z in encoded.views_test]
-        return Findings(metrics | {"mean_classifier.loss": torch.stack(losses).mean().item()})
+        blocks, m = Blocks(BLOCK // len(mu)), len(labels_test)
+
+        def losses(rows: slice) -> Tensor:  # summed, a view each
+            scores = (z[rows] @ mu.T / encoded.temperature for z in encoded.views_test)
+            return torch.stack([F.cross_entropy(s, labels_test[rows], reduction="sum") for s in scores])
+
+        best = torch.cat(list(blocks(m, lambda rows: best_classes(encoded.embeddings_test[rows] @ mu.T))))
+        loss = (torch.stack(list(blocks(m, losses))).sum(dim=0) / m).mean()
+        return Findings(accuracies("mean_classifier", best, labels_test) | {"mean_classifier.loss": loss.item()})

@@ -3,16 +3,16 @@ import pytest
 import torch
 from scipy import stats
 
-from study.evaluation.accuracy import accuracies, confusion_by_meaning, confusion_matrix, confusion_tables
+from study.evaluation.accuracy import accuracies, best_classes, confusion_by_meaning, confusion_matrix, confusion_tables
 
 
 def test_top1_and_top5_by_hand():
     scores = -torch.arange(11.0).expand(4, 11)  # class 0 first, then 1, …
-    assert accuracies("p", scores, torch.tensor([0, 1, 4, 5])) == {"p.top1": 25.0, "p.top5": 75.0}
+    assert accuracies("p", best_classes(scores), torch.tensor([0, 1, 4, 5])) == {"p.top1": 25.0, "p.top5": 75.0}
 
 
 def test_top5_is_left_out_with_ten_classes():
-    assert accuracies("p", torch.eye(10), torch.arange(10)) == {"p.top1": 100.0}
+    assert accuracies("p", best_classes(torch.eye(10)), torch.arange(10)) == {"p.top1": 100.0}
 
 
 def test_confusion_has_the_class_in_rows():

@@ -1,14 +1,19 @@
 """What every registered evaluation keeps to, and how several are made together."""
 
 import math
+import weakref
 from dataclasses import replace
+from itertools import chain
 from typing import ClassVar
 
 import pytest
 import torch
 
 from study import negatives, theory  # noqa: F401 (they register themselves)
-from study.evaluation import EVALUATIONS, Evaluation, Findings, Metric, evaluate, reported
+from study.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric, evaluate, reported
+from study.evaluation.linear import Linear
+from tests.evaluation.elsewhere import Away, Elsewhere
+from tests.evaluation.short_of_memory import ShortOfMemory
 
 
 @pytest.fixture(params=EVALUATIONS.names())
@@ -72,6 +77,110 @@ def test_it_works_where_gradients_are_off(evaluation, make_encoded, mode):
     with mode():
         within = evaluation.evaluate(encoded, generator=torch.Generator().manual_seed(3))
     assert within == evaluation.evaluate(encoded, generator=torch.Generator().manual_seed(3))
+
+
+def quick(evaluation: Evaluation) -> Evaluation:
+    return replace(evaluation, penalties=(0.1,)) if isinstance(evaluation, Linear) else evaluation
+
+
+def moved(encoded: Encoded, there: Elsewhere) -> Encoded:
+    return replace(encoded, **{n: there.put(x) for n, x in vars(encoded).items() if isinstance(x, torch.Tensor)})
+
+
+@pytest.mark.parametrize("classes", [4, 12])
+def test_on_another_device_than_the_cpu_it_finds_the_same(evaluation, classes, make_encoded):
+    encoded, evaluation = make_encoded(classes=classes), quick(evaluation)
+    expected = evaluation.evaluate(encoded, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad(), Elsewhere() as there:
+        away = moved(encoded, there)
+        assert evaluation.unavailable(away) is None
+        assert evaluation.evaluate(away, generator=torch.Generator().manual_seed(3)) == expected
+
+
+@pytest.mark.parametrize("name", [n for n in EVALUATIONS.names() if n != "linear"])  # its optimizer decides each step
+def test_a_device_is_not_waited_for_class_by_class_or_block_by_block(name, make_encoded, monkeypatch):
+    def waits(classes: int) -> int:
+        with torch.no_grad(), Elsewhere() as there:
+            away = moved(make_encoded(classes=classes), there)
+            EVALUATIONS[name]().unavailable(away)
+            EVALUATIONS[name]().evaluate(away, generator=torch.Generator().manual_seed(3))
+        return there.waits
+
+    few = waits(3)
+    for module in ("knn", "geometry", "mean_classifier"):
+        monkeypatch.setattr(f"study.evaluation.{module}.BLOCK", 30)
+    assert waits(10) == few
+
+
+def test_the_other_device_of_these_tests_refuses_what_a_gpu_refuses():
+    with Elsewhere() as there:
+        x = there.put(torch.arange(4.0))
+        assert isinstance(x + torch.tensor(1.0), Away)  # a number
+        assert there.waits == 0
+        assert (x + 1).sum().item() == 10
+        assert there.waits == 1
+        with pytest.raises(RuntimeError, match="on the same device"):
+            x + torch.ones(4)
+        with pytest.raises((RuntimeError, TypeError)):
+            x.numpy()
+
+
+def test_where_memory_runs_out_blocks_are_halved_and_the_numbers_stay(evaluation, make_encoded):
+    """Every tensor here but products of two numbers of images, or of images and classes, is below that size."""
+    encoded, evaluation = make_encoded(classes=12, train=300, test=200, width=4, dim=4, k=150), quick(evaluation)
+    expected = evaluation.evaluate(encoded, generator=torch.Generator().manual_seed(3)).metrics
+    with ShortOfMemory(2400) as machine:
+        found = evaluation.evaluate(encoded, generator=torch.Generator().manual_seed(3)).metrics
+    assert found == pytest.approx(expected, rel=1e-3 if evaluation.name == "linear" else 1e-5)
+    assert (machine.times > 0) is (evaluation.name in ("linear", "knn", "geometry"))
+
+
+def test_blocks_give_every_row_once_and_stay_halved():
+    asked = []
+
+    def work(rows: slice) -> list[int]:
+        asked.append(rows.stop - rows.start)
+        if rows.stop - rows.start > 3:
+            raise torch.OutOfMemoryError("too many")
+        return list(range(rows.start, rows.stop))
+
+    blocks = Blocks(100)
+    assert [*chain(*blocks(20, work))] == list(range(20))
+    assert asked[:4] == [20, 10, 5, 2]
+    asked.clear()
+    assert [*chain(*blocks(5, work))] == list(range(5))
+    assert asked == [2, 2, 1]
+    assert list(blocks(0, work)) == []
+
+
+def test_memory_that_does_not_suffice_for_a_row_is_an_error():
+    def work(rows: slice) -> None:
+        raise torch.OutOfMemoryError("not even one")
+
+    with pytest.raises(torch.OutOfMemoryError, match="not even one"):
+        list(Blocks(8)(8, work))
+
+
+def test_what_the_work_held_is_let_go_before_the_cache_is_emptied(monkeypatch):
+    held, freed = [], []
+
+    def work(rows: slice) -> int:
+        x = torch.ones(rows.stop - rows.start)
+        held.append(weakref.ref(x))
+        if len(x) > 1:
+            raise torch.OutOfMemoryError("too many")
+        return len(x)
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(held[-1]() is None))
+    assert sum(Blocks(4)(4, work)) == 4
+    assert freed == [True, True]
+
+
+def test_who_looks_on_is_told_which_evaluation_is_at_work(make_encoded, generator):
+    told, some = [], [EVALUATIONS[name]() for name in ("geometry", "contrastive", "knn")]
+    found = evaluate(some, make_encoded(k=None), generator=generator, at_work=told.append)
+    assert told == list(found.seconds) == ["geometry", "knn"]
 
 
 def test_without_labels_only_what_needs_them_is_skipped_with_a_reason(make_encoded, generator):

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from study.evaluation import knn
-from study.evaluation.knn import Knn, knn_votes
+from study.evaluation.knn import Knn, knn_votes, nearest_classes
 
 
 def votes_one_by_one(queries, bank, labels, classes, k, t):
@@ -19,13 +19,21 @@ def votes_one_by_one(queries, bank, labels, classes, k, t):
 
 
 @pytest.mark.parametrize("k", [1, 7, 1000])
-def test_votes_are_those_of_the_definition(k, generator, monkeypatch):
-    monkeypatch.setattr(knn, "BLOCK", 3 * 40)  # blocks of three queries
+def test_votes_are_those_of_the_definition(k, generator):
     queries, bank = (F.normalize(torch.randn(n, 5, generator=generator).double()) for n in (10, 40))
     labels = torch.randint(4, (40,), generator=generator)
     votes = knn_votes(queries, bank, labels, 4, neighbours=k, temperature=0.07)
     expected = votes_one_by_one(queries.tolist(), bank, labels.tolist(), 4, k, 0.07)
     torch.testing.assert_close(votes, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_blocks_of_queries_have_the_classes_of_all_at_once(generator, monkeypatch):
+    queries, bank = (F.normalize(torch.randn(n, 5, generator=generator).double()) for n in (10, 40))
+    labels = torch.randint(12, (40,), generator=generator)
+    whole = knn_votes(queries, bank, labels, 12, neighbours=40, temperature=0.5)
+    monkeypatch.setattr(knn, "BLOCK", 3 * 40)  # blocks of three queries
+    best = nearest_classes(queries, bank, labels, 12, neighbours=40, temperature=0.5)
+    assert torch.equal(best, whole.topk(5).indices)
 
 
 def test_a_nearer_neighbour_outvotes_many_that_are_farther():

@@ -1,5 +1,6 @@
 """The linear probe against SciPy's optimizer, and how its penalty is chosen."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,10 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from torch import Tensor
 
+from study.evaluation import linear
 from study.evaluation.linear import Linear, fit_probe, logistic_regression, stratified_split
+from study.peak_memory import PeakMemory
+from tests.evaluation.elsewhere import Elsewhere
 
 
 def correlated(n: int, width: int, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -63,6 +67,94 @@ def test_the_optimum_does_not_depend_on_the_start(generator):
     far = (torch.randn(4, 12, dtype=x.dtype, generator=generator), torch.randn(4, dtype=x.dtype, generator=generator))
     weight, _ = logistic_regression(x, labels, 1e-2, start=far, tolerance=1e-9)
     np.testing.assert_allclose(weight.numpy(), scipy_optimum(x.numpy(), labels.numpy(), 4, 1e-2)[1], atol=2e-3)
+
+
+def dense_optimum(x: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+    """The fit with the one-hot target and all scores at once, from zero, without the preconditioner."""
+    w, b = x.new_zeros(classes, x.shape[1]), x.new_zeros(classes)
+    target = torch.nn.functional.one_hot(labels, classes).to(x.dtype)  # [N, C]
+
+    def loss_and_gradient() -> float:
+        log_q = (x @ w.T + b).log_softmax(dim=1)
+        residual = (log_q.exp() - target) / len(x)
+        w.grad, b.grad = residual.T @ x + penalty * w, residual.sum(dim=0)
+        return float(penalty / 2 * w.square().sum() - (target * log_q).sum() / len(x))
+
+    search = torch.optim.LBFGS(
+        [w, b], max_iter=5000, tolerance_grad=1e-9, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+    search.step(loss_and_gradient)
+    return w, b
+
+
+@pytest.mark.parametrize("block", [7, 4 * 60, 2**23])
+def test_blocks_of_the_scores_fit_what_the_dense_formula_fits(block, monkeypatch):
+    monkeypatch.setattr(linear, "BLOCK", block)  # blocks of 1, of 60 and of all 200 columns
+    x, labels = correlated(200, 12, 4)
+    found = logistic_regression(x, labels, 1e-2, start=(x.new_zeros(4, 12), x.new_zeros(4)), tolerance=1e-9)
+    for mine, dense in zip(found, dense_optimum(x, labels, 4, 1e-2), strict=True):
+        torch.testing.assert_close(mine - mine.mean(dim=0), dense - dense.mean(dim=0), rtol=1e-3, atol=1e-4)
+
+
+def added_mib(work) -> float:
+    peak = PeakMemory(torch.device("cpu"))
+    before = peak.mib()
+    work()
+    return peak.mib() - before
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's high-water mark is Linux's")
+def test_memory_does_not_grow_with_the_scores(monkeypatch):
+    monkeypatch.setattr(linear, "BLOCK", 2**20)  # 4 MiB
+    x = torch.randn(50_000, 8, generator=torch.Generator().manual_seed(0))
+
+    def fit(classes: int) -> None:
+        start = (x.new_zeros(classes, 8), x.new_zeros(classes))
+        logistic_regression(x, torch.arange(50_000) % classes, 0.1, start=start, tolerance=1e-3, max_iterations=1)
+
+    fit(2)
+    assert added_mib(lambda: fit(400)) < 30  # all scores: 76 MiB
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's high-water mark is Linux's")
+def test_features_are_copied_once():
+    x, labels = torch.randn(100_000, 128, generator=torch.Generator().manual_seed(0)), torch.arange(100_000) % 2
+    options = {"penalties": (0.1,), "held_out": 0.1}
+
+    def fit(features: Tensor, labels: Tensor) -> None:
+        fit_probe(features, labels, 2, **options, generator=torch.Generator().manual_seed(0))
+
+    fit(x[:1000], labels[:1000])
+    assert added_mib(lambda: fit(x, labels)) < 1.5 * 49
+
+
+def test_a_device_is_waited_for_once_a_step_not_once_a_block_or_class(monkeypatch):
+    def waits(classes: int, block: int) -> int:
+        monkeypatch.setattr(linear, "BLOCK", block)
+        with torch.no_grad(), Elsewhere() as there:
+            x, labels = (there.put(a) for a in correlated(200, 12, classes))
+            stratified_split(labels, 0.1, generator=torch.Generator())
+            start = (x.new_zeros(classes, 12), x.new_zeros(classes))
+            logistic_regression(x, labels, 1e-2, start=start, tolerance=1e-9, max_iterations=2)
+        return there.waits
+
+    assert waits(4, 2**23) == waits(4, 40) == waits(8, 40)
+
+
+def split_class_by_class(labels: Tensor, held_out: float, generator: torch.Generator) -> list[int]:
+    order, held = torch.randperm(len(labels), generator=generator), []
+    for c in labels.unique():
+        members = order[labels[order] == c]
+        held += members[: min(len(members) - 1, max(1, round(held_out * len(members))))].tolist()
+    return sorted(held)
+
+
+@pytest.mark.parametrize("held_out", [0.1, 0.25, 0.5, 0.95])
+def test_split_takes_the_first_of_every_class_in_one_random_order(held_out, generator):
+    labels = torch.randint(30, (400,), generator=generator) ** 2 % 47  # classes of all sizes, some of none
+    fitted, held = stratified_split(labels, held_out, generator=torch.Generator().manual_seed(5))
+    assert held.tolist() == split_class_by_class(labels, held_out, torch.Generator().manual_seed(5))
+    assert sorted([*fitted.tolist(), *held.tolist()]) == list(range(400))
 
 
 def test_split_holds_out_the_same_share_of_every_class(generator):
