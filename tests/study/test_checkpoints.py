@@ -11,6 +11,8 @@ from study.store import Checkpoints, Store, TrialFolder
 from study.trial import run_trial
 from tests.study.test_trial import Killed, numbers
 
+pytestmark = pytest.mark.usefixtures("each_precision")
+
 
 def folder(tmp_path: Path, name: str = "a") -> TrialFolder:
     return Store.of("s", tmp_path).trial(name)

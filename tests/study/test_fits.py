@@ -1,6 +1,7 @@
 """From finished trials to theory: what the fits read, which fits come out, and how the encoder is described."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from study import negatives, theory  # noqa: F401 (they register themselves)
+from study import TrialConfig, negatives, theory  # noqa: F401 (they register themselves)
 from study.analysis.theory_figures import theory_figures
 from study.bounds import BOUNDS
+from study.encode import encode
 from study.evaluation import EVALUATIONS, Encoded
+from study.resolve import resolve
 from study.results import Results
 from study.semantics import class_semantics
 from study.store import Store
+from study.training import Training
 
 
 @pytest.fixture
@@ -48,9 +52,21 @@ def test_no_lower_bound_is_violated_and_terms_are_those_of_the_trials_k(encoded:
     assert found.metrics.keys() <= EVALUATIONS.trait("bounds", "reports").keys()
 
 
-def test_bounds_are_left_out_with_the_class_that_is_absent(encoded: Encoded) -> None:
-    from dataclasses import replace
+def test_no_bound_of_a_trial_is_violated_whatever_its_networks_compute_in(
+    tiny: TrialConfig, each_precision: str
+) -> None:
+    trial = resolve(replace(tiny, k=16))
+    training = Training(trial, trial.data.load(), torch.device("cpu"))
+    training.train_epoch()
+    assert training.precision == each_precision
+    found = EVALUATIONS["bounds"]().evaluate(encode(training), generator=torch.Generator().manual_seed(0))
+    for bound in BOUNDS.names():
+        slack, error = (found.metrics[f"bounds.{bound}.slack{suffix}"] for suffix in ("", "_se"))
+        assert slack > -2 * error
+    assert found.metrics["bounds.gap"] <= 0
 
+
+def test_bounds_are_left_out_with_the_class_that_is_absent(encoded: Encoded) -> None:
     labels = encoded.labels_test.clone()
     labels[labels == 3] = 0
     reason = EVALUATIONS["bounds"]().unavailable(replace(encoded, labels_test=labels))
@@ -68,8 +84,6 @@ def test_hard_negatives_of_planted_classes_are_of_the_same_class(encoded: Encode
 
 
 def test_classes_that_no_synset_is_known_of_are_said_and_the_rest_is_measured(encoded: Encoded) -> None:
-    from dataclasses import replace
-
     strange = replace(encoded, classes=("cat", "dog", "truck", "qwertz"), synsets=(), similarities={})
     found = EVALUATIONS["negatives"](queries=50).evaluate(strange, generator=torch.Generator())
     assert "no synsets" in found.skipped["negatives"]

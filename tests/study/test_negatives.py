@@ -5,8 +5,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from study import TrialConfig
+from study.encode import encode
 from study.negatives import Negatives, evenly_spread
+from study.resolve import resolve
 from study.semantics import ClassSemantics
+from study.training import Training
 
 
 @pytest.mark.parametrize("order", ["sorted", "in turn", "shuffled"])
@@ -34,3 +38,18 @@ def test_every_class_is_a_query_also_where_there_are_more_classes_than_queries()
     table = Negatives(queries=10).describe(z, labels, semantics).tables["negatives.difficulty"]
     assert len(table) == 40
     assert all(np.isfinite(row[name]) for row in table for name in semantics.names)
+
+
+def test_a_trials_statistics_are_of_unit_rows_whatever_its_networks_compute_in(
+    tiny: TrialConfig, each_precision: str
+) -> None:
+    trial = resolve(tiny)
+    training = Training(trial, trial.data.load(), torch.device("cpu"))
+    training.train_epoch()
+    assert training.precision == each_precision
+    encoded = encode(training)
+    z = encoded.embeddings_test
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(len(z)))  # to float32's precision in both
+    metrics = Negatives().evaluate(encoded, generator=torch.Generator()).metrics
+    assert metrics["negatives.pool.same_class_share"] == pytest.approx(4 / 99)  # five of each of 20 shapes
+    assert all(np.isfinite(value) for value in metrics.values())
