@@ -1,5 +1,8 @@
 """Augmentation of whole batches: parameters of their own for every sample, drawn from a generator, applied on device.
 
+Random numbers come from a generator of the CPU and are sent to the device: views are the same on every device, and
+nothing waits for it.
+
 torchvision's v2 transforms draw one set of parameters a call, so a batch would share one crop; here a call draws B
 of them. The operators are those of `torchvision.transforms.v2.functional` on float images in [0, 1]. Inside, images
 are planes [3, B, H, W]: each colour is then one contiguous block, which makes the colour arithmetic cheap on a CPU.
@@ -95,7 +98,7 @@ class SimCLR:
         count, device = planes.shape[1], planes.device
         jittered = _uniform(count, generator=generator, device=device) < self.jitter_probability
         shift = _uniform(4, count, generator=generator, device=device).mul_(2).sub_(1) * (self.strength * jittered)
-        for operator in torch.randperm(4, generator=generator, device=generator.device).tolist():
+        for operator in torch.randperm(4, generator=generator).tolist():
             if operator == 0:
                 planes = adjust_brightness(planes, 1 + 0.8 * shift[0])
             elif operator == 1:
@@ -139,9 +142,8 @@ class EraseReplace:
         score, replace = _uniform(2, *inputs.shape, generator=generator, device=inputs.device)
         longest_lived = score == score.masked_fill(~present, -1).amax(dim=1, keepdim=True)
         erased = (score < self.erase_probability) & ~longest_lived
-        random_ids = torch.randint(
-            PADDING + 1, self.vocabulary_size, inputs.shape, generator=generator, device=generator.device
-        ).to(inputs)
+        random_ids = torch.randint(PADDING + 1, self.vocabulary_size, inputs.shape, generator=generator)
+        random_ids = random_ids.to(inputs.device, inputs.dtype, non_blocking=True)
         replaced = torch.where((replace < self.replace_probability) & present, random_ids, inputs)
         return replaced.masked_fill(erased, PADDING)
 
@@ -160,28 +162,28 @@ def to_input(planes: Tensor) -> Tensor:
 def random_crop_flip(planes: Tensor, *, min_scale: float, generator: torch.Generator) -> Tensor:
     """A random resized crop of each sample, flipped with probability ½: planes [3, B, H, W] to the same shape."""
     _, count, height, width = planes.shape
-    boxes = random_boxes(count, height, width, min_scale=min_scale, generator=generator).to(planes.device)
+    boxes = random_boxes(count, height, width, min_scale=min_scale, generator=generator)
+    boxes = boxes.to(planes.device, non_blocking=True)
     flip = _uniform(count, generator=generator, device=planes.device) < 0.5
     return resized_crop(planes, boxes, flip)
 
 
 def random_boxes(count: int, height: int, width: int, *, min_scale: float, generator: torch.Generator) -> Tensor:
-    """Crop boxes [B, 4] = top, left, height, width in whole pixels, on the generator's device.
+    """Crop boxes [B, 4] = top, left, height, width in whole pixels, on the CPU.
 
     Area U(min_scale, 1) of the image's, width / height log-uniform in RATIO, position uniform. As in torchvision, a
     box that does not fit is drawn anew, at most ten times; after that the crop is the whole image.
     """
-    device = generator.device
-    area = _uniform(count, 10, generator=generator, device=device).mul_(1 - min_scale).add_(min_scale) * height * width
+    area = torch.rand(count, 10, generator=generator).mul_(1 - min_scale).add_(min_scale) * height * width
     low, high = map(math.log, RATIO)
-    ratio = _uniform(count, 10, generator=generator, device=device).mul_(high - low).add_(low).exp_()
+    ratio = torch.rand(count, 10, generator=generator).mul_(high - low).add_(low).exp_()
     widths, heights = (area * ratio).sqrt_().round_(), (area / ratio).sqrt_().round_()
     fits = (widths >= 1) & (widths <= width) & (heights >= 1) & (heights <= height)
     first = fits.int().argmax(dim=1, keepdim=True)
     fitted = fits.any(dim=1)
     w = torch.where(fitted, widths.gather(1, first).squeeze(1), width)
     h = torch.where(fitted, heights.gather(1, first).squeeze(1), height)
-    place = _uniform(2, count, generator=generator, device=device)
+    place = torch.rand(2, count, generator=generator)
     return torch.stack([(place[0] * (height - h + 1)).floor(), (place[1] * (width - w + 1)).floor(), h, w], dim=1)
 
 
@@ -250,8 +252,8 @@ def _blend(planes: Tensor, other: Tensor, factor: Tensor) -> Tensor:
 
 
 def _uniform(*shape: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """U(0, 1) of that shape, drawn on the generator's device: a CPU generator draws the same on every machine."""
-    return torch.rand(*shape, generator=generator, device=generator.device).to(device)
+    """U(0, 1) of that shape, drawn on the CPU and sent to the device."""
+    return torch.rand(*shape, generator=generator).to(device, non_blocking=True)
 
 
 def _check_share(name: str, value: float) -> None:

@@ -24,6 +24,7 @@ class Moment:
     epoch: int = 0  # from 0
     epochs: int = 1
     observe: bool = False  # whether to compute what is only logged
+    step: int = 0  # of the whole training, from 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Contrast:
             epoch=at.epoch,
             epochs=at.epochs,
             class_similarity=matrix,
+            k=self.k,
         )
 
 
@@ -125,8 +127,7 @@ def attraction(positive: Tensor, similarity: Tensor, attract: Tensor, *, tempera
 
     Shapes: positive [B], similarity [B, P], attract bool [B, P]. Source: Huynh 2020, 2011.11765, attraction.
     """
-    row, column = attract.nonzero(as_tuple=True)
-    total = positive.index_add(0, row, similarity[row, column])
+    total = positive + (similarity * attract).sum(dim=1)
     return ((positive - total / (1 + attract.sum(dim=1))) / temperature).mean()
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.blocks import row_blocks
-from models.negatives.rank import band, share
+from models.negatives.rank import at_least, band, share
 from models.negatives.strategy import Candidates
 from models.objectives import OBSERVERS, Objective
 
@@ -35,8 +35,8 @@ def observe(
         log_r = (s / temperature + log_w).log_softmax(dim=1)  # [b, P + S]
         r = log_r.exp()
         k_eff = kept.sum(dim=1)
-        hardest = band(s.masked_fill(~kept, -2), torch.zeros_like(k_eff), share(0.05, k_eff).clamp(min=1))
-        add("k", block.count())
+        hardest = band(s.masked_fill(~kept, -2), 0, at_least(share(0.05, k_eff), 1))
+        add("k", s.new_full((len(s),), p) if block.offered is None else block.offered.sum(dim=1))
         add("k_eff", k_eff)
         add("similarity.positive", positive[at].reshape(len(s), -1)[:, 0])
         add("similarity.negative", (s * kept).sum(dim=1) / k_eff)

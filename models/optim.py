@@ -41,6 +41,11 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     ]
 
 
+def fused(module: nn.Module) -> bool:
+    """Whether the optimizer's step is one kernel: on a GPU, where it also skips a step that overflowed unasked."""
+    return any(p.is_cuda for p in module.parameters())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Optimization(ABC):
     """What all optimizers share: the schedule and the weight decay. Subclass, register, and give `optimizer`."""
@@ -100,7 +105,9 @@ class SGD(Optimization):
 
     def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         groups = parameter_groups(module, self.weight_decay)
-        return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov)
+        return torch.optim.SGD(
+            groups, lr=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov, fused=fused(module)
+        )
 
 
 @OPTIMIZERS.register("adamw")
@@ -120,7 +127,7 @@ class AdamW(Optimization):
 
     def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         groups = parameter_groups(module, self.weight_decay)
-        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=(self.beta1, self.beta2))
+        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=(self.beta1, self.beta2), fused=fused(module))
 
 
 def _check_moment(name: str, value: float) -> None:

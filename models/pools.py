@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.blocks import on_cpu
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -14,6 +16,10 @@ class Pool:
     keys: Tensor  # [P, D] unit rows
     instance: Tensor  # int64 [P], which training instance a row shows; −1: none
     labels: Tensor | None = None  # int64 [P]; −1: none
+
+    def rows(self, at: Tensor | slice) -> "Pool":
+        """Some of the rows."""
+        return Pool(self.keys[at], self.instance[at], None if self.labels is None else self.labels[at])
 
 
 def offer_from_batch(own: Tensor, k: int | None, *, generator: torch.Generator) -> Tensor:
@@ -29,32 +35,30 @@ def offer_from_batch(own: Tensor, k: int | None, *, generator: torch.Generator) 
 
 
 def offer_from_store(
-    pool: Pool, instance: Tensor, k: int | None, *, generator: torch.Generator
+    pool: Pool, instance: Tensor, k: int | None, *, own: int, generator: torch.Generator
 ) -> tuple[Pool, Tensor | None]:
     """K rows of a large pool for each anchor, uniformly without replacement, never a row of its own instance.
 
-    All anchors walk one random order of the rows, and each takes the first K that are not its own: so the similarity
-    product has the size of K, not of the pool. Shapes: instance int64 [B] → the pool's rows that are offered to
-    anyone, and bool [B, P′] (None: each of them to everyone).
+    All anchors walk one random order of the rows, and each takes the first K that are not its own, of which there are
+    `own` at most: so the similarity product has the size of K, not of the pool. Shapes: instance int64 [B] → the pool's
+    rows that are offered to anyone, and bool [B, P′] (None: each of them to everyone).
     """
     size = len(pool.keys)
-    own_rows = torch.isin(pool.instance, instance)
-    spare = 0 if k is None or not own_rows.any() else int(_own(pool.instance[own_rows], instance).sum(1).max())
+    order = None
     if k is not None and k < size:
-        rows = torch.randperm(size, generator=generator, device=pool.keys.device)[: k + spare]
-        pool = Pool(pool.keys[rows], pool.instance[rows], None if pool.labels is None else pool.labels[rows])
-        own_rows = own_rows[rows]
-    if not own_rows.any() and spare == 0:
-        return pool, None
-    allowed = torch.ones(len(instance), len(pool.keys), dtype=torch.bool, device=pool.keys.device)
-    allowed[:, own_rows] = ~_own(pool.instance[own_rows], instance)
+        order = torch.randperm(size, generator=generator, device=pool.keys.device)
+        pool = pool.rows(order[: k + own])
+    if on_cpu(pool.keys):
+        own_rows = torch.isin(pool.instance, instance)
+        if not own_rows.any():
+            return pool if order is None else pool.rows(slice(k)), None
+        allowed = torch.ones(len(instance), len(pool.keys), dtype=torch.bool)
+        allowed[:, own_rows] = instance[:, None] != pool.instance[own_rows]
+    else:
+        allowed = instance[:, None] != pool.instance
     if k is not None:
         allowed &= allowed.cumsum(dim=1, dtype=torch.int32) <= k
     return pool, allowed
-
-
-def _own(row_instance: Tensor, instance: Tensor) -> Tensor:
-    return instance[:, None] == row_instance[None, :]  # bool [B, P]
 
 
 class Queue(nn.Module):

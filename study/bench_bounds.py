@@ -29,7 +29,7 @@ def bench_bounds(device: torch.device) -> dict[str, Any]:
         synchronise(device)
         started = time.perf_counter()
         views = torch.stack(
-            [torch.cat([z.cpu() for _, z in represent(work, work.data.test, view=view)]) for view in range(VIEWS)]
+            [torch.cat([z.cpu() for _, z in represent(work, work.test, view=view)]) for view in range(VIEWS)]
         ).numpy()
         encoding = time.perf_counter() - started
         labels = np.asarray(work.data.test.labels)

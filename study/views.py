@@ -2,14 +2,62 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.precision import no_autocast
+from study.data import Split
+
+RESIDENT_SHARE = 1 / 16
+"""Of a GPU's memory: a split up to that size lies there as a whole, so that a step copies nothing."""
 
 
 @torch.no_grad()
 def view_of(augmentation: Callable[..., Tensor], inputs: Tensor, *, generator: torch.Generator) -> Tensor:
-    """An augmented view of each of these inputs, never under autocast: pixels are not rounded to bfloat16."""
+    """An augmented view of each of these inputs, never under autocast: pixels are not rounded to bfloat16.
+
+    The generator is one of the CPU, whatever device the inputs are on.
+    """
     with no_autocast(inputs.device):
         return augmentation(inputs, generator=generator)
+
+
+class Examples:
+    """A split where a training reads it: on a GPU as a whole where it is small beside its memory, else batch by batch.
+
+    Whoever reads does not wait for the copy.
+    """
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self._inputs, self._device = split.inputs, device
+        self._resident: Tensor | None = None
+        if device.type != "cpu" and split.inputs.nbytes <= RESIDENT_SHARE * memory_of(device):
+            self._resident = torch.from_numpy(split.inputs.copy()).to(device)
+        self.labels = None if split.labels is None else torch.from_numpy(split.labels.copy()).to(device)
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def take(self, index: Tensor, index_there: Tensor) -> Tensor:
+        """The inputs at an index int64 [B], which is given on the CPU and on the device."""
+        return self._sent(self._inputs[index.numpy()]) if self._resident is None else self._resident[index_there]
+
+    def part(self, start: int, stop: int) -> Tensor:
+        """The inputs from one index to another."""
+        if self._resident is None:
+            return self._sent(self._inputs[start:stop].copy())
+        return self._resident[start:stop]
+
+    def _sent(self, inputs: np.ndarray) -> Tensor:
+        return sent(torch.from_numpy(inputs), self._device)
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """x on the device; to a GPU from pinned memory, without waiting for the copy."""
+    return x if device.type == "cpu" else x.pin_memory().to(device, non_blocking=True)
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of a GPU's memory."""
+    return torch.cuda.get_device_properties(device).total_memory

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.contrast import Contrast, Moment, Step
-from models.methods.method import METHODS, Batch, Learner, Method, Setting, mlp_predictor, unit_rows
+from models.methods.method import METHODS, Batch, Learner, Method, Setting, follow, mlp_predictor, unit_rows
 
 
 @METHODS.register("byol")
@@ -46,10 +46,11 @@ class Bootstrap(Learner):
 
     def __init__(self, encoder: nn.Module, head: nn.Module, predictor: nn.Module, momentum: float) -> None:
         super().__init__(encoder, head)
-        self.predictor, self.momentum = predictor, momentum
+        self.predictor, self.momentum, self.at = predictor, momentum, 0  # at: the step at work
         self.target = nn.Sequential(copy.deepcopy(encoder), copy.deepcopy(head)).requires_grad_(False)
 
     def step(self, batch: Batch, moment: Moment) -> Step:
+        self.at = moment.step
         x1, x2 = batch.views
         online = [self.head(self.encoder(x)) for x in (x1, x2)]  # [B, D] each, not normalised
         with torch.no_grad():
@@ -61,13 +62,10 @@ class Bootstrap(Learner):
     def see(self, projections: Tensor) -> None:
         """A hook: the online projections of a step, [2B, D]."""
 
-    @torch.no_grad()
     def after_step(self, progress: float) -> None:
         """Move the target: ξ ← τ ξ + (1 − τ) θ, τ = 1 − (1 − momentum)(cos π·progress + 1)/2."""
         tau = 1 - (1 - self.momentum) * (math.cos(math.pi * progress) + 1) / 2
-        online = [*self.encoder.parameters(), *self.head.parameters()]
-        for target, parameter in zip(self.target.parameters(), online, strict=True):
-            target.lerp_(parameter, 1 - tau)
+        follow((self.target,), (self.encoder, self.head), momentum=tau)
 
 
 def regression_loss(prediction: Tensor, target: Tensor) -> Tensor:

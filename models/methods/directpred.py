@@ -56,26 +56,23 @@ class _Predictor(nn.Module):
 class _DirectPred(Bootstrap):
     predictor: _Predictor
     correlation: Tensor
-    steps: Tensor
 
     def __init__(self, encoder: nn.Module, head: nn.Module, method: DirectPred) -> None:
         super().__init__(encoder, head, _Predictor(head.output_dim), method.momentum)  # type: ignore[arg-type]
         self.method = method
         self.register_buffer("correlation", torch.zeros(self.dim, self.dim))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def see(self, projections: Tensor) -> None:
         z = projections.to(self.correlation.dtype)
-        rho = self.method.correlation_momentum if self.steps else 0.0
+        rho = self.method.correlation_momentum if self.at else 0.0
         self.correlation.mul_(rho).add_(z.T @ z / len(z), alpha=1 - rho)
 
     @torch.no_grad()
     def after_step(self, progress: float) -> None:
         """Move the target, and set the predictor."""
         super().after_step(progress)
-        if self.steps % self.method.every == 0:
+        if self.at % self.method.every == 0:
             self.predictor.set(predictor_weight(self.correlation, epsilon=self.method.epsilon))
-        self.steps += 1
 
 
 def predictor_weight(correlation: Tensor, *, epsilon: float) -> Tensor:

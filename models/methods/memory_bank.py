@@ -57,15 +57,18 @@ class _MemoryBank(Learner):
         self.momentum = method.momentum
         self.register_buffer("log_z", torch.full((), torch.nan))  # log Z, frozen from the first batch
         self.contrast = replace(contrast, objective=self.nce) if method.loss == "nce" else contrast
+        self.frozen = False
         self.fresh: tuple[Tensor, Tensor, Tensor | None] | None = None
 
     def nce(self, positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None) -> Tensor:
         """NCE with Z frozen from the first batch as n · mean(e^{s/t}), over positives and negatives alike."""
         rows = len(self.bank.keys)
-        if self.log_z.isnan():
+        if not self.frozen:  # by the first step of all, or by a checkpoint
             both = torch.cat([positive.detach()[:, None], negatives.detach()], dim=1)
             weight = None if log_weight is None else nn.functional.pad(log_weight, (1, 0))
-            self.log_z.copy_(log_partition(both, temperature=temperature, log_weight=weight, rows=rows))
+            log_z = log_partition(both, temperature=temperature, log_weight=weight, rows=rows)
+            self.log_z.copy_(torch.where(self.log_z.isnan(), log_z, self.log_z))
+            self.frozen = True
         return noise_contrastive(
             positive, negatives, temperature=temperature, log_weight=log_weight,
             log_z=self.log_z, rows=rows,
@@ -76,8 +79,8 @@ class _MemoryBank(Learner):
         self.fresh = (z.detach(), batch.instance, batch.labels)
         own = self.bank.keys[batch.instance]
         pool, offered = offer_from_store(
-            self.bank.rows(), batch.instance, self.contrast.k, generator=moment.generator
-        )  # fmt: skip
+            self.bank.rows(), batch.instance, self.contrast.k, own=1, generator=moment.generator
+        )
         return self.contrast(z, own, pool, offered, moment, labels=batch.labels)
 
     def after_step(self, progress: float) -> None:

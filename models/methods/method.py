@@ -1,6 +1,7 @@
 """The contract of a method: how a training step is made from two views of a batch."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,15 @@ METHODS = Registry("method")
 def unit_rows(x: Tensor) -> Tensor:
     """Rows of length 1, in at least float32. Shape: [B, D] → [B, D]."""
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=1)
+
+
+@torch.no_grad()
+def follow(slow: Iterable[nn.Module], online: Iterable[nn.Module], *, momentum: float) -> None:
+    """The moving average of every parameter, θ_slow ← m θ_slow + (1 − m) θ; batch statistics are each network's own."""
+    moved: list[Tensor] = [p for module in slow for p in module.parameters()]
+    towards: list[Tensor] = [p for module in online for p in module.parameters()]
+    if moved:
+        torch._foreach_lerp_(moved, towards, 1 - momentum)
 
 
 def mlp_predictor(dim: int, hidden: int) -> nn.Sequential:

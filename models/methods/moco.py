@@ -1,13 +1,14 @@
 """MoCo: a queue of past keys of a slowly moving key encoder is the pool (He 2019, 1911.05722; v2: 2003.04297)."""
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from models.contrast import Contrast, Moment, Step
-from models.methods.method import METHODS, Batch, Learner, Method, Setting, unit_rows
+from models.methods.method import METHODS, Batch, Learner, Method, Setting, follow, unit_rows
 from models.pools import Queue, offer_from_store
 
 
@@ -35,10 +36,13 @@ class MoCo(Method):
 
     def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
         """The queue without the rows that may show the anchor's own instance, once it is longer than an epoch."""
-        per_step = batch_size * (2 if self.symmetric else 1)
-        steps = max(train_count // batch_size, 1)
-        own = -(-self.queue_size // (per_step * steps)) if self.queue_size > train_count - batch_size else 0
-        return self.queue_size - own * (2 if self.symmetric else 1)
+        outlasts = self.queue_size > train_count - batch_size
+        return self.queue_size - (self.own_rows(batch_size, train_count) if outlasts else 0)
+
+    def own_rows(self, batch_size: int, train_count: int) -> int:
+        """How many rows of the queue may show an anchor's own instance: those of so many epochs."""
+        keys = 2 if self.symmetric else 1
+        return keys * math.ceil(self.queue_size / (keys * batch_size * max(train_count // batch_size, 1)))
 
     def check(self, batch_size: int, train_count: int, epochs: int) -> None:
         if self.queue_size < batch_size:
@@ -61,18 +65,12 @@ class _MoCo(Learner):
         for parameter in [*self.key_encoder.parameters(), *self.key_head.parameters()]:
             parameter.requires_grad_(False)
         self.fresh: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self.own_rows = method.own_rows(setting.batch_size, setting.train_count)
         self.queue = Queue(method.queue_size, self.dim, generator=setting.generator)
 
-    @torch.no_grad()
     def update_key_encoder(self) -> None:
         """θ_k ← m θ_k + (1 − m) θ_q for parameters; the batch statistics are the key encoder's own."""
-        pairs = zip(
-            [*self.key_encoder.parameters(), *self.key_head.parameters()],
-            [*self.encoder.parameters(), *self.head.parameters()],
-            strict=True,
-        )
-        for key, query in pairs:
-            key.lerp_(query, 1 - self.momentum)
+        follow((self.key_encoder, self.key_head), (self.encoder, self.head), momentum=self.momentum)
 
     @torch.no_grad()
     def project_keys(self, inputs: Tensor) -> Tensor:
@@ -81,8 +79,9 @@ class _MoCo(Learner):
 
     def step(self, batch: Batch, moment: Moment) -> Step:
         self.update_key_encoder()
-        rows = self.queue.rows()
-        pool, offered = offer_from_store(rows, batch.instance, self.contrast.k, generator=moment.generator)
+        pool, offered = offer_from_store(
+            self.queue.rows(), batch.instance, self.contrast.k, own=self.own_rows, generator=moment.generator
+        )
         x1, x2 = batch.views
         keys = [self.project_keys(x2)]
         step = self.contrast(self.project(x1), keys[0], pool, offered, moment, labels=batch.labels)

@@ -56,7 +56,6 @@ class SwAV(Method):
 
 class _SwAV(Learner):
     queue: Tensor
-    steps: Tensor
 
     def __init__(self, encoder: nn.Module, head: nn.Module, method: SwAV) -> None:
         super().__init__(encoder, head)
@@ -64,13 +63,14 @@ class _SwAV(Learner):
         self.prototypes = nn.Linear(self.dim, method.prototypes, bias=False)
         self.prototypes.weight.register_post_accumulate_grad_hook(self._freeze)
         self.register_buffer("queue", torch.zeros(2, method.queue_size, self.dim))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.at = 0  # the step at work
 
     def _freeze(self, weight: Tensor) -> None:
-        if self.steps < self.method.freeze_steps:
+        if self.at < self.method.freeze_steps:
             weight.grad = None  # the optimizer leaves it, with its decay and momentum
 
     def step(self, batch: Batch, moment: Moment) -> Step:
+        self.at = moment.step
         with torch.no_grad():
             self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
         z = [self.project(x) for x in batch.views]  # [B, D] each
@@ -83,14 +83,11 @@ class _SwAV(Learner):
     def _assign(self, view: int, z: Tensor, scores: Tensor) -> Tensor:
         """The codes [B, M] of a view, balanced with its queue; then the queue takes in its embeddings z [B, D]."""
         queue, batch = self.queue[view], len(z)
-        if len(queue) and queue[-1].any():
+        if len(queue) and self.at * batch >= len(queue):  # it is full
             scores = torch.cat([queue @ self.prototypes.weight.T, scores])
         if len(queue):
             queue.copy_(torch.cat([z.to(queue.dtype), queue[:-batch]]))
         return sinkhorn(scores, epsilon=self.method.epsilon, iterations=self.method.iterations)[-batch:]
-
-    def after_step(self, progress: float) -> None:
-        self.steps += 1
 
 
 def sinkhorn(scores: Tensor, *, epsilon: float, iterations: int) -> Tensor:

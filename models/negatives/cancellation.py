@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from models.negatives.rank import band
+from models.negatives.rank import at_most, band
 from models.negatives.strategy import STRATEGIES, Candidates, Filter, Selection
 
 
@@ -52,8 +52,7 @@ class FalseNegativeCancellation(Filter):
         s = candidates.ranked_by(candidates.similarity)
         found = torch.ones_like(s)
         if self.top_k is not None:
-            n = candidates.count().clamp(max=self.top_k)
-            found = band(s, torch.zeros_like(n), n)
+            found = band(s, 0, at_most(candidates.count(), self.top_k))
         return found if self.threshold is None else found.mul_(s >= self.threshold)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:

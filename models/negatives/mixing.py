@@ -60,7 +60,7 @@ class Mixing(Strategy):
     def _mix(self, candidates: Candidates, points: Tensor, *, generator: torch.Generator) -> None:
         """Write the points of a block of the anchors into points [b, s + s′, D]."""
         anchors, keys, device = candidates.anchors, candidates.keys, candidates.keys.device
-        b, n = len(anchors), min(self.n, int(candidates.count().min()))
+        b, n = len(anchors), min(self.n, int(torch.as_tensor(candidates.count()).min()))
         near = hardest(candidates.ranked_by(candidates.similarity), n)  # [b, n]
         i = torch.randint(n, (b, self.s + self.s_prime), generator=generator, device=device)
         step = torch.randint(1, max(n, 2), (b, self.s), generator=generator, device=device)

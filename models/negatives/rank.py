@@ -1,67 +1,101 @@
-"""Exact ranks of the candidates of each anchor: which of them are its n-th to m-th hardest.
+"""The K candidates of each anchor: which of them are its n-th to m-th hardest.
 
 Sorting 256 × 65,536 scores takes ten times as long as the similarity product that made them; a band needs the scores at
 its two edges alone, which a partition finds. Scores that tie at an edge are kept in the order of their columns.
+
+Counts and ranks are an int where all anchors have the same, else an int64 tensor [B]. Ints are known before anything is
+computed: on a GPU nothing waits for them.
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
-from models.blocks import reused
+from models.blocks import on_cpu, reused
+
+Count = int | Tensor
 
 _THREADS = ThreadPoolExecutor(thread_name_prefix="partition")  # as many work at once as torch has threads
 
 
-def share(fraction: float, k: Tensor) -> Tensor:
-    """How many of k candidates a fraction of them is: ⌊fraction · k⌋, int64, same shape as k."""
-    return (k.double() * fraction + 1e-6).floor().long()  # 0.29 · 100 is 28.999… in floating point
+def share(fraction: float, k: Count) -> Count:
+    """How many of k candidates a fraction of them is: ⌊fraction · k⌋."""
+    if isinstance(k, int):
+        return math.floor(k * fraction + 1e-6)  # 0.29 · 100 is 28.999… in floating point
+    return (k.double() * fraction + 1e-6).floor().long()
 
 
-def edges(lo: float, hi: float, k: Tensor) -> tuple[Tensor, Tensor]:
-    """The ranks [first, last) of the percentile band [lo, hi) among k candidates; at least one rank. Shapes: [B]."""
-    first = torch.minimum(share(lo, k), (k - 1).clamp(min=0))
-    return first, torch.maximum(share(hi, k), first + 1).minimum(k)
+def at_least(n: Count, least: Count) -> Count:
+    """The greater of two counts, anchor by anchor."""
+    return max(n, least) if isinstance(n, int) and isinstance(least, int) else torch.as_tensor(n).clamp(min=least)
 
 
-def band(scores: Tensor, first: Tensor, last: Tensor) -> Tensor:
+def at_most(n: Count, most: Count) -> Count:
+    """The lesser of two counts, anchor by anchor."""
+    return min(n, most) if isinstance(n, int) and isinstance(most, int) else torch.as_tensor(n).clamp(max=most)
+
+
+def edges(lo: float, hi: float, k: Count) -> tuple[Count, Count]:
+    """The ranks [first, last) of the percentile band [lo, hi) among k candidates; at least one rank."""
+    first = at_most(share(lo, k), at_least(k - 1, 0))
+    return first, at_most(at_least(share(hi, k), first + 1), k)
+
+
+def band(scores: Tensor, first: Count, last: Count) -> Tensor:
     """1 for the candidates with a rank in [first, last), the highest score first, else 0; exactly last − first a row.
 
-    Equal scores rank in the order of their columns. Shapes: scores [B, P], first and last int64 [B] → [B, P], of the
-    scores' type.
+    Equal scores rank in the order of their columns. Shapes: scores [B, P] → [B, P], of the scores' type.
     """
     lower, upper = _thresholds(scores, first, last)
     kept = _mark_top(scores, lower, last, out=reused("band", scores))
-    return kept.sub_(_mark_top(scores, upper, first, out=reused("above the band", scores))) if first.any() else kept
+    if isinstance(first, int) and first == 0:
+        return kept
+    return kept.sub_(_mark_top(scores, upper, first, out=reused("above the band", scores)))
 
 
 def hardest(scores: Tensor, n: int) -> Tensor:
     """The columns of the n highest of each row, in ascending order. Shapes: scores [B, P] → int64 [B, n]."""
-    first, last = (torch.full((len(scores),), rank, device=scores.device) for rank in (0, n))
-    if scores.device.type == "cpu" and scores.dtype != torch.bfloat16:  # NumPy finds the few among many faster
-        lower, _ = _thresholds(scores, first, last)
+    if not on_cpu(scores):
+        scores = scores.nan_to_num(nan=-torch.inf)
+        return scores.topk(n, dim=1, sorted=False).indices.sort(dim=1).values
+    if scores.dtype != torch.bfloat16:  # NumPy finds the few among many faster
+        lower, _ = _thresholds(scores, 0, n)
         (at,) = (scores.numpy() >= lower.numpy()[:, None]).ravel().nonzero()
         if len(at) == len(scores) * n:  # no ties
             return torch.from_numpy(at).view(-1, n) % scores.shape[1]
     scores = scores.nan_to_num(nan=-torch.inf)  # of a training that diverges: it is the loss that tells
-    return band(scores, first, last).nonzero(as_tuple=True)[1].view(-1, n)
+    return band(scores, 0, n).nonzero(as_tuple=True)[1].view(-1, n)
 
 
-def _thresholds(x: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """The last[b]-th and the first[b]-th highest score of each row; +∞ for a 0-th. Shapes: [b] twice."""
-    lower, upper = (x.new_full(first.shape, torch.inf) for _ in range(2))
-    for f, n in torch.stack([first, last], dim=1).unique(dim=0).tolist():  # few: the rows are offered equally many
-        rows = (first == f) & (last == n)
+def _thresholds(x: Tensor, first: Count, last: Count) -> tuple[Tensor, Tensor]:
+    """The last-th and the first-th highest score of each row; +∞ for a 0-th. Shape: [b] twice."""
+    if isinstance(first, int) and isinstance(last, int):
+        lower, upper = _nth_highest(x, first, last)
+        return lower.to(x.dtype), upper.to(x.dtype)
+    ranks = torch.stack([torch.as_tensor(n, device=x.device).expand(len(x)) for n in (first, last)], dim=1)  # [b, 2]
+    if not on_cpu(x):
+        upper, lower = _sorted_at(x, ranks).unbind(dim=1)
+        return lower, upper
+    lower, upper = (x.new_full((len(x),), torch.inf) for _ in range(2))
+    for f, n in ranks.unique(dim=0).tolist():  # few: the rows are offered equally many
+        rows = (ranks == torch.tensor([f, n])).all(dim=1)
         lower[rows], upper[rows] = (t.to(x.dtype) for t in _nth_highest(x if rows.all() else x[rows], f, n))
     return lower, upper
+
+
+def _sorted_at(x: Tensor, ranks: Tensor) -> Tensor:
+    """The ranks[b]-th highest of each row, +∞ for a 0-th, without waiting for the ranks. Shape: [b, 2] → [b, 2]."""
+    scores = torch.nn.functional.pad(x.sort(dim=1, descending=True).values, (1, 0), value=torch.inf)
+    return scores.gather(1, ranks)
 
 
 def _nth_highest(x: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
     """The last-th and the first-th highest of each row of x [b, P]; ±∞ beside all of them. Shapes: [b] twice."""
     size = x.shape[1]
     ends = {0: x.new_full((len(x),), torch.inf), size: x.new_full((len(x),), -torch.inf)}
-    if x.device.type != "cpu":
+    if not on_cpu(x):
         lower, upper = (ends[n] if n in ends else x.kthvalue(size - n + 1, dim=1).values for n in (last, first))
         return lower, upper
     y = reused("partition", x, dtype=torch.promote_types(x.dtype, torch.float32)).copy_(x)
@@ -79,20 +113,23 @@ def _partition(y: Tensor, nth: int) -> Tensor:
     return y[:, nth].clone()
 
 
-def _mark_top(x: Tensor, threshold: Tensor, n: Tensor, *, out: Tensor) -> Tensor:
-    """Write 1 for the n[b] highest of each row, the n-th of which is threshold[b], else 0, into out [b, P].
+def _mark_top(x: Tensor, threshold: Tensor, n: Count, *, out: Tensor) -> Tensor:
+    """Write 1 for the n highest of each row, the n-th of which is its threshold, else 0, into out [b, P].
 
     As 0 and 1 of the scores' own type, which is several times faster than by way of bool.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
     tied = torch.ge(x, threshold[:, None], out=out).sum(dim=1, dtype=wide) != n
+    if not on_cpu(x):
+        return torch.where(tied[:, None], _first_of_the_tied(x, threshold, n), out)
     if tied.any():
-        out[tied] = _first_of_the_tied(x[tied], threshold[tied], n[tied])
+        of_tied = n if isinstance(n, int) else n[tied]
+        out[tied] = _first_of_the_tied(x[tied], threshold[tied], of_tied)
     return out
 
 
-def _first_of_the_tied(x: Tensor, threshold: Tensor, n: Tensor) -> Tensor:
+def _first_of_the_tied(x: Tensor, threshold: Tensor, n: Count) -> Tensor:
     """1 for what lies above the threshold and, in the order of the columns, for as much at it as makes n."""
     above, equal = x > threshold[:, None], x == threshold[:, None]
     missing = n - above.sum(dim=1)
-    return (above | (equal & (equal.cumsum(dim=1) <= missing[:, None]))).to(x.dtype)
+    return (above | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= missing[:, None]))).to(x.dtype)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.negatives.rank import band, share
+from models.negatives.rank import at_least, at_most, band, share
 from models.negatives.strategy import STRATEGIES, Candidates, Filter
 
 
@@ -45,8 +45,8 @@ class Ring(Filter):
         return 1 + (self.outer - 1) * done
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
-        last = share(self.outer_at(candidates.epoch), candidates.count()).clamp(min=1)
-        first = share(self.inner, last).minimum(last - 1)
+        last = at_least(share(self.outer_at(candidates.epoch), candidates.count()), 1)
+        first = at_most(share(self.inner, last), last - 1)
         return band(candidates.ranked_by(candidates.similarity), first, last)
 
 
@@ -69,5 +69,5 @@ class Hardest(Filter):
             raise ValueError(f"hardest: alpha must lie in (0, 1], got {self.alpha}; the authors use 0.0819 on CIFAR")
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
-        n = share(self.alpha, candidates.count()).clamp(min=1)
-        return band(candidates.ranked_by(candidates.similarity), torch.zeros_like(n), n)
+        n = at_least(share(self.alpha, candidates.count()), 1)
+        return band(candidates.ranked_by(candidates.similarity), 0, n)

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.blocks import reused, row_blocks
+from models.blocks import on_cpu, reused, row_blocks
+from models.negatives.rank import Count
 from models.registry import Registry
 
 STRATEGIES = Registry("negative-selection strategy")
@@ -29,6 +30,7 @@ class Candidates:
     epoch: int = 0
     epochs: int = 1
     class_similarity: Tensor | None = None  # [C, C] of the measure that the strategy needs
+    k: int | None = None  # K, where all anchors are offered as many; None: as `offered` has it
 
     def rows(self, at: slice) -> "Candidates":
         """The same for some of the anchors."""
@@ -47,11 +49,11 @@ class Candidates:
             out[at] = of(self.rows(at))
         return out
 
-    def count(self) -> Tensor:
-        """K: how many candidates each anchor is offered, int64 [B]."""
+    def count(self) -> Count:
+        """K: how many candidates each anchor is offered; an int where all have as many, else int64 [B]."""
         if self.offered is None:
-            return torch.full((len(self.similarity),), self.similarity.shape[1], device=self.similarity.device)
-        return self.offered.sum(dim=1)
+            return self.similarity.shape[1]
+        return self.offered.sum(dim=1) if self.k is None else self.k
 
     def ranked_by(self, scores: Tensor) -> Tensor:
         """Scores [B, P] with what is not offered below everything that is."""
@@ -150,10 +152,10 @@ def _not_empty(kept: Tensor, candidates: Candidates) -> Tensor:
     if candidates.offered is not None:
         kept = torch.mul(kept, candidates.offered, out=reused("kept", kept))
     empty = kept.sum(dim=1) == 0
-    if empty.any():
-        easiest = -candidates.similarity[empty]
-        if candidates.offered is not None:
-            easiest = easiest.masked_fill(~candidates.offered[empty], float("-inf"))
-        kept = kept.clone()
-        kept[empty] = torch.zeros_like(kept[empty]).scatter_(1, easiest.argmax(dim=1, keepdim=True), 1)
-    return kept
+    if on_cpu(kept) and not empty.any():
+        return kept
+    easiest = -candidates.similarity
+    if candidates.offered is not None:
+        easiest = easiest.masked_fill(~candidates.offered, float("-inf"))
+    alone = torch.zeros_like(kept).scatter_(1, easiest.argmax(dim=1, keepdim=True), 1)
+    return torch.where(empty[:, None], alone, kept)

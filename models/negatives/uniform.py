@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.blocks import reused
-from models.negatives.rank import share
+from models.negatives.rank import Count, at_least, at_most, share
 from models.negatives.strategy import STRATEGIES, Candidates, Filter, Selection, Strategy
 
 TRIES = 64  # to draw a step that is coprime to P: at least a fifth of all numbers are, for any P in use
@@ -47,29 +47,33 @@ class Uniform(Filter):
             raise ValueError(f"uniform: count {self.count} is more than the K = {k} candidates; lower count or raise k")
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
-        k = candidates.count()  # [B]
-        n = k.clamp(max=self.count) if self.fraction is None else share(self.fraction, k).clamp(min=1)
+        k = candidates.count()
+        n = at_least(share(self.fraction, k), 1) if self.fraction is not None else at_most(k, self.count or 1)
         return random_subset(candidates, n, generator=generator)
 
 
-def random_subset(candidates: Candidates, n: Tensor, *, generator: torch.Generator) -> Tensor:
-    """1 for n[b] random candidates of each anchor, else 0, [B, P]: every subset of that size equally often.
+def random_subset(candidates: Candidates, n: Count, *, generator: torch.Generator) -> Tensor:
+    """1 for n random candidates of each anchor, else 0, [B, P]: every subset of that size equally often.
 
     An anchor takes the first n it is offered in a random order of its own, or leaves out the first K − n where those
     are fewer.
     """
     s, k = candidates.similarity, candidates.count()
-    leave_out = bool(2 * n.sum() > k.sum())
+    leave_out = bool(2 * torch.as_tensor(n).sum() > torch.as_tensor(k).sum())
     few = k - n if leave_out else n
-    length = int((few + s.shape[1] - k).max())  # among so many columns, `few` are offered
+    length = int(torch.as_tensor(few + s.shape[1] - k).max())  # among so many columns, `few` are offered
     columns = _random_order(s.shape, length, generator=generator, device=s.device)
     if candidates.offered is None:
-        first = torch.arange(length, device=s.device) < few[:, None]
+        first = torch.arange(length, device=s.device).expand(len(s), -1) < _column(few)
     else:
         first = candidates.offered.gather(1, columns)
-        first &= first.cumsum(dim=1, dtype=torch.int32) <= few[:, None]
+        first &= first.cumsum(dim=1, dtype=torch.int32) <= _column(few)
     marks = reused("subset", s).fill_(float(leave_out))
     return marks.scatter_(1, columns, (first ^ leave_out).to(s.dtype))
+
+
+def _column(n: Count) -> Count:
+    return n if isinstance(n, int) else n[:, None]
 
 
 def _random_order(shape: torch.Size, length: int, *, generator: torch.Generator, device: torch.device) -> Tensor:

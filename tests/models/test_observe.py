@@ -34,7 +34,7 @@ def offered_from(pool: str) -> tuple[Pool, Tensor | None]:
         own = torch.arange(B)[:, None] == instance[None, :]
         return rows, offer_from_batch(own, ROWS // 2, generator=draw)
     if pool == "store":
-        return offer_from_store(rows, torch.arange(B), ROWS // 2, generator=draw)
+        return offer_from_store(rows, torch.arange(B), ROWS // 2, own=ROWS, generator=draw)
     return Pool(rows.keys, instance + B, rows.labels), None
 
 

@@ -52,7 +52,7 @@ def store(size: int, *, shown: torch.Tensor | None = None) -> Pool:
 def test_store_offers_exactly_k_and_never_the_own_instance(k: int | None) -> None:
     pool = store(100, shown=torch.arange(100) % 50)  # each instance is in it twice
     instance = torch.arange(0, 60, 4)  # some of them are in the pool, some not
-    rows, offered = offer_from_store(pool, instance, k, generator=generator())
+    rows, offered = offer_from_store(pool, instance, k, own=2, generator=generator())
     assert offered is not None
     own = instance[:, None] == rows.instance[None, :]
     assert not (offered & own).any()
@@ -65,12 +65,12 @@ def test_store_offers_exactly_k_and_never_the_own_instance(k: int | None) -> Non
 
 def test_store_without_own_instances_offers_the_rows_unmasked() -> None:
     pool = store(100)
-    rows, offered = offer_from_store(pool, torch.arange(8), 30, generator=generator())
+    rows, offered = offer_from_store(pool, torch.arange(8), 30, own=2, generator=generator())
     assert offered is None
     assert len(rows.keys) == 30
     assert len(rows.labels.unique()) == 30, "without replacement"
     torch.testing.assert_close(rows.keys, pool.keys[rows.labels])
-    whole, offered = offer_from_store(pool, torch.arange(8), None, generator=generator())
+    whole, offered = offer_from_store(pool, torch.arange(8), None, own=2, generator=generator())
     assert whole is pool
     assert offered is None
 
@@ -79,8 +79,8 @@ def test_store_offers_every_row_equally_often() -> None:
     pool, instance, k, g = store(12, shown=torch.arange(12) % 6), torch.tensor([0, 1]), 4, generator()
     times = torch.zeros(2, 12, dtype=torch.float64)
     for _ in range(4000):
-        rows, offered = offer_from_store(pool, instance, k, generator=g)
-        times[:, rows.labels] += offered.double()
+        rows, offered = offer_from_store(pool, instance, k, own=2, generator=g)
+        times[:, rows.labels] += 1.0 if offered is None else offered.double()
     own = instance[:, None] == pool.instance[None, :]
     expected = 4000 * k / 10
     deviation = (times[~own] - expected) / (expected * (1 - k / 10)) ** 0.5
@@ -89,9 +89,9 @@ def test_store_offers_every_row_equally_often() -> None:
 
 def test_offers_repeat_under_the_same_seed() -> None:
     pool = store(100, shown=torch.arange(100) % 50)
-    first = offer_from_store(pool, torch.arange(8), 30, generator=generator(3))[1]
-    assert torch.equal(first, offer_from_store(pool, torch.arange(8), 30, generator=generator(3))[1])
-    assert not torch.equal(first, offer_from_store(pool, torch.arange(8), 30, generator=generator(4))[1])
+    first = offer_from_store(pool, torch.arange(8), 30, own=2, generator=generator(3))[1]
+    assert torch.equal(first, offer_from_store(pool, torch.arange(8), 30, own=2, generator=generator(3))[1])
+    assert not torch.equal(first, offer_from_store(pool, torch.arange(8), 30, own=2, generator=generator(4))[1])
 
 
 def test_queue_starts_with_random_unit_rows_of_no_instance() -> None:

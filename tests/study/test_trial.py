@@ -141,9 +141,9 @@ def test_the_untrained_floor_is_shared_by_trials_that_differ_in_nothing_of_it(
 def test_batches_see_each_example_once_an_epoch_in_another_order(tiny: TrialConfig) -> None:
     trial: Trial = resolve(tiny)
     training = Training(trial, trial.data.load(), torch.device("cpu"))
-    first = [int(i) for batch in training.batches() for i in batch]
+    first = training.order().flatten().tolist()
     training.epoch += 1
-    second = [int(i) for batch in training.batches() for i in batch]
+    second = training.order().flatten().tolist()
     assert sorted(first) == sorted(second) == list(range(256))
     assert first != second
 

@@ -147,7 +147,7 @@ def test_every_pool_serves_every_strategy(name: str) -> None:
     queue = Queue(60, 16, generator=torch.Generator().manual_seed(0)).double()
     queue.enqueue(unit(40, 16, seed=2), torch.arange(40), torch.arange(40) % CLASSES)
     instance, g = torch.arange(8), torch.Generator().manual_seed(0)
-    pool, offered = offer_from_store(queue.rows(), instance, 30, generator=g)
+    pool, offered = offer_from_store(queue.rows(), instance, 30, own=1, generator=g)
     given = candidates()
     contrast = Contrast(build(name), OBJECTIVES["info_nce"], class_similarity=given.class_similarity)
     moment = Moment(g, 0.2, epoch=50, epochs=100, observe=True)
@@ -220,9 +220,8 @@ class BothEnds(Filter):
     """The hardest five and the easiest five, from two bands that are held at once."""
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
-        scores, k = candidates.ranked_by(candidates.similarity), candidates.count()
-        easiest = band(candidates.ranked_by(-candidates.similarity), torch.zeros_like(k), torch.full_like(k, 5))
-        return band(scores, torch.zeros_like(k), torch.full_like(k, 5)) + easiest
+        easiest = band(candidates.ranked_by(-candidates.similarity), 0, 5)
+        return band(candidates.ranked_by(candidates.similarity), 0, 5) + easiest
 
 
 class Overlapping(BothEnds):

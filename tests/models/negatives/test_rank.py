@@ -5,8 +5,8 @@ from models.negatives.rank import band, edges, hardest, share
 
 
 def test_share_is_not_off_by_one_from_rounding() -> None:
-    assert share(0.29, torch.tensor([100])).tolist() == [29]
-    assert share(0.07, torch.tensor([100])).tolist() == [7]
+    assert share(0.29, torch.tensor([100])).tolist() == [share(0.29, 100)] == [29]
+    assert share(0.07, torch.tensor([100])).tolist() == [share(0.07, 100)] == [7]
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_share_is_not_off_by_one_from_rounding() -> None:
 )  # fmt: skip
 def test_edges_hold_at_least_one_rank(lo: float, hi: float, k: int, expected: tuple[int, int]) -> None:
     first, last = edges(lo, hi, torch.tensor([k]))
-    assert (first.item(), last.item()) == expected
+    assert (first.item(), last.item()) == edges(lo, hi, k) == expected
 
 
 def slow_band(scores: torch.Tensor, first: int, last: int, offered: torch.Tensor) -> torch.Tensor:
