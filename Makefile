@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test lint test-slow test-faults test-scale lock clean
+.PHONY: help setup study test lint test-slow test-faults test-scale test-gpu lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -44,6 +44,9 @@ test-faults: $(READY)  ## hurt a study in every way of docs/reliability.md, and 
 
 test-scale: $(READY)  ## run 1,000 trials, and renew the figures of docs/results/scale.md (15 minutes, an idle machine)
 	@SCALE=docs/results/scale.md $(BIN)/python -m pytest -q -m slow tests/study/test_scale.py
+
+test-gpu: $(READY)  ## measure on this machine's GPU, and renew the tables of docs/results/gpu.md (9 minutes)
+	@GPU=docs/results/gpu.md $(BIN)/python -m pytest -q -m gpu tests/gpu
 
 lock: $(READY)  ## renew requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra aws --universal --python-version 3.11 \
