@@ -32,8 +32,10 @@ base:
   evaluations: [linear, contrastive, negatives, bounds]
   evaluation_views: 2
 space:
+- k: {grid: [62]}
   negatives: {grid: [all, {name: semantic, hi: 0.99}]}
-  k: {grid: [8, 62]}
+  precision: {grid: [float32, auto]}
+- k: {grid: [8]}
 """
 
 
@@ -42,26 +44,36 @@ def article(topic: int, draw: random.Random) -> str:
     return f'"{topic + 1}","{" ".join(words[:4])}","{" ".join(words[4:])}"\n'
 
 
+def article_files(folder: Path) -> Path:
+    """A folder in it with 400 articles to train on and 120 to test on."""
+    draw, root = random.Random(0), folder / "news"
+    root.mkdir()
+    for name, count in (("train.csv", 400), ("test.csv", 120)):
+        (root / name).write_text("".join(article(i % 4, draw) for i in range(count)))
+    return root
+
+
 @pytest.fixture
 def news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("STUDY_STORAGE", str(tmp_path / "runs"))
-    draw = random.Random(0)
-    (tmp_path / "news").mkdir()
-    for name, count in (("train.csv", 400), ("test.csv", 120)):
-        (tmp_path / "news" / name).write_text("".join(article(i % 4, draw) for i in range(count)))
-    (tmp_path / "study.yaml").write_text(STUDY.replace("ROOT", str(tmp_path / "news")))
+    monkeypatch.setenv("STUDY_BFLOAT16", "1")  # to the workers, too: there auto is bfloat16
+    (tmp_path / "study.yaml").write_text(STUDY.replace("ROOT", str(article_files(tmp_path))))
     return tmp_path
 
 
-def test_a_study_of_news_runs_from_its_file_to_its_report(news: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_of_news_in_both_precisions_runs_from_its_file_to_its_report(
+    news: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["run", str(news / "study.yaml")]) == 0, capsys.readouterr().err
     store = Store.of("news", news / "runs")
-    trials = {(t.config()["cell"]["k"], t.config()["uses_labels"]): t.result() for t in store.trials()}
-    assert sorted(trials) == [(8, False), (8, True), (62, False), (62, True)]
-    for (k, uses_labels), result in trials.items():
+    trials = [(trial.config(), trial.result()) for trial in store.trials()]
+    assert len(trials) == 5
+    for config, result in trials:
         assert result is not None
         assert (result["status"], result["reason"]) == ("finished", None)
+        k, precision, uses_labels = config["cell"]["k"], config["config"]["precision"], config["uses_labels"]
+        assert result["environment"]["precision"] == {"float32": "float32", "auto": "bfloat16"}[precision]
         metrics = result["metrics"]
         assert metrics["train.k"] == k
         assert metrics["linear.features.top1"] > 50  # of four topics
