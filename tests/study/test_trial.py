@@ -16,6 +16,8 @@ from study.training import Training
 from study.trial import run_trial
 from tests.study.conftest import TINY
 
+pytestmark = pytest.mark.usefixtures("each_precision")
+
 
 def folder(tmp_path: Path, name: str = "t") -> TrialFolder:
     return Store.of("s", tmp_path).trial(name)
