@@ -12,7 +12,6 @@ from models.objectives import Objective
 from models.observe import observe, observe_classes, observe_objective
 from models.pools import Pool
 from models.precision import no_autocast
-from models.similarity import beside, similarities
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,7 @@ class Contrast:
         """
         with no_autocast(anchors.device):
             s_pos = (anchors if positive.ndim == 2 else anchors[:, None]).mul(positive).sum(dim=-1)  # [B] or [B, M]
-            s_neg = similarities(
-                anchors, pool.keys, room=self.strategy.synthetic_keys
-            )  # [B, P]: the step's one similarity product
+            s_neg = anchors @ pool.keys.T  # [B, P]: the step's one similarity product
             candidates = self._candidates(s_neg, anchors, pool, offered, labels, moment)
             with torch.no_grad():
                 selection = _checked(self.strategy.select(candidates, generator=moment.generator), self.strategy, s_neg)
@@ -74,7 +71,7 @@ class Contrast:
             negatives = s_neg
             if selection.synthetic is not None:
                 s_synthetic = torch.einsum("bd,bsd->bs", anchors, selection.synthetic)  # [B, S]
-                negatives = beside(s_neg, s_synthetic)  # [B, P + S]
+                negatives = torch.cat([s_neg, s_synthetic], dim=1)  # [B, P + S]
                 if log_weight is not None:
                     log_weight = F.pad(log_weight, (0, s_synthetic.shape[1]))
             arguments = {"temperature": moment.temperature, "log_weight": log_weight, **self.params}

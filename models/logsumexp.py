@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.blocks import reused, row_blocks
+from models.blocks import row_blocks
 
 
 def scaled(similarity: Tensor, temperature: float) -> Tensor:
@@ -34,11 +34,8 @@ def _wide(x: Tensor) -> torch.dtype:
 
 
 def _logits(similarity: Tensor, temperature: float, log_weight: Tensor | None, at: slice) -> Tensor:
-    logits = reused("logits", similarity[at], dtype=_wide(similarity))  # [b, K]
-    torch.div(similarity[at], temperature, out=logits)
-    if log_weight is None:
-        return logits
-    return logits.add_(reused("log weight", logits).copy_(log_weight[at]))  # mixed types add several times slower
+    logits = similarity[at].to(_wide(similarity)) / temperature  # [b, K]
+    return logits if log_weight is None else logits.add_(log_weight[at].to(logits.dtype))
 
 
 def _least(dtype: torch.dtype) -> float:
@@ -55,7 +52,6 @@ class _LogSumExp(torch.autograd.Function):
             m = logits.amax(dim=1, keepdim=True)  # [b, 1]
             logits.sub_(m.nan_to_num(neginf=0.0)).clamp_(min=_least(logits.dtype))
             total[at] = logits.exp_().sum(dim=1).log_() + m[:, 0]
-            del logits  # its memory is the next block's
         ctx.temperature = temperature
         ctx.save_for_backward(similarity, log_weight, total)
         return total
@@ -71,5 +67,4 @@ class _LogSumExp(torch.autograd.Function):
             share.sub_(total[at, None].nan_to_num(neginf=torch.inf)).clamp_(min=least).exp_()
             torch.threshold_(share, math.exp(least + 1), 0.0)  # what is left out has no gradient at all
             torch.mul(share, grad[at, None] / ctx.temperature, out=gradient[at])
-            del share
         return gradient, None, None

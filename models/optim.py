@@ -41,9 +41,9 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     ]
 
 
-def fused(module: nn.Module) -> bool:
+def fused(module: nn.Module) -> bool | None:
     """Whether the optimizer's step is one kernel: on a GPU, where it also skips a step that overflowed unasked."""
-    return any(p.is_cuda for p in module.parameters())
+    return any(p.is_cuda for p in module.parameters()) or None  # None: as torch chooses
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,9 @@
 """What a strategy costs: a step of product, selection and log-sum-exp against the plain product and log-sum-exp."""
 
-import ctypes
-import gc
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +14,7 @@ from models.negatives import STRATEGIES, Strategy
 from models.objectives import OBJECTIVES
 from models.pools import Pool
 from study.devices import synchronise
+from study.memory import PeakMemory, give_back, keep_freed
 
 CLASSES = 10
 REQUIRED: dict[str, dict[str, Any]] = {"uniform": {"fraction": 0.05}, "mixing": {"warmup_epochs": 0}}
@@ -35,9 +32,9 @@ def bench_strategies(
     """By strategy: `selection_ms`, `step_ms` (forward), `ratio` to the plain step, and `peak_mib` of a step.
 
     `ratio` is the median over the rounds of step and plain step timed one after the other; `plain` is the product and
-    log-sum-exp as torch has them. `peak_mib` is all that a first step with its backward pass takes, what it hands on to
-    the next one included. On a GPU it is torch's allocator's.
+    log-sum-exp as torch has them. `peak_mib` is what a step with its backward pass adds.
     """
+    keep_freed()
     on = device or torch.device("cpu")
     generator = torch.Generator(on).manual_seed(0)
     anchors, keys = (F.normalize(torch.randn(n, d, generator=generator, device=on), dim=1) for n in (b, k))
@@ -81,29 +78,10 @@ def _seconds(work: Callable[[], Any], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def _peak_mib(work: Callable[[], Any], device: torch.device | None = None) -> float:
-    """Memory that `work` adds at its peak: Linux's high-water mark of the process, reset before; NaN elsewhere. On a
-    GPU, that of torch's allocator.
-
-    It runs in a thread of its own, which has no memory yet to take over (`models.blocks`).
-    """
-    if device is not None and device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        held = torch.cuda.memory_allocated(device)
-        work()
-        return (torch.cuda.max_memory_allocated(device) - held) / 2**20
-    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
-    if not reset.exists():
-        return float("nan")
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    reset.write_text("5")
-    before = _status_mib(status, "VmRSS")
-    with ThreadPoolExecutor(1) as threads:
-        threads.submit(work).result()
-    return _status_mib(status, "VmHWM") - before
-
-
-def _status_mib(status: Path, field: str) -> float:
-    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1024
+def _peak_mib(work: Callable[[], Any], device: torch.device) -> float:
+    """Memory that `work` adds at its peak."""
+    give_back()
+    peak = PeakMemory(device)
+    before = peak.mib()
+    work()
+    return peak.mib() - before

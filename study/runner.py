@@ -1,7 +1,6 @@
 """Runs a study's trials as Ray Tune trials. The only importer of ray."""
 
 import base64
-import ctypes
 import gc
 import json
 import logging
@@ -238,6 +237,7 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
         result = {"status": "failed", "reason": "tried again alone on a GPU"}
     if result is None:
         job.load_torch()
+        from study.memory import give_back
         from study.trial import run_trial
 
         point = cloudpickle.loads(base64.b64decode(config["point"]))
@@ -250,29 +250,14 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
             checkpoints=config["checkpoints"],
             report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
         )
-        _give_memory_back()
+        give_back()
+        if not gc.get_freeze_count():  # what the first trial imported: to look through it takes 0.3 s a trial
+            gc.freeze()
         retry_alone = 0 < config["gpus"] < 1 and result.get("out_of_memory", False)
         if retry_alone:
             folder.reset()
     stored = folder.result() is not None
     return {"status": result["status"], "reason": result["reason"], "stored": stored, "retry_alone": retry_alone}
-
-
-def _give_memory_back() -> None:
-    """To the system: a worker runs many trials, and the C library and torch's GPU allocator keep what one of them had.
-
-    What the first trial imported is left out of later collections: looking through it takes 0.3 s a trial.
-    """
-    import torch
-
-    gc.collect()
-    if not gc.get_freeze_count():
-        gc.freeze()
-    if torch.cuda.is_initialized():  # a trial beside this one may need it; and the next one's peak is its own
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-    with suppress(AttributeError, OSError):  # other C libraries
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Proposals(Searcher):

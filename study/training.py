@@ -29,7 +29,7 @@ from models.precision import resolve as resolve_precision
 from study.data import Dataset
 from study.devices import synchronise
 from study.evaluation.geometry import alignment, uniformity
-from study.peak_memory import PeakMemory
+from study.memory import PeakMemory
 from study.resolve import Trial
 from study.semantics import selection_statistics
 from study.store import TrialFolder
@@ -41,7 +41,7 @@ OBSERVED_STEPS = 8
 """Steps of an epoch, evenly spaced, at which what is only logged is computed."""
 
 
-OF_NEGATIVES = ("models.contrast", "models.similarity", "models.logsumexp", "models.pools", "models.observe")
+OF_NEGATIVES = ("models.contrast", "models.logsumexp", "models.pools", "models.observe")
 """The modules whose matrices are as large as B × K."""
 
 LOOK_EVERY = 32

@@ -14,6 +14,7 @@ from study import devices
 from study.config import ConfigError
 from study.encode import evaluate, floor, on_the_way
 from study.environment import environment
+from study.memory import keep_freed
 from study.resolve import Trial
 from study.store import Checkpoints, TrialFolder, write_atomically
 from study.training import Diverged, Training
@@ -42,6 +43,7 @@ def run_trial(
     disk) is returned as a failure; the trial stays open, to be resumed.
     """
     place = devices.named(device)
+    keep_freed()
     kept = checkpoints or Checkpoints()
     done = folder.result()
     if done is not None:

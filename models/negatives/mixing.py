@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.blocks import reused, row_blocks
+from models.blocks import row_blocks
 from models.negatives.rank import hardest
 from models.negatives.strategy import STRATEGIES, Candidates, Selection, Strategy
 
@@ -36,10 +36,6 @@ class Mixing(Strategy):
         if self.warmup_epochs < 0:
             raise ValueError(f"mixing: warmup_epochs must not be negative, got {self.warmup_epochs}")
 
-    @property
-    def synthetic_keys(self) -> int:
-        return self.s + self.s_prime
-
     def check(self, epochs: int, k: int) -> None:
         if self.warmup_epochs >= epochs:
             raise ValueError(
@@ -52,7 +48,7 @@ class Mixing(Strategy):
             return Selection()
         keys = candidates.keys
         shape = (len(candidates.anchors), self.s + self.s_prime, keys.shape[1])
-        points = reused("points", keys, shape)
+        points = keys.new_empty(shape)
         for at in row_blocks(candidates.similarity.shape, keys.device):
             self._mix(candidates.rows(at), points[at], generator=generator)
         return Selection(synthetic=points)
@@ -65,7 +61,7 @@ class Mixing(Strategy):
         i = torch.randint(n, (b, self.s + self.s_prime), generator=generator, device=device)
         step = torch.randint(1, max(n, 2), (b, self.s), generator=generator, device=device)
         weight = torch.rand(b, self.s + self.s_prime, 1, generator=generator, device=device).to(keys.dtype)
-        mixed, partner = points, reused("partner", points[:, : self.s])
+        mixed, partner = points, torch.empty_like(points[:, : self.s])
         for rows, index in ((mixed, i), (partner, (i[:, : self.s] + step) % n)):
             torch.index_select(keys, 0, near.gather(1, index).flatten(), out=rows.view(-1, keys.shape[1]))
         mixed[:, : self.s].lerp_(partner, weight[:, : self.s])

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from models.blocks import on_cpu, reused
+from models.blocks import on_cpu
 
 Count = int | Tensor
 
@@ -49,10 +49,10 @@ def band(scores: Tensor, first: Count, last: Count) -> Tensor:
     Equal scores rank in the order of their columns. Shapes: scores [B, P] → [B, P], of the scores' type.
     """
     lower, upper = _thresholds(scores, first, last)
-    kept = _mark_top(scores, lower, last, out=reused("band", scores))
+    kept = _mark_top(scores, lower, last)
     if isinstance(first, int) and first == 0:
         return kept
-    return kept.sub_(_mark_top(scores, upper, first, out=reused("above the band", scores)))
+    return kept.sub_(_mark_top(scores, upper, first))
 
 
 def hardest(scores: Tensor, n: int) -> Tensor:
@@ -74,7 +74,8 @@ def _thresholds(x: Tensor, first: Count, last: Count) -> tuple[Tensor, Tensor]:
     if isinstance(first, int) and isinstance(last, int):
         lower, upper = _nth_highest(x, first, last)
         return lower.to(x.dtype), upper.to(x.dtype)
-    ranks = torch.stack([torch.as_tensor(n, device=x.device).expand(len(x)) for n in (first, last)], dim=1)  # [b, 2]
+    each = [torch.full((len(x),), n, device=x.device) if isinstance(n, int) else n for n in (first, last)]
+    ranks = torch.stack(each, dim=1)  # [b, 2]
     if not on_cpu(x):
         upper, lower = _sorted_at(x, ranks).unbind(dim=1)
         return lower, upper
@@ -98,7 +99,7 @@ def _nth_highest(x: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
     if not on_cpu(x):
         lower, upper = (ends[n] if n in ends else x.kthvalue(size - n + 1, dim=1).values for n in (last, first))
         return lower, upper
-    y = reused("partition", x, dtype=torch.promote_types(x.dtype, torch.float32)).copy_(x)
+    y = x.to(torch.promote_types(x.dtype, torch.float32), copy=True)
     lower = ends[last] if last in ends else _partition(y, size - last)
     upper = ends[first] if first in ends else _partition(y[:, size - last :], last - first)
     return lower, upper
@@ -113,19 +114,20 @@ def _partition(y: Tensor, nth: int) -> Tensor:
     return y[:, nth].clone()
 
 
-def _mark_top(x: Tensor, threshold: Tensor, n: Count, *, out: Tensor) -> Tensor:
-    """Write 1 for the n highest of each row, the n-th of which is its threshold, else 0, into out [b, P].
+def _mark_top(x: Tensor, threshold: Tensor, n: Count) -> Tensor:
+    """1 for the n highest of each row, the n-th of which is its threshold, else 0, [b, P].
 
     As 0 and 1 of the scores' own type, which is several times faster than by way of bool.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
-    tied = torch.ge(x, threshold[:, None], out=out).sum(dim=1, dtype=wide) != n
+    marks = torch.ge(x, threshold[:, None], out=torch.empty_like(x))
+    tied = marks.sum(dim=1, dtype=wide) != n
     if not on_cpu(x):
-        return torch.where(tied[:, None], _first_of_the_tied(x, threshold, n), out)
+        return torch.where(tied[:, None], _first_of_the_tied(x, threshold, n), marks)
     if tied.any():
         of_tied = n if isinstance(n, int) else n[tied]
-        out[tied] = _first_of_the_tied(x[tied], threshold[tied], of_tied)
-    return out
+        marks[tied] = _first_of_the_tied(x[tied], threshold[tied], of_tied)
+    return marks
 
 
 def _first_of_the_tied(x: Tensor, threshold: Tensor, n: Count) -> Tensor:

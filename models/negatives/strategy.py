@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.blocks import on_cpu, reused, row_blocks
+from models.blocks import on_cpu, row_blocks
 from models.negatives.rank import Count
 from models.registry import Registry
 
@@ -44,7 +44,7 @@ class Candidates:
 
     def by_rows(self, of: Callable[["Candidates"], Tensor], *, dtype: torch.dtype) -> Tensor:
         """`of` some of the anchors at a time, in one matrix [B, P] of that type."""
-        out = reused("by rows", self.similarity, dtype=dtype)
+        out = torch.empty_like(self.similarity, dtype=dtype)
         for at in row_blocks(self.similarity.shape, self.similarity.device):
             out[at] = of(self.rows(at))
         return out
@@ -59,13 +59,13 @@ class Candidates:
         """Scores [B, P] with what is not offered below everything that is."""
         if self.offered is None:
             return scores
-        return torch.where(self.offered, scores, scores.amin() - 1, out=reused("ranked", scores))
+        return torch.where(self.offered, scores, scores.amin() - 1)
 
     def same_class(self) -> Tensor:
         """1 where a row has the anchor's class, else 0, [B, P]: the collisions. Raises ValueError without labels."""
         if self.anchor_labels is None or self.key_labels is None:
             raise ValueError("the data has no labels: choose a strategy that does not use them")
-        out = reused("same class", self.similarity)  # straight to 0 and 1: several times faster than by way of bool
+        out = torch.empty_like(self.similarity)  # straight to 0 and 1: several times faster than by way of bool
         wide = torch.promote_types(out.dtype, torch.float32)  # bfloat16 cannot tell 256 from 257
         return torch.eq(self.anchor_labels.to(wide)[:, None], self.key_labels.to(wide)[None, :], out=out)
 
@@ -84,7 +84,7 @@ class Selection:
     @classmethod
     def keep(cls, kept: Tensor) -> "Selection":
         """The candidates where `kept` [B, P], of bools or of 1 and 0, is true, each with weight 1."""
-        log_weight = reused("by rows", kept, dtype=WEIGHTS)
+        log_weight = torch.empty_like(kept, dtype=WEIGHTS)
         for at in row_blocks(kept.shape, kept.device):
             log_weight[at] = log_of_marks(kept[at])
         return cls(log_weight)
@@ -93,7 +93,7 @@ class Selection:
 def log_of_marks(kept: Tensor) -> Tensor:
     """0 where `kept` is true or not 0, −∞ where it is false or 0, as 1 − 1/mark. Any shape."""
     dtype = kept.dtype if kept.is_floating_point() else torch.float32
-    marks = torch.ne(kept, 0, out=reused("log of marks", kept, dtype=dtype))  # 1 or 0
+    marks = torch.ne(kept, 0, out=torch.empty_like(kept, dtype=dtype))  # 1 or 0
     return marks.reciprocal_().neg_().add_(1)
 
 
@@ -107,11 +107,6 @@ class Strategy(ABC):
     def needs_similarity(self) -> str | None:
         """The measure whose class-similarity matrix the caller has to put into the candidates; None: no measure."""
         return None
-
-    @property
-    def synthetic_keys(self) -> int:
-        """How many synthetic keys an anchor will get: room for their similarities is made beside the pool's."""
-        return 0
 
     @property
     def attracts(self) -> bool:
@@ -150,7 +145,7 @@ class Filter(Strategy):
 
 def _not_empty(kept: Tensor, candidates: Candidates) -> Tensor:
     if candidates.offered is not None:
-        kept = torch.mul(kept, candidates.offered, out=reused("kept", kept))
+        kept = kept * candidates.offered
     empty = kept.sum(dim=1) == 0
     if on_cpu(kept) and not empty.any():
         return kept

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.blocks import reused
 from models.negatives.rank import Count, at_least, at_most, share
 from models.negatives.strategy import STRATEGIES, Candidates, Filter, Selection, Strategy
 
@@ -68,7 +67,7 @@ def random_subset(candidates: Candidates, n: Count, *, generator: torch.Generato
     else:
         first = candidates.offered.gather(1, columns)
         first &= first.cumsum(dim=1, dtype=torch.int32) <= _column(few)
-    marks = reused("subset", s).fill_(float(leave_out))
+    marks = torch.full_like(s, float(leave_out))
     return marks.scatter_(1, columns, (first ^ leave_out).to(s.dtype))
 
 

@@ -1,5 +1,7 @@
 """The peak is that since the reset, where the system has a mark to reset, and the resident set elsewhere."""
 
+import platform
+import subprocess
 import sys
 
 import numpy as np
@@ -7,8 +9,8 @@ import psutil
 import pytest
 import torch
 
-from study import peak_memory
-from study.peak_memory import PeakMemory
+from study import memory
+from study.memory import PeakMemory
 
 CPU = torch.device("cpu")
 
@@ -32,7 +34,7 @@ def test_it_starts_at_the_resident_set():
 
 @pytest.mark.parametrize("forbidden", ["_RESET", "_STATUS"])
 def test_where_the_mark_cannot_be_reset_or_read_it_is_the_greatest_resident_set_met(forbidden, monkeypatch, tmp_path):
-    monkeypatch.setattr(peak_memory, forbidden, tmp_path / "absent" / "file")
+    monkeypatch.setattr(memory, forbidden, tmp_path / "absent" / "file")
     peak = PeakMemory(CPU)
     held = np.ones(200 * 2**17)
     while_held = peak.mib()
@@ -43,7 +45,7 @@ def test_where_the_mark_cannot_be_reset_or_read_it_is_the_greatest_resident_set_
 
 def test_a_system_without_the_mark_falls_back_to_the_resident_set(monkeypatch, tmp_path):
     (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t  2048 kB\n")
-    monkeypatch.setattr(peak_memory, "_STATUS", tmp_path / "status")
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "status")
     assert PeakMemory(CPU).mib() == pytest.approx(psutil.Process().memory_info().rss / 2**20, rel=0.05)
 
 
@@ -53,3 +55,24 @@ def test_a_gpu_is_asked_for_its_own_peak(monkeypatch):
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**20)
     assert PeakMemory(torch.device("cuda", 1)).mib() == 3
     assert asked == [torch.device("cuda", 1)]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_what_is_freed_is_kept_for_the_next_step_until_it_is_given_back() -> None:
+    script = """
+import torch
+from study.memory import give_back, keep_freed
+from study.memory import PeakMemory
+import psutil
+def mib(): return psutil.Process().memory_info().rss / 2**20
+keep_freed()
+start = mib()
+x = torch.ones(2**26); del x  # 256 MiB
+kept = mib() - start
+give_back()
+print(kept, mib() - start)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    kept, after = map(float, done.stdout.split())
+    assert kept > 240
+    assert after < 60
