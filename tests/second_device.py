@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_iter, tree_map
 from study.training import seed_of
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
-WAITS = ("_local_scalar_dense", "nonzero", "bincount", "_unique2", "unique_dim", "masked_select", "linalg_eigh")
+WAITS = ("_local_scalar_dense", "nonzero", "bincount", "_unique2", "unique_dim", "masked_select", "_linalg_eigh")
 """Operations whose result, or the shape of it, a GPU is waited for; copies to the CPU besides."""
 
 
@@ -56,9 +56,9 @@ class SecondDevice(TorchDispatchMode):
         self.waits: Counter[str] = Counter()
         self.seeds: set[int] = set()  # of the GPU's generators: by that they are known
 
-    def put(self, x: Tensor | None) -> Tensor | None:
-        """A copy of x on the GPU."""
-        return None if x is None else Away(x.detach().clone())
+    def put(self, x: Any) -> Any:
+        """A copy of a tensor on the GPU; what is none stays."""
+        return Away(x.detach().clone()) if isinstance(x, Tensor) else x
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, name = dict(kwargs or {}), func.overloadpacket.__name__
@@ -138,6 +138,9 @@ def second_device(*, capability: tuple[int, int] = (9, 0)) -> Iterator[SecondDev
         patch.setattr("study.training.generator", generator)
         patch.setattr(Tensor, "pin_memory", lambda x: x)
         patch.setattr(Tensor, "backward", backward)
+        save, load = torch.save, torch.load
+        patch.setattr(torch, "save", lambda state, file: save(tree_map(_content, state), file))
+        patch.setattr(torch, "load", lambda file, map_location, **options: tree_map(mode.put, load(file, **options)))
         patch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
         patch.setattr("study.views.memory_of", lambda device: 2**34)
         patch.setattr("study.devices.why_no_cuda", lambda *args, **options: None)

@@ -12,8 +12,8 @@ import torch
 from study import negatives, theory  # noqa: F401 (they register themselves)
 from study.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric, evaluate, reported
 from study.evaluation.linear import Linear
-from tests.evaluation.elsewhere import Away, Elsewhere
 from tests.evaluation.short_of_memory import ShortOfMemory
+from tests.second_device import Away, SecondDevice, second_device
 
 
 @pytest.fixture(params=EVALUATIONS.names())
@@ -83,7 +83,7 @@ def quick(evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, penalties=(0.1,)) if isinstance(evaluation, Linear) else evaluation
 
 
-def moved(encoded: Encoded, there: Elsewhere) -> Encoded:
+def moved(encoded: Encoded, there: SecondDevice) -> Encoded:
     return replace(encoded, **{n: there.put(x) for n, x in vars(encoded).items() if isinstance(x, torch.Tensor)})
 
 
@@ -91,7 +91,7 @@ def moved(encoded: Encoded, there: Elsewhere) -> Encoded:
 def test_on_another_device_than_the_cpu_it_finds_the_same(evaluation, classes, make_encoded):
     encoded, evaluation = make_encoded(classes=classes), quick(evaluation)
     expected = evaluation.evaluate(encoded, generator=torch.Generator().manual_seed(3))
-    with torch.no_grad(), Elsewhere() as there:
+    with torch.no_grad(), second_device() as there:
         away = moved(encoded, there)
         assert evaluation.unavailable(away) is None
         assert evaluation.evaluate(away, generator=torch.Generator().manual_seed(3)) == expected
@@ -100,11 +100,11 @@ def test_on_another_device_than_the_cpu_it_finds_the_same(evaluation, classes, m
 @pytest.mark.parametrize("name", [n for n in EVALUATIONS.names() if n != "linear"])  # its optimizer decides each step
 def test_a_device_is_not_waited_for_class_by_class_or_block_by_block(name, make_encoded, monkeypatch):
     def waits(classes: int) -> int:
-        with torch.no_grad(), Elsewhere() as there:
+        with torch.no_grad(), second_device() as there:
             away = moved(make_encoded(classes=classes), there)
             EVALUATIONS[name]().unavailable(away)
             EVALUATIONS[name]().evaluate(away, generator=torch.Generator().manual_seed(3))
-        return there.waits
+        return there.waits.total()
 
     few = waits(3)
     for module in ("knn", "geometry", "mean_classifier"):
@@ -113,12 +113,12 @@ def test_a_device_is_not_waited_for_class_by_class_or_block_by_block(name, make_
 
 
 def test_the_other_device_of_these_tests_refuses_what_a_gpu_refuses():
-    with Elsewhere() as there:
+    with second_device() as there:
         x = there.put(torch.arange(4.0))
         assert isinstance(x + torch.tensor(1.0), Away)  # a number
-        assert there.waits == 0
+        assert there.waits.total() == 0
         assert (x + 1).sum().item() == 10
-        assert there.waits == 1
+        assert there.waits.total() == 1
         with pytest.raises(RuntimeError, match="on the same device"):
             x + torch.ones(4)
         with pytest.raises((RuntimeError, TypeError)):

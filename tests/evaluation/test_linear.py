@@ -13,7 +13,7 @@ from torch import Tensor
 from study.evaluation import linear
 from study.evaluation.linear import Linear, fit_probe, logistic_regression, stratified_split
 from study.memory import PeakMemory
-from tests.evaluation.elsewhere import Elsewhere
+from tests.second_device import second_device
 
 
 def correlated(n: int, width: int, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -131,12 +131,12 @@ def test_features_are_copied_once():
 def test_a_device_is_waited_for_once_a_step_not_once_a_block_or_class(monkeypatch):
     def waits(classes: int, block: int) -> int:
         monkeypatch.setattr(linear, "BLOCK", block)
-        with torch.no_grad(), Elsewhere() as there:
+        with torch.no_grad(), second_device() as there:
             x, labels = (there.put(a) for a in correlated(200, 12, classes))
             stratified_split(labels, 0.1, generator=torch.Generator())
             start = (x.new_zeros(classes, 12), x.new_zeros(classes))
             logistic_regression(x, labels, 1e-2, start=start, tolerance=1e-9, max_iterations=2)
-        return there.waits
+        return there.waits.total()
 
     assert waits(4, 2**23) == waits(4, 40) == waits(8, 40)
 

@@ -1,5 +1,6 @@
 """A trial is deterministic under its seed, resumes to the same numbers, and fails with its reason."""
 
+import functools
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from study import TrialConfig
 from study.resolve import Trial, resolve
@@ -148,6 +150,41 @@ def test_batches_see_each_example_once_an_epoch_in_another_order(tiny: TrialConf
     second = training.order().flatten().tolist()
     assert sorted(first) == sorted(second) == list(range(256))
     assert first != second
+
+
+class StochasticDepth(nn.Module):
+    """An encoder whose layers draw from torch's global generator, as torchvision's and timm's do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32 * 3, 16), nn.Dropout(0.5))
+        self.feature_dim, self.modality = 16, "image"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.layers(x)
+        return h * torch.bernoulli(torch.full((len(h), 1), 0.8)) if self.training else h
+
+
+def test_layers_that_draw_give_the_same_numbers_under_the_same_seed_resumed_or_not(
+    tiny: TrialConfig, tmp_path: Path
+) -> None:
+    trial = replace(resolve(tiny), encoder=functools.partial(StochasticDepth))
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
+    assert torch.equal(before, torch.get_rng_state()), "a notebook's own draws are left alone"
+    torch.manual_seed(2)
+
+    def kill(epoch: int, metrics: dict[str, float]) -> None:
+        if epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_trial(trial, folder(tmp_path, "parts"), threads=1, report=kill)
+    torch.rand(5)
+    resumed = run_trial(trial, folder(tmp_path, "parts"), threads=1)
+    assert whole["status"] == "finished", whole
+    assert numbers(resumed) == numbers(whole)
 
 
 def test_a_trial_imports_neither_ray_nor_mlflow() -> None:
