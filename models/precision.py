@@ -25,8 +25,7 @@ def resolve(precision: str, device: torch.device | str) -> str:
     """
     if precision not in PRECISIONS:
         raise UnknownName("precision", precision, list(PRECISIONS))
-    here = [name for name, has in (("bfloat16", has_bfloat16), ("float16", has_float16)) if has(device)]
-    here.append("float32")
+    here = available(device)
     if precision == "auto":
         return here[0]
     if precision not in here:
@@ -35,6 +34,12 @@ def resolve(precision: str, device: torch.device | str) -> str:
             "slowly; give precision='auto' or 'float32'"
         )
     return precision
+
+
+def available(device: torch.device | str) -> list[str]:
+    """The formats that the device multiplies in hardware, the fastest first."""
+    half = [name for name, has in (("bfloat16", has_bfloat16), ("float16", has_float16)) if has(device)]
+    return [*half, "float32"]
 
 
 def has_bfloat16(device: torch.device | str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from models.encoders import seeded
-from models.precision import autocast
+from models.precision import autocast, available
 from study import devices
 from study.config import TrialConfig
 from study.environment import environment
@@ -19,17 +19,20 @@ from study.training import Training
 
 ENCODERS = ("conv-small", "resnet18")
 BATCH = 128
+DATA = {"name": "shapes", "train_size": 1000}
 
 
 def bench(*, seconds: float = 10, only: str | None = None, device: str | None = None) -> dict[str, Any]:
-    """`training`: views per second of a trial and of its ceiling, by encoder. `negatives`: cost of each strategy.
-    `bounds`: cost of the bounds at eight K against encoding for each. `device`: cuda where it can be used, else cpu."""
+    """`training`: views per second of a trial and of its ceiling, by encoder. `precision`: views per second in each
+    format that the device multiplies, and what `auto` is. `negatives`: cost of each strategy. `bounds`: cost of the bounds at eight K against encoding for each. `device`: cuda where it can be used, else cpu."""
     place = devices.named(device or ("cpu" if devices.why_no_cuda() else "cuda"))
     devices.check_usable(place, f"--device {place}")
     on = {"device": str(place), **devices.described(place), **devices.set_modes(place)}
     figures: dict[str, Any] = {"environment": environment() | on, "threads": torch.get_num_threads()}
     if only in (None, "training"):
         figures["training"] = {name: training(name, seconds, place) for name in ENCODERS}
+    if only in (None, "precision"):
+        figures["precision"] = {name: precisions(name, seconds, place) for name in ENCODERS}
     if only in (None, "negatives"):
         from study.bench_negatives import bench_strategies
 
@@ -46,7 +49,7 @@ def training(encoder: str, seconds: float, device: torch.device) -> dict[str, An
 
     The ceiling is forward, backward and step of the bare encoder and head on random tensors in the same precision.
     """
-    config = TrialConfig(data={"name": "shapes", "train_size": 1000}, encoder=encoder, batch_size=BATCH, epochs=1)
+    config = TrialConfig(data=DATA, encoder=encoder, batch_size=BATCH, epochs=1)
     trial = resolve(config)
     with tempfile.TemporaryDirectory() as cache:
         work = Training(trial, trial.data.load(Path(cache)), device)
@@ -64,6 +67,29 @@ def training(encoder: str, seconds: float, device: torch.device) -> dict[str, An
         "rounds": len(rounds),
         "batch_size": BATCH,
         "precision": work.precision,
+    }
+
+
+def precisions(encoder: str, seconds: float, device: torch.device) -> dict[str, Any]:
+    """A trial's views per second in each format that the device multiplies, in turns, medians of the rounds; and their
+    ratio to float32, the median of the rounds' ratios."""
+    here: list[Any] = available(device)
+    with tempfile.TemporaryDirectory() as cache:
+        works = {}
+        for name in here:
+            trial = resolve(TrialConfig(data=DATA, encoder=encoder, batch_size=BATCH, epochs=1, precision=name))
+            works[name] = Training(trial, trial.data.load(Path(cache)), device)
+            works[name].time_steps(1)
+        rounds: list[dict[str, float]] = []
+        until = time.perf_counter() + seconds
+        while len(rounds) < 3 or time.perf_counter() < until:
+            rounds.append({name: work.time_steps(1) for name, work in works.items()})
+    return {
+        "views_per_s": {name: 2 * BATCH / statistics.median(r[name] for r in rounds) for name in here},
+        "ratio_to_float32": {name: statistics.median(r["float32"] / r[name] for r in rounds) for name in here},
+        "auto": here[0],
+        "rounds": len(rounds),
+        "batch_size": BATCH,
     }
 
 

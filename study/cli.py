@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--device", choices=("cpu", "cuda"), help="(default: cuda where it can be used, else cpu)")
     bench.add_argument(
         "--only",
-        choices=("training", "negatives", "bounds"),
+        choices=("training", "precision", "negatives", "bounds"),
         help="only this part; negatives: selection_ms, step_ms and peak_mib of each strategy, and its ratio to a plain "
         "product and log-sum-exp, in about a minute",
     )

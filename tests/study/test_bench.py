@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.negatives import STRATEGIES
+from study.bench import precisions
 from study.bench_negatives import _peak_mib, bench_strategies
 
 linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is Linux's")
@@ -32,3 +33,14 @@ def test_the_peak_counts_all_that_a_step_takes_every_time() -> None:
 def test_what_goes_wrong_in_a_measured_step_is_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
         _peak_mib(lambda: 1 / 0, torch.device("cpu"))
+
+
+def test_each_format_of_the_device_is_timed_beside_float32_and_auto_is_the_first(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("study.bench.DATA", {"name": "shapes", "train_size": 128, "test_size": 40})
+    for forced, expected in (("1", ["bfloat16", "float32"]), ("0", ["float32"])):
+        monkeypatch.setenv("STUDY_BFLOAT16", forced)
+        found = precisions("conv-small", 0.1, torch.device("cpu"))
+        assert list(found["views_per_s"]) == list(found["ratio_to_float32"]) == expected
+        assert found["auto"] == expected[0]
+        assert found["ratio_to_float32"]["float32"] == 1
+        assert min(found["views_per_s"].values()) > 0
