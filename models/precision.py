@@ -2,6 +2,7 @@
 
 import os
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import torch
 
@@ -20,8 +21,8 @@ FORCE_BFLOAT16 = "STUDY_BFLOAT16"
 def resolve(precision: str, device: torch.device | str) -> str:
     """ "float32", "bfloat16" or "float16": what `precision` means on that device.
 
-    "auto" is bfloat16 where the hardware multiplies it, else float16 on a GPU with tensor cores (V100, T4), else
-    float32. Raises UnknownName for another name, ValueError for a format that the hardware would only emulate.
+    "auto" is the fastest that the hardware multiplies: see `available`. Raises UnknownName for another name, ValueError
+    for a format that the hardware would only emulate.
     """
     if precision not in PRECISIONS:
         raise UnknownName("precision", precision, list(PRECISIONS))
@@ -37,13 +38,31 @@ def resolve(precision: str, device: torch.device | str) -> str:
 
 
 def available(device: torch.device | str) -> list[str]:
-    """The formats that the device multiplies in hardware, the fastest first."""
+    """The formats that the device multiplies in hardware, the fastest first (`study bench --only precision`).
+
+    On a GPU bfloat16, else float16 (V100, T4). On a CPU bfloat16 where it has AMX, and on AMD's with AVX512-BF16; on an
+    Intel CPU with AVX512-BF16 alone it takes longer than float32.
+    """
     half = [name for name, has in (("bfloat16", has_bfloat16), ("float16", has_float16)) if has(device)]
-    return [*half, "float32"]
+    return [*half, "float32"] if torch.device(device).type != "cpu" or _cpu_gains() else ["float32", *half]
+
+
+def _cpu_gains() -> bool:
+    """Whether bfloat16 is faster than float32 on this CPU, where it has it at all."""
+    return bool(os.environ.get(FORCE_BFLOAT16)) or torch.cpu._is_amx_tile_supported() or _vendor() == "AuthenticAMD"
+
+
+def _vendor() -> str:
+    """Of the processor, as Linux tells it; "" elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 def has_bfloat16(device: torch.device | str) -> bool:
-    """Whether the device multiplies bfloat16 in hardware, faster than float32; STUDY_BFLOAT16=1 or 0 overrides it."""
+    """Whether the device multiplies bfloat16 in hardware; STUDY_BFLOAT16=1 or 0 overrides it."""
     forced = os.environ.get(FORCE_BFLOAT16, "")
     if forced not in ("", "0", "1"):
         raise ValueError(f"{FORCE_BFLOAT16} is 1 or 0, or not set (then the hardware is asked), got {forced!r}")

@@ -24,7 +24,8 @@ DATA = {"name": "shapes", "train_size": 1000}
 
 def bench(*, seconds: float = 10, only: str | None = None, device: str | None = None) -> dict[str, Any]:
     """`training`: views per second of a trial and of its ceiling, by encoder. `precision`: views per second in each
-    format that the device multiplies, and what `auto` is. `negatives`: cost of each strategy. `bounds`: cost of the bounds at eight K against encoding for each. `device`: cuda where it can be used, else cpu."""
+    format that the device multiplies, and what `auto` is. `negatives`: cost of each strategy. `bounds`: cost of the
+    bounds at eight K against encoding for each. `device`: cuda where it can be used, else cpu."""
     place = devices.named(device or ("cpu" if devices.why_no_cuda() else "cuda"))
     devices.check_usable(place, f"--device {place}")
     on = {"device": str(place), **devices.described(place), **devices.set_modes(place)}

@@ -75,7 +75,7 @@ class TrialConfig:
     optimizer: Component = "sgd"
     """the optimizer, with its learning rate, warm-up and weight decay"""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """of the networks' arithmetic; auto: bfloat16 where the hardware has it, else float16 on a GPU that has that"""
+    """of the networks' arithmetic; auto: the fastest that the hardware has (`study bench --only precision`)"""
     evaluations: tuple[Component, ...] | None = None
     """what is measured of the trained encoder; by default every evaluation"""
     evaluation_views: Annotated[int, Field(ge=2, strict=True)] = 4

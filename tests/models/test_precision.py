@@ -23,12 +23,24 @@ def gpu_is(monkeypatch: pytest.MonkeyPatch, major: int, minor: int = 0) -> None:
 
 
 @pytest.mark.parametrize(
-    ("avx512_bf16", "amx", "expected"),
-    [(False, False, "float32"), (True, False, "bfloat16"), (False, True, "bfloat16")],
+    ("avx512_bf16", "amx", "vendor", "expected"),
+    [
+        (False, False, "AuthenticAMD", "float32"),
+        (False, False, "GenuineIntel", "float32"),
+        (True, False, "AuthenticAMD", "bfloat16"),
+        (True, False, "GenuineIntel", "float32"),
+        (True, True, "GenuineIntel", "bfloat16"),
+    ],
+    ids=["Zen 3", "Skylake", "Zen 4", "Cooper Lake", "Sapphire Rapids"],
 )
-def test_auto_follows_the_cpu(avx512_bf16: bool, amx: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_the_faster_format_of_the_cpu(
+    avx512_bf16: bool, amx: bool, vendor: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cpu_has(monkeypatch, avx512_bf16=avx512_bf16, amx=amx)
+    monkeypatch.setattr(precision, "_vendor", lambda: vendor)
     assert precision.resolve("auto", "cpu") == expected
+    if avx512_bf16:
+        assert precision.resolve("bfloat16", "cpu") == "bfloat16"
 
 
 @pytest.mark.parametrize(
