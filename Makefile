@@ -35,7 +35,7 @@ test: lint  ## linters and tests
 	@$(BIN)/python -m pytest -q
 
 test-slow: $(READY)  ## the slow tests, for a weekly run
-	@$(BIN)/python -m pytest -q -m slow --ignore=tests/faults --ignore=tests/study/test_scale.py
+	@$(BIN)/python -m pytest -q -m slow --ignore=tests/faults --ignore=tests/execution/test_scale.py
 
 test-faults: $(READY)  ## hurt a study in every way of docs/reliability.md, and renew its table (35 minutes)
 	@rm -rf build/faults
@@ -43,7 +43,7 @@ test-faults: $(READY)  ## hurt a study in every way of docs/reliability.md, and 
 		failed=$$?; $(BIN)/python -m tests.faults.table build/faults docs/reliability.md && exit $$failed
 
 test-scale: $(READY)  ## run 1,000 trials, and renew the figures of docs/results/scale.md (15 minutes, an idle machine)
-	@SCALE=docs/results/scale.md $(BIN)/python -m pytest -q -m slow tests/study/test_scale.py
+	@SCALE=docs/results/scale.md $(BIN)/python -m pytest -q -m slow tests/execution/test_scale.py
 
 test-gpu: $(READY)  ## measure on this machine's GPU, and renew the tables of docs/results/gpu.md (9 minutes)
 	@GPU=docs/results/gpu.md $(BIN)/python -m pytest -q -m gpu tests/gpu

@@ -35,7 +35,7 @@ def studies() -> dict[str, dict[str, Any]]:
 
 def entry(registry: Registry, name: str) -> dict[str, Any]:
     """One entry's line."""
-    from study.resolve import settable
+    from study.planning.resolve import settable
 
     parameters = {
         n: "required" if p.default is inspect.Parameter.empty else p.default
@@ -47,7 +47,7 @@ def entry(registry: Registry, name: str) -> dict[str, Any]:
 
 def _registries() -> dict[str, Registry]:
     from study.bounds import BOUNDS
-    from study.resolve import REGISTRIES
+    from study.planning.resolve import REGISTRIES
     from study.semantics import MEASURES
 
     return {**REGISTRIES, "bounds": BOUNDS, "measures": MEASURES}

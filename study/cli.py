@@ -122,9 +122,9 @@ def load_target(options: argparse.Namespace) -> "Study":
     """The study named on the command line, with its overrides in place."""
     import yaml
 
-    from study import yaml_text
     from study.config import ConfigError
     from study.recipes import load
+    from study.storage import yaml_text
 
     overrides = {}
     for item in options.set:
@@ -165,9 +165,9 @@ def plan_(options: argparse.Namespace) -> int:
 
 
 def run_(options: argparse.Namespace) -> int:
-    from study import job
-    from study.plan import check, make_plan
-    from study.store import Store, check_writable
+    from study.execution import job
+    from study.planning.plan import check, make_plan
+    from study.storage.store import Store, check_writable
 
     if job.job():
         job.enter_own_folder()
@@ -200,8 +200,8 @@ def run_(options: argparse.Namespace) -> int:
 
 
 def retry_(options: argparse.Namespace) -> int:
-    from study.plan import check
-    from study.store import Store
+    from study.planning.plan import check
+    from study.storage.store import Store
 
     study = load_target(options)
     check(study)
@@ -236,29 +236,30 @@ def _known(options: argparse.Namespace) -> "Study | None":
 
 def _stored(study: "Study", storage: str | None) -> bool:
     """Whether any of its trials is in this storage."""
-    from study.store import Store
+    from study.storage.store import Store
 
     return any(True for _ in Store.of(study.name, storage).trials())
 
 
 def trial_(options: argparse.Namespace) -> int:
-    from study.claims import Session
     from study.config import ConfigError
-    from study.devices import device_of
-    from study.plan import check
-    from study.store import Store, check_writable
-    from study.trial import run_trial
+    from study.planning.plan import check
+    from study.storage.claims import Session
+    from study.storage.store import Store, check_writable
+    from study.trial.devices import device_of
+    from study.trial.memory import keep_freed
+    from study.trial.run import run_trial
 
+    keep_freed()
     study = load_target(options)
     seed = study.seeds[0] if options.seed is None else options.seed
     if seed < 0:
         raise ConfigError([f"--seed must be 0 or more, got {seed}"])
-    cells = list({json.dumps(point.cell): point for point in check(study)}.values())
+    cells = list({json.dumps(trial.cell): trial for trial in check(study)}.values())
     if not 0 <= options.cell < len(cells):
         raise ConfigError([f"--cell must lie between 0 and {len(cells) - 1}, got {options.cell}"])
     device = str(device_of(study.gpus))
-    point = cells[options.cell]
-    trial = point.trial.with_seed(seed)
+    trial = cells[options.cell].under(seed)
     store = Store.of(study.name, options.storage)
     check_writable(store.path)
     folder = store.trial(trial.id)
@@ -274,7 +275,6 @@ def trial_(options: argparse.Namespace) -> int:
         result = run_trial(
             trial,
             folder,
-            cell=point.cell,
             device=device,
             threads=study.threads,
             report=report,
@@ -295,7 +295,7 @@ def fit_(options: argparse.Namespace) -> int:
     from study.bounds import BOUNDS
     from study.config import ConfigError
     from study.results import ACCURACY, Results
-    from study.store import Store
+    from study.storage.store import Store
 
     if options.study.endswith((".csv", ".parquet")):
         if options.set or options.storage:
@@ -344,9 +344,9 @@ def report_(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from study.config import ConfigError
-    from study.report import write_report
-    from study.report_sections import SECTIONS
-    from study.store import Store
+    from study.report.page import write_report
+    from study.report.sections import SECTIONS
+    from study.storage.store import Store
 
     study = load_target(options)
     if not list(Store.of(study.name, options.storage).trials()):
@@ -364,7 +364,7 @@ def report_(options: argparse.Namespace) -> int:
 
 def ui_(options: argparse.Namespace) -> int:
     from study.config import ConfigError
-    from study.tracking import serve
+    from study.tracking.tracker import serve
 
     if not 1 <= options.port <= 65535:
         raise ConfigError([f"--port must lie between 1 and 65535, got {options.port}; such as --port 5000"])
@@ -376,7 +376,7 @@ def bench_(options: argparse.Namespace) -> int:
 
     if not 0 < options.seconds < math.inf:
         raise ConfigError([f"--seconds must be above 0 and finite, got {options.seconds:g}; such as --seconds 10"])
-    from study.bench import bench
+    from study.bench.bench import bench
 
     figures = bench(seconds=options.seconds, only=options.only, device=options.device)
     print(json.dumps(figures, indent=1))
@@ -387,19 +387,19 @@ def _expected(error: Exception) -> bool:
     """Whether an error is the user's to mend: its message is all that they need."""
     from models.registry import UnknownName
     from study.config import ConfigError
-    from study.tracking_uri import TrackingRefused
+    from study.tracking.uri import TrackingRefused
 
     return isinstance(error, ConfigError | UnknownName | TrackingRefused | FileNotFoundError)
 
 
 def _disk_is_full(error: Exception) -> bool:
-    from study.store import DiskFull
+    from study.storage.store import DiskFull
 
     return isinstance(error, DiskFull)
 
 
 def _again(options: argparse.Namespace) -> str:
-    from study.tracking_uri import without_secrets
+    from study.tracking.uri import without_secrets
 
     parts = ["study", options.name, getattr(options, "study", "")]
     parts += [f"--set {shlex.quote(item)}" for item in getattr(options, "set", [])]

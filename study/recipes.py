@@ -15,10 +15,11 @@ import yaml
 
 import search_spaces
 from models.registry import UnknownName, did_you_mean
-from study import yaml_text
 from study.config import ConfigError, TrialConfig
+from study.planning.study_config import KEYS
 from study.space import from_plain
-from study.study import KEYS, Study
+from study.storage import yaml_text
+from study.study import Study
 
 
 def names() -> list[str]:
@@ -50,7 +51,7 @@ def load(target: str) -> Study:
 
 
 def from_yaml(text: str) -> Study:
-    """The inverse of `to_yaml`; ConfigError for keys or values that a study does not take."""
+    """The inverse of `StudyConfig.to_yaml`; ConfigError for keys or values that a study does not take."""
     try:
         content = yaml_text.read(text)
     except yaml_text.DoubledKeys as error:
@@ -84,12 +85,6 @@ def from_yaml(text: str) -> Study:
     except ValueError as error:
         raise ConfigError([str(error)]) from None
     return Study(**arguments)
-
-
-def to_yaml(study: Study, modules: list[str]) -> str:
-    """The resolved study, complete: `study run` of it is the same study. `modules` register what it names."""
-    plain = study.plain() | ({"modules": modules} if modules else {})
-    return yaml_text.write(plain)
 
 
 def import_from_here(module: str) -> ModuleType:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from study import yaml_text
-from study.store import Store
+from study.storage import yaml_text
+from study.storage.store import Store
 
 if TYPE_CHECKING:
     from study.analysis.fit import Fit

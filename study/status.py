@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from study.plan import check
+from study.planning.plan import check
+from study.planning.study_config import StudyConfig
 from study.results import cell_label
-from study.store import Store, default_storage
-from study.study import Study
+from study.storage.store import Store, default_storage
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,18 @@ class Status:
 
 def tracked_status(name: str, tracking_uri: str | None = None, storage: Path | str | None = None) -> Status:
     """The trials that MLflow has, from anywhere that reaches it."""
-    from study.tracking import states
+    from study.tracking.tracker import states
 
     planned, found = states(name, tracking_uri, Path(storage) if storage else default_storage())
     lines = sorted((TrialStatus(**state) for state in found), key=lambda line: (line.status, line.label, line.seed))
     return Status(name, lines, max(planned - len(lines), 0))
 
 
-def status(study: Study, storage: Path | str | None = None) -> Status:
+def status(study: StudyConfig, storage: Path | str | None = None) -> Status:
     """The planned trials of a grid or random study, and whatever else its folder holds."""
     store = Store.of(study.name, storage)
-    planned = {} if study.sampler == "tpe" else {point.trial.id: point for point in check(study)}
-    lines = [_line(store, trial_id, point.cell, point.trial.config) for trial_id, point in planned.items()]
+    planned = {} if study.sampler == "tpe" else {trial.id: trial for trial in check(study)}
+    lines = [_line(store, trial.id, trial.cell, trial.config) for trial in planned.values()]
     for folder in store.trials():
         if folder.id not in planned:
             content = folder.config()

@@ -1,170 +1,33 @@
-"""A study: a named question = base config + search space + seeds (+ sampler)."""
+"""A study and what one does with it: plan, run, look at its results."""
 
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.registry import did_you_mean
-from study.config import ConfigError, TrialConfig, with_value
-from study.space import Cell, Dimension, Grid, SearchSpace, Spaces, grid, grid_cells, random_cells, to_plain
-from study.store import Checkpoints, Store
+from study.planning.study_config import StudyConfig
+from study.storage.store import Store
 
 if TYPE_CHECKING:
-    from study.plan import Plan
-    from study.resolve import Trial
+    from study.planning.plan import Plan
     from study.results import Results
-
-SAMPLERS = ("grid", "random", "tpe")
-PRIMARY = {"linear.features.top1": "max"}
-KEYS = (
-    "name", "question", "base", "space", "seeds", "sampler", "cells", "metrics", "cpus", "gpus",
-    "checkpoint_every", "checkpoints", "keep_checkpoint",
-)  # fmt: skip
-"""A study's arguments, and the keys of study.yaml."""
+    from study.trial.trial import Trial
 
 
-@dataclass(frozen=True)
-class Point:
-    """What one Ray trial runs: a cell under one seed."""
-
-    cell: Cell
-    trial: "Trial"
-
-    @property
-    def seed(self) -> int:
-        return self.trial.config["seed"]
-
-
-@dataclass(frozen=True, init=False)
-class Study:
-    """A named question: which cells of `space`, each under every seed, on top of `base`.
-
-    `space` maps a dotted config path to grid, choice, uniform, loguniform or randint. The sampler "grid" takes the
-    product of the dimensions, or, where `space` is a list of spaces, the cells of all their products; "random" draws
-    `cells` cells; "tpe" (Optuna's, multi-objective where `metrics` has several) proposes `cells` cells, each from what
-    the finished ones gave. `metrics` maps a metric to "max" or "min".
-    `cpus` and `gpus` are what a trial is given: it runs on a GPU where `gpus` is above 0 (a fraction shares one), else
-    on the CPU, whatever is visible. It writes a checkpoint every `checkpoint_every` epochs and keeps the last
-    `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`.
-    Raises ConfigError with every problem.
-    """
-
-    name: str
-    base: TrialConfig
-    space: Spaces
-    seeds: tuple[int, ...]
-    question: str
-    sampler: str
-    cells: int | None
-    metrics: Mapping[str, str]
-    cpus: float
-    gpus: float
-    checkpoint_every: int
-    checkpoints: int
-    keep_checkpoint: bool
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        base: TrialConfig | None = None,
-        space: Spaces | None = None,
-        seeds: int | Sequence[int] = 1,
-        question: str = "",
-        sampler: str = "grid",
-        cells: int | None = None,
-        metrics: Mapping[str, str] | None = None,
-        cpus: float = 1,
-        gpus: float = 0,
-        checkpoint_every: int = 1,
-        checkpoints: int = 2,
-        keep_checkpoint: bool = False,
-    ) -> None:
-        values: dict[str, Any] = {
-            "name": name,
-            "base": TrialConfig() if base is None else base,
-            "space": space or {},
-            "seeds": tuple(range(seeds)) if type(seeds) is int else seeds,
-            "question": question,
-            "sampler": sampler,
-            "cells": cells,
-            "metrics": PRIMARY if metrics is None else metrics,
-            "cpus": cpus,
-            "gpus": gpus,
-            "checkpoint_every": checkpoint_every,
-            "checkpoints": checkpoints,
-            "keep_checkpoint": keep_checkpoint,
-        }
-        problems = list(_wrong_kinds(values))
-        if problems:
-            raise ConfigError(problems)
-        values |= {
-            "space": _frozen(values["space"]),
-            "seeds": tuple(values["seeds"]),
-            "metrics": dict(values["metrics"]),
-        }
-        for key, value in values.items():
-            object.__setattr__(self, key, value)
-        problems = list(_problems(self))
-        if problems:
-            raise ConfigError(problems)
-
-    @property
-    def spaces(self) -> tuple[SearchSpace, ...]:
-        """The spaces whose cells are taken together: usually one."""
-        return (self.space,) if isinstance(self.space, Mapping) else tuple(self.space)
-
-    @property
-    def threads(self) -> int:
-        """Of the processor, for each trial: its CPUs, at least one."""
-        return max(int(self.cpus), 1)
-
-    @property
-    def kept(self) -> Checkpoints:
-        """When a trial writes its state, and what is kept of it."""
-        return Checkpoints(self.checkpoint_every, self.checkpoints, self.keep_checkpoint)
-
-    def config(self, cell: Cell) -> TrialConfig:
-        """The base with a cell's values in place."""
-        plain = self.base.plain()
-        for path, value in _wholes_first(cell):
-            plain = with_value(plain, path, value)
-        return TrialConfig(**plain)
-
-    def known_cells(self) -> list[Cell]:
-        """The cells that are known beforehand: all of a grid or random study, none of a tpe study."""
-        if self.sampler == "grid":
-            return [cell for space in self.spaces for cell in grid_cells(space)]
-        return list(random_cells(self.spaces[0], self.cells or 0, seed=0)) if self.sampler == "random" else []
-
-    def points(self) -> list[Point]:
-        """Every known cell under every seed, resolved; ConfigError with the problems of all cells at once."""
-        return list(self._points)
-
-    @cached_property
-    def _points(self) -> list[Point]:
-        """Resolved once: a run plans, looks for modules and samples from the same points."""
-        from study.plan import resolve_cells
-
-        resolved = resolve_cells(self, self.known_cells())
-        return [Point(cell, trial.with_seed(seed)) for cell, trial in resolved for seed in self.seeds]
+class Study(StudyConfig):
+    __doc__ = StudyConfig.__doc__
 
     def plan(self, *, storage: Path | str | None = None, probe: bool = False) -> "Plan":
         """Check every cell, and tell what would run and what it would cost; `probe` times a few steps of it."""
-        from study import job
-        from study.plan import check_cores, make_plan
+        from study.execution import job
+        from study.planning.plan import check_cores, make_plan
 
         if not job.cluster_of_job() and not os.environ.get("RAY_ADDRESS"):  # its trials run here
             check_cores(self)
         return make_plan(self, Store.of(self.name, storage), probe=probe)
 
     def run(self, **options: Any) -> "Results":
-        """Run what is not finished yet, and return the results of all: see `study.runner.run` for the options."""
-        from study.runner import run
+        """Run what is not finished yet, and return the results of all: see `study.execution.runner.run`."""
+        from study.execution.runner import run
 
         return run(self, **options)
 
@@ -174,147 +37,8 @@ class Study:
 
         return Results.load(Store.of(self.name, storage))
 
-    def plain(self) -> dict[str, Any]:
-        """As study.yaml holds it."""
-        plain = {key: getattr(self, key) for key in KEYS}
-        plain |= {"seeds": list(self.seeds), "base": self.base.plain(), "space": to_plain(self.space)}
-        return {key: value for key, value in plain.items() if value is not None}
+    def trials(self) -> "list[Trial]":
+        """Every known cell under every seed, resolved; ConfigError with the problems of all cells at once."""
+        from study.planning.plan import trials_of
 
-    def with_overrides(self, overrides: Mapping[str, Any]) -> "Study":
-        """A copy with values set by dotted path: of the base config, or of the study (seeds, cells, sampler, cpus …).
-
-        A value for a path of the space takes that dimension's place: a list makes a grid of it, another value fixes it.
-        """
-        fields = tuple(self.base.plain())
-        keys = [key for key in KEYS if key not in ("base", "space")]
-        unknown = [path for path in overrides if path.split(".")[0] not in fields and path not in keys]
-        if unknown:
-            raise ConfigError(f"{path}: no such key{_set_instead(path, [*fields, *keys])}" for path in unknown)
-        if "seed" in overrides:
-            raise ConfigError(
-                ["seed: a study's seeds are its replicates; set seeds=3, or seeds=[3] for this one alone"]
-            )
-        changes: dict[str, Any] = {path: value for path, value in overrides.items() if path in KEYS}
-        base, spaces = self.base.plain(), [dict(space) for space in self.spaces]
-        for path, value in _wholes_first(overrides):
-            if path in changes:
-                continue
-            whole = next((p for p in spaces[0] if path.startswith(f"{p}.") and all(p in s for s in spaces)), None)
-            if whole is not None:
-                raise ConfigError(
-                    [f"{path}: the space gives {whole} as a whole, so this changes nothing; set {whole}=… instead"]
-                )
-            holders = [space for space in spaces if path in space]
-            if holders and isinstance(value, list):
-                try:
-                    for space in holders:
-                        space[path] = grid(*value)
-                except ValueError as error:
-                    raise ConfigError([f"{path}: {error}"]) from None
-                continue
-            spaces = [{p: d for p, d in s.items() if p != path and not p.startswith(f"{path}.")} for s in spaces]
-            base = with_value(base, path, value)
-        of_old_kind = spaces[0] if isinstance(self.space, Mapping) else spaces
-        return self.replace(base=TrialConfig(**base), space=of_old_kind, **changes)
-
-    def replace(self, **changes: Any) -> "Study":
-        """A copy with some arguments changed; checked anew."""
-        return Study(**({key: getattr(self, key) for key in KEYS} | changes))
-
-
-def _wholes_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """By depth of the path: `encoder` before `encoder.width`, which it would undo."""
-    return sorted(values.items(), key=lambda item: item[0].count("."))
-
-
-def _set_instead(path: str, known: Sequence[str]) -> str:
-    first, _, rest = path.partition(".")
-    if first in ("base", "space"):
-        return f"; set what is in it, such as {rest or 'epochs'}=…"
-    return did_you_mean(first, list(known)) + f" (known: {', '.join(known)})"
-
-
-def _wrong_kinds(values: Mapping[str, Any]) -> Iterator[str]:
-    """What is not even of the kind that an argument takes; the rules of `_problems` can count on it afterwards."""
-    kinds: dict[str, tuple[type | tuple[type, ...], str]] = {
-        "name": (str, "a text"),
-        "base": (TrialConfig, "a TrialConfig, in study.yaml a mapping such as {epochs: 10}"),
-        "space": ((Mapping, list, tuple), "a mapping such as {k: [16, 64]}, or a list of mappings"),
-        "seeds": ((list, tuple, range), "a count such as 3, or a list of whole numbers such as [0, 1]"),
-        "question": (str, "a text"),
-        "cells": ((int, type(None)), "a whole number"),
-        "metrics": (Mapping, "a mapping such as {linear.features.top1: max}"),
-        "cpus": ((int, float), "a number"),
-        "gpus": ((int, float), "a number"),
-        "checkpoint_every": (int, "a whole number"),
-        "checkpoints": (int, "a whole number"),
-        "keep_checkpoint": (bool, "true or false"),
-    }
-    for key, (kind, wanted) in kinds.items():
-        value = values[key]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            yield f"{key}: takes {wanted}, got {value!r}"
-        elif isinstance(value, float) and not math.isfinite(value):
-            yield f"{key}: takes a finite number, got {value!r}"
-    spaces = values["space"] if isinstance(values["space"], list | tuple) else [values["space"]]
-    for space in spaces:
-        if not isinstance(space, Mapping):
-            yield f"space: takes mappings such as {{k: [16, 64]}}, got {space!r}"
-            continue
-        for path, dimension in space.items():
-            if not isinstance(path, str) or not isinstance(dimension, Dimension):
-                got = f"{{{path!r}: {dimension!r}}}"
-                yield f"space: takes a path and its values, such as {{'k': grid(16, 64)}}, got {got}"
-
-
-def _frozen(space: Spaces) -> Spaces:
-    return dict(space) if isinstance(space, Mapping) else tuple(map(dict, space))
-
-
-def _problems(study: Study) -> Iterator[str]:
-    allowed = study.name and len(study.name) <= 100 and all(c.isalnum() or c in "-_." for c in study.name)
-    if not allowed or study.name.startswith("."):
-        yield f"name: up to 100 letters, digits, '-', '_' and '.' only (it names a folder), got {study.name!r}"
-    if study.sampler not in SAMPLERS:
-        near = did_you_mean(study.sampler, list(SAMPLERS))
-        yield f"sampler: {study.sampler!r} is none of {', '.join(SAMPLERS)}{near}"
-    elif len(study.spaces) != 1 and study.sampler != "grid":
-        yield f'space: sampler "{study.sampler}" draws from one space, got {len(study.spaces)}; write one mapping'
-    elif study.sampler == "grid":
-        if study.cells is not None:
-            yield 'cells: a grid has as many cells as its product; drop cells, or set sampler="random" or "tpe"'
-        endless = [path for space in study.spaces for path, d in space.items() if not isinstance(d, Grid)]
-        if endless:
-            yield (
-                f"space: a grid needs finitely many values, but {', '.join(endless)} is a range; "
-                'write grid(…), or set sampler="random" or "tpe" and cells=N'
-            )
-    elif not study.cells or study.cells < 1:
-        yield f'cells: sampler "{study.sampler}" needs the number of cells to draw, such as cells=20'
-    elif not study.spaces[0]:
-        yield f'space: sampler "{study.sampler}" needs something to draw; name a dimension, or set sampler="grid"'
-    whole = all(type(seed) is int and seed >= 0 for seed in study.seeds)
-    if not study.seeds or not whole or len(set(study.seeds)) < len(study.seeds):
-        yield f"seeds: a count of at least 1, or distinct whole numbers from 0; got {list(study.seeds)}"
-    if study.base.seed:
-        yield f"base.seed: a study's seeds are its replicates; write seeds=[{study.base.seed}]"
-    fields = list(study.base.plain())
-    for path in (path for space in study.spaces for path in space):
-        key = path.split(".")[0]
-        if key == "seed":
-            yield "space: seeds are replicates, not a dimension; write seeds=3"
-        elif key not in fields:
-            yield f"space.{path}: no such key{did_you_mean(key, fields)} (known: {', '.join(fields)})"
-    for metric, direction in study.metrics.items():
-        if direction not in ("max", "min"):
-            yield f"metrics.{metric}: the direction is max or min, got {direction!r}"
-    if study.cpus <= 0:
-        yield f"cpus must be above 0, got {study.cpus}; a fraction such as 0.5 shares a core between trials"
-    if not 0 <= study.gpus <= 1:
-        yield (
-            f"gpus must be 0 (the CPU) or at most 1, got {study.gpus}: a trial uses one GPU at most; set gpus=1, or a "
-            "fraction such as gpus=0.25, which shares one between trials"
-        )
-    for key in ("checkpoint_every", "checkpoints"):
-        if (value := getattr(study, key)) < 1:
-            yield f"{key} must be a whole number of at least 1, got {value!r}"
+        return trials_of(self)

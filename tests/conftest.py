@@ -1,6 +1,38 @@
-"""Number formats as a dimension of the tests: what trains or encodes is tested in each, whatever the CPU has."""
+"""A trial that takes about a second, a cache and a storage of the tests' own, and number formats as a dimension."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from study import TrialConfig
+
+TINY: dict[str, Any] = {
+    "data": {"name": "shapes", "train_size": 256, "test_size": 100},
+    "encoder": {"name": "conv-small", "width": 4},
+    "head": {"name": "mlp", "dim": 16},
+    "evaluations": ["linear", "contrastive"],
+    "evaluation_views": 2,
+    "batch_size": 64,
+    "epochs": 3,
+}
+
+
+@pytest.fixture
+def tiny() -> TrialConfig:
+    return TrialConfig(**TINY)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data is drawn once for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
+    monkeypatch.setenv("STUDY_CACHE", str(cache))
+    monkeypatch.setenv("STUDY_STORAGE", str(tmp_path / "runs"))
 
 
 @pytest.fixture(params=["float32", "bfloat16"])

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
 
-from study.training import seed_of
+from study.trial.training import seed_of
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 WAITS = ("_local_scalar_dense", "nonzero", "bincount", "_unique2", "unique_dim", "masked_select", "_linalg_eigh")
@@ -135,17 +135,17 @@ def second_device(*, capability: tuple[int, int] = (9, 0)) -> Iterator[SecondDev
 
     torch._C._ensureCUDADeviceGuardSet()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("study.training.generator", generator)
+        patch.setattr("study.trial.training.generator", generator)
         patch.setattr(Tensor, "pin_memory", lambda x: x)
         patch.setattr(Tensor, "backward", backward)
         save, load = torch.save, torch.load
         patch.setattr(torch, "save", lambda state, file: save(tree_map(_content, state), file))
         patch.setattr(torch, "load", lambda file, map_location, **options: tree_map(mode.put, load(file, **options)))
         patch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
-        patch.setattr("study.views.memory_of", lambda device: 2**34)
-        patch.setattr("study.devices.why_no_cuda", lambda *args, **options: None)
-        patch.setattr("study.devices.set_modes", lambda device: {})
-        patch.setattr("study.devices.described", lambda device: {"gpu": "none"} if device.type == "cuda" else {})
+        patch.setattr("study.trial.views.memory_of", lambda device: 2**34)
+        patch.setattr("study.trial.devices.why_no_cuda", lambda *args, **options: None)
+        patch.setattr("study.trial.devices.set_modes", lambda device: {})
+        patch.setattr("study.trial.devices.described", lambda device: {"gpu": "none"} if device.type == "cuda" else {})
         for name, value in {
             "_lazy_init": None, "is_bf16_supported": capability >= (8, 0), "get_device_capability": capability,
             "synchronize": None, "reset_peak_memory_stats": None, "max_memory_allocated": 0, "set_rng_state": None,

@@ -260,7 +260,7 @@ def test_bad_input_is_refused_with_the_rule(change, rule):
 
 @pytest.mark.slow
 def test_eight_values_of_k_on_10_000_samples_and_10_views_take_under_20_seconds_and_5_percent_of_encoding_for_each():
-    from study.bench_bounds import bench_bounds
+    from study.bench.bounds import bench_bounds
 
     figures = bench_bounds()
     assert (figures["test_samples"], figures["views"], len(figures["ks"])) == (10_000, 10, 8)

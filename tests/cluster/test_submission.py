@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from study.store import Store
+from study.storage.store import Store
 from tests.clusters import BIN, ROOT, Cluster, cluster
-from tests.study.conftest import TINY
+from tests.conftest import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

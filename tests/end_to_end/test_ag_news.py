@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from study.cli import main
-from study.store import Store
+from study.storage.store import Store
 
 pytestmark = [
     pytest.mark.timeout(900),  # on a busy machine Ray's workers are the first to wait

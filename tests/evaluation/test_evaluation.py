@@ -9,7 +9,6 @@ from typing import ClassVar
 import pytest
 import torch
 
-from study import negatives, theory  # noqa: F401 (they register themselves)
 from study.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric, evaluate, reported
 from study.evaluation.linear import Linear
 from tests.evaluation.short_of_memory import ShortOfMemory

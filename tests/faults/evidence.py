@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from study.store import Store, TrialFolder
+from study.storage.store import Store, TrialFolder
 
 CLOCKED = ("train.views_per_s", "time.", "memory.")
 """Metrics that a clock or the machine's state decides: they must be there, not be equal."""

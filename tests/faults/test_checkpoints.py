@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from study.store import TrialFolder
+from study.storage.store import TrialFolder
 from tests.faults.conftest import Reference
 from tests.faults.evidence import Evidence, judge
 from tests.faults.harness import Driver, until

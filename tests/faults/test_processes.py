@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from study.store import TrialFolder
+from study.storage.store import TrialFolder
 from tests.faults.conftest import Reference
 from tests.faults.evidence import Evidence, judge
 from tests.faults.harness import Driver, alive, pause, trial_of, until

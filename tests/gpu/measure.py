@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from study import Study, TrialConfig, bench, devices
+from study import Study, TrialConfig
+from study.bench import bench
 from study.data import Dataset, Split
-from study.resolve import resolve
-from study.store import Store
-from study.training import Training
-from study.trial import run_trial
+from study.planning.resolve import resolve
+from study.storage.store import Store
+from study.trial import devices
+from study.trial.run import run_trial
+from study.trial.training import Training
 from tests.faults.harness import Driver
-from tests.study.test_trial import Killed, numbers
+from tests.trial.test_run import Killed, numbers
 
 Row = dict[str, Any]
 CIFAR10 = Path(__file__).parents[2].parent / "shared/data/cifar10-images.tar.xz"

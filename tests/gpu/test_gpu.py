@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from models.precision import FORCE_BFLOAT16
-from study import Study, devices, grid
+from study import Study, grid
+from study.trial import devices
 from tests.gpu import measure
 from tests.gpu.page import write
 

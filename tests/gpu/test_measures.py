@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from study.store import Store
+from study.storage.store import Store
+from tests.conftest import TINY
 from tests.gpu import measure
 from tests.gpu.page import MARKS, TITLES, write
-from tests.study.conftest import TINY
 
 PAGE = Path(__file__).parents[2] / "docs/results/gpu.md"
 SMALL: dict[str, Any] = {**TINY, "epochs": 2, "evaluations": ["linear"]}

@@ -24,8 +24,9 @@ from models.optim import OPTIMIZERS
 from models.temperature import TEMPERATURES
 from study import ConfigError, TrialConfig
 from study.data import Dataset, Split
-from study.resolve import Resolver, Trial
-from study.training import Training
+from study.planning.resolve import Resolver
+from study.trial.training import Training
+from study.trial.trial import Trial
 from tests.end_to_end.test_ag_news import article_files
 from tests.models.methods.test_conformance import VARIANTS
 from tests.models.negatives.test_conformance import build as strategy_of
@@ -91,7 +92,7 @@ def data_of(trial: Trial, cache: Path) -> Dataset:
     single pixel oneDNN (torch 2.15, AMX) leaves part of the gradient in bfloat16 unwritten."""
     key = str(trial.config["data"])
     if key not in DATA:
-        data = trial.data.load(cache)
+        data = trial.parts.data.load(cache)
         inputs = data.train.inputs
         train = Split(inputs[:, ::2, ::2] if inputs.ndim == 4 else inputs, data.train.labels)
         DATA[key] = dataclasses.replace(data, train=train)

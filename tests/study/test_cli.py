@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from study.cli import main
-from study.store import Store
+from study.storage.store import Store
 from study.study import Study
-from tests.study.conftest import TINY
+from tests.conftest import TINY
 
 RECIPE = f"""
 from study import Study, TrialConfig, grid
@@ -87,7 +87,10 @@ def test_a_misspelt_study_is_refused_with_the_nearest_name(capsys: pytest.Captur
         ("x = 1", "must define `study = Study(…)`"),
         ("x = 1\n1 / 0", "broken.py, line 2: ZeroDivisionError: division by zero"),
         ("from study import grid\ngrid()", "broken.py, line 2: ValueError: grid needs at least one value"),
-        ("from study import Study\nStudy('a', spcae={})", "broken.py, line 2: TypeError: Study.__init__() got an unex"),
+        (
+            "from study import Study\nStudy('a', spcae={})",
+            "broken.py, line 2: TypeError: StudyConfig.__init__() got an unex",
+        ),
         ("import sys\nsys.exit(3)", "broken.py, line 2: SystemExit: 3"),
     ],
 )
@@ -193,7 +196,7 @@ def test_a_retry_that_is_refused_keeps_why_trials_failed(tmp_path: Path, capsys:
 
     (tmp_path / "mine.py").write_text(RECIPE)
     study: Study = load(str(tmp_path / "mine.py"))
-    folder = Store.of("mine", tmp_path / "runs").trial(study.points()[0].trial.id)
+    folder = Store.of("mine", tmp_path / "runs").trial(study.trials()[0].id)
     folder.write_config({"config": {}, "cell": {}, "seed": 0})
     folder.write_result({"status": "failed", "reason": "x", "metrics": {}})
     retry = ["retry", str(tmp_path / "mine.py"), "--storage", str(tmp_path / "runs")]

@@ -10,7 +10,7 @@ from models.negatives import STRATEGIES, Strategy
 from study import ConfigError, Study, TrialConfig, grid
 from study.config import with_value
 from study.data.shapes import Shapes
-from study.resolve import resolve
+from study.planning.resolve import resolve
 from study.semantics import class_semantics
 
 ATTRACT = {"name": "false_negative_cancellation", "mode": "attract"}
@@ -129,7 +129,7 @@ def test_data_that_cannot_be_read_are_looked_at_once_for_all_cells(monkeypatch: 
 
     monkeypatch.setattr(Shapes, "check", check)
     with pytest.raises(ConfigError, match=r"data: unreadable for the 1\. time$"):
-        Study("s", base=TrialConfig(**SMALL), space={"k": grid(8, 16, 32)}).points()
+        Study("s", base=TrialConfig(**SMALL), space={"k": grid(8, 16, 32)}).trials()
 
 
 def test_several_components_are_wrong_at_once() -> None:
@@ -142,11 +142,11 @@ def test_defaults_are_filled_in_before_the_id_is_made() -> None:
     assert plain.config["k"] == 126
     assert plain.id == said.id
     assert plain.id != resolve(TrialConfig(**SMALL, temperature=0.2)).id
-    assert plain.with_seed(1).id == resolve(TrialConfig(**SMALL, seed=1)).id != plain.id
+    assert plain.under(1).id == resolve(TrialConfig(**SMALL, seed=1)).id != plain.id
 
 
 def test_where_the_files_lie_is_not_part_of_the_id(tmp_path) -> None:
-    from study.resolve import component
+    from study.planning.resolve import component
 
     here, there = (component("data", {"name": "cifar10", "root": str(tmp_path / name)}) for name in "ab")
     assert here.plain != there.plain
@@ -163,7 +163,7 @@ def test_what_uses_labels_is_refused_where_the_data_has_none(uses: dict, monkeyp
 
 
 def test_a_band_that_leaves_some_classes_nothing_is_announced_with_their_names() -> None:
-    shape = resolve(TrialConfig(**SMALL)).data.shape()
+    shape = resolve(TrialConfig(**SMALL)).parts.data.shape()
     similarity = class_semantics(shape.class_names, dataset="shapes", measures=["path"]).similarities["path"]
     between = similarity - np.eye(len(similarity))
     nearest = between.max()
@@ -180,8 +180,8 @@ def test_a_band_that_leaves_some_classes_nothing_is_announced_with_their_names()
 def test_every_strategy_is_part_of_a_trial(name: str) -> None:
     params = {"uniform": {"fraction": 0.5}, "mixing": {"warmup_epochs": 1}}.get(name, {})
     trial = resolve(TrialConfig(**SMALL, negatives={"name": name, **params}))
-    assert trial.contrast is not None
-    assert isinstance(trial.contrast.strategy, Strategy)
+    assert trial.parts.contrast is not None
+    assert isinstance(trial.parts.contrast.strategy, Strategy)
     assert trial.config["negatives"]["name"] == name
 
 

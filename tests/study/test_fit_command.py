@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from study.cli import main
-from tests.study.conftest import TINY
+from tests.conftest import TINY
 
 MEASURED = Path(__file__).parents[2] / "docs" / "results" / "cifar10_small.csv"
 BLOCKED = """

@@ -10,21 +10,21 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from study import TrialConfig, negatives, theory  # noqa: F401 (they register themselves)
-from study.analysis.theory_figures import theory_figures
+from study import TrialConfig
 from study.bounds import BOUNDS
-from study.encode import encode
 from study.evaluation import EVALUATIONS, Encoded
-from study.resolve import resolve
+from study.planning.resolve import resolve
+from study.report.figures.theory import theory_figures
 from study.results import Results
 from study.semantics import class_semantics
-from study.store import Store
-from study.training import Training
+from study.storage.store import Store
+from study.trial.encode import encode
+from study.trial.training import Training
 
 
 @pytest.fixture
 def encoded() -> Encoded:
-    """Two views of 200 points around 4 class centres."""
+    """Two views of 200 trials around 4 class centres."""
     known = class_semantics(("cat", "dog", "truck", "ship"), dataset="cifar10")
     draw = torch.Generator().manual_seed(0)
     centres = F.normalize(torch.randn(4, 16, generator=draw), dim=1)
@@ -56,7 +56,7 @@ def test_no_bound_of_a_trial_is_violated_whatever_its_networks_compute_in(
     tiny: TrialConfig, each_precision: str
 ) -> None:
     trial = resolve(replace(tiny, k=16))
-    training = Training(trial, trial.data.load(), torch.device("cpu"))
+    training = Training(trial, trial.parts.data.load(), torch.device("cpu"))
     training.train_epoch()
     assert training.precision == each_precision
     found = EVALUATIONS["bounds"]().evaluate(encode(training), generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from study.results import Results, cell_label, journals, label, text
-from study.store import Store
+from study.storage.store import Store
 
 METRIC = "linear.features.top1"
 

@@ -15,11 +15,11 @@ import torch
 
 from study import Study, TrialConfig
 from study.cli import main
-from study.store import Store
-from study.tracking import Tracker
-from study.trial import run_trial
+from study.storage.store import Store
+from study.tracking.tracker import Tracker
+from study.trial.run import run_trial
 from tests.clusters import ROOT, free_ports
-from tests.study.conftest import TINY
+from tests.conftest import TINY
 
 SOURCES = sorted(path for package in ("models", "study", "search_spaces") for path in (ROOT / package).rglob("*.py"))
 
@@ -52,7 +52,7 @@ def test_no_source_reads_what_could_run_code(path: Path) -> None:
 
 
 def test_a_checkpoint_that_holds_code_is_set_aside_and_its_code_does_not_run(tmp_path: Path) -> None:
-    trial = Study("s", base=TrialConfig(**TINY | {"epochs": 1})).points()[0].trial
+    trial = Study("s", base=TrialConfig(**TINY | {"epochs": 1})).trials()[0]
     folder = Store.of("s", tmp_path).trial(trial.id)
     checkpoint = tmp_path / "s" / trial.id / "checkpoints" / "000001.pt"
     checkpoint.parent.mkdir(parents=True)
@@ -137,7 +137,7 @@ def test_mlflows_pages_are_served_on_loopback_alone(tmp_path: Path) -> None:
 
 LOCAL = """
 import psutil
-from study.runner import connected
+from study.execution.runner import connected
 
 with connected(None):
     import ray

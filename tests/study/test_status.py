@@ -9,9 +9,9 @@ import pytest
 
 from study import Study, TrialConfig, grid
 from study.cli import main
-from study.store import Store
-from study.tracking import Tracker
-from tests.study.conftest import TINY
+from study.storage.store import Store
+from study.tracking.tracker import Tracker
+from tests.conftest import TINY
 
 # sqlalchemy 2.1 deprecates a loader that MLflow's own tables still ask for.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -24,11 +24,9 @@ def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     study = Study("afar", base=TrialConfig(**TINY), space={"k": grid(8, 32)}, seeds=2)
     store = Store.of("afar", tmp_path / "cluster")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    for point, status in zip(study.points(), ("finished", "failed", "started"), strict=False):
-        folder = store.trial(point.trial.id)
-        folder.write_config(
-            {"config": point.trial.config, "cell": point.cell, "seed": point.seed, "uses_labels": False}
-        )
+    for trial, status in zip(study.trials(), ("finished", "failed", "started"), strict=False):
+        folder = store.trial(trial.id)
+        folder.write_config({"config": trial.config, "cell": trial.cell, "seed": trial.seed, "uses_labels": False})
         for epoch in range(1, 4 if status == "finished" else 3):
             folder.append({"epoch": epoch, "time": time.time(), "metrics": {"train.loss": 1.0}})
         if status != "started":

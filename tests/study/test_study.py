@@ -8,9 +8,9 @@ import pytest
 
 from models.registry import UnknownName
 from study import ConfigError, Study, TrialConfig, choice, grid, loguniform, randint
-from study.recipes import from_yaml, load, names, to_yaml
-from study.store import Store
-from tests.study.conftest import TINY
+from study.recipes import from_yaml, load, names
+from study.storage.store import Store
+from tests.conftest import TINY
 
 
 def study(**arguments: object) -> Study:
@@ -21,7 +21,7 @@ def study(**arguments: object) -> Study:
 def test_a_plan_counts_cells_seeds_and_what_is_done(tmp_path: Path) -> None:
     plan = study().plan(storage=tmp_path)
     assert (plan.cells, plan.seeds, plan.trials, plan.done, plan.pending) == (4, 2, 8, 0, 8)
-    done, failed = study().points()[0].trial.id, study().points()[1].trial.id
+    done, failed = study().trials()[0].id, study().trials()[1].id
     for trial_id, status in ((done, "finished"), (failed, "failed")):
         folder = Store.of("s", tmp_path).trial(trial_id)
         folder.write_config({})
@@ -89,23 +89,23 @@ def test_a_study_that_makes_no_sense_is_refused(arguments: dict, message: str) -
 def test_several_spaces_are_taken_together_and_overridden_together() -> None:
     several = study(space=[{"k": grid(8, 32)}, {"negatives": grid("hardest", "ball"), "k": grid(16)}], seeds=1)
     expected = [{"k": 8}, {"k": 32}, {"negatives": "hardest", "k": 16}, {"negatives": "ball", "k": 16}]
-    assert [point.cell for point in several.points()] == expected
+    assert [trial.cell for trial in several.trials()] == expected
     assert [space["k"] for space in several.with_overrides({"k": [4, 5]}).spaces] == [grid(4, 5)] * 2
     fixed = several.with_overrides({"k": 9})
     assert (fixed.base.k, [list(space) for space in fixed.spaces]) == (9, [[], ["negatives"]])
     with pytest.raises(ConfigError, match="are the same trial"):
-        study(space=[{"k": grid(8)}, {"k": grid(8, 9)}]).points()
+        study(space=[{"k": grid(8)}, {"k": grid(8, 9)}]).trials()
 
 
 def test_two_cells_that_are_the_same_trial_are_refused() -> None:
     with pytest.raises(ConfigError, match="are the same trial; drop one"):
-        study(space={"k": grid(None, 126)}).points()
+        study(space={"k": grid(None, 126)}).trials()
 
 
 def test_random_cells_are_the_same_every_time_and_grow_with_the_number() -> None:
     space = {"temperature": loguniform(0.05, 1), "k": randint(4, 126), "negatives": choice("all", "without_same_class")}
-    few, many = (study(space=space, sampler="random", cells=n, seeds=1).points() for n in (3, 5))
-    assert [p.trial.id for p in few] == [p.trial.id for p in many][:3]
+    few, many = (study(space=space, sampler="random", cells=n, seeds=1).trials() for n in (3, 5))
+    assert [p.id for p in few] == [p.id for p in many][:3]
 
 
 def test_a_study_is_the_same_after_being_written_and_read() -> None:
@@ -113,8 +113,8 @@ def test_a_study_is_the_same_after_being_written_and_read() -> None:
     several = [{"k": grid(4, 8)}, {"negatives": grid("hardest")}]
     tpe = study(space=space, sampler="tpe", cells=7, metrics={"contrastive.loss": "min"})
     for original in (study(), study(space=several), tpe):
-        assert from_yaml(to_yaml(original, [])) == original
-    assert [p.trial.id for p in from_yaml(to_yaml(study(), [])).points()] == [p.trial.id for p in study().points()]
+        assert from_yaml(original.to_yaml()) == original
+    assert [p.id for p in from_yaml(study().to_yaml()).trials()] == [p.id for p in study().trials()]
 
 
 def test_overrides_set_base_space_and_study() -> None:
@@ -136,7 +136,7 @@ def test_studies_are_found_by_name_and_file(tmp_path: Path) -> None:
         load(str(tmp_path / "none.py"))
     (tmp_path / "mine.py").write_text("from study import Study\nstudy = Study('mine')\n")
     assert load(str(tmp_path / "mine.py")).name == "mine"
-    (tmp_path / "study.yaml").write_text(to_yaml(study(), []))
+    (tmp_path / "study.yaml").write_text(study().to_yaml())
     assert load(str(tmp_path / "study.yaml")) == study()
     (tmp_path / "bad.yaml").write_text(json.dumps({"nmae": "x"}))
     with pytest.raises(ConfigError, match="nmae: no such key; did you mean 'name'"):
@@ -154,7 +154,7 @@ def test_every_recipe_says_its_question_and_is_short(name: str) -> None:
 def test_the_quickstart_sweeps_k_temperature_and_strategy_in_at_least_twelve_trials() -> None:
     recipe = load("quickstart")
     assert {"k", "temperature", "negatives"} <= set(recipe.space)
-    assert len(recipe.points()) >= 12
+    assert len(recipe.trials()) >= 12
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_study_yaml_that_is_wrong_is_refused_with_the_place_and_the_form(conte
 
 def test_a_part_is_set_after_its_whole_whatever_their_order() -> None:
     space = {"encoder.width": grid(4, 8), "encoder": grid("conv-small")}
-    widths = {point.trial.config["encoder"]["width"] for point in study(space=space, seeds=1).points()}
+    widths = {trial.config["encoder"]["width"] for trial in study(space=space, seeds=1).trials()}
     assert widths == {4, 8}
 
 

@@ -1,0 +1,1 @@
+"""Figures of speed, each a ratio inside one run."""

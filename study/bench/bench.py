@@ -1,0 +1,117 @@
+"""Figures of speed, each a ratio inside one run: training against the bare encoder, strategies against a product."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.encoders import seeded
+from models.precision import autocast, available
+from study.config import TrialConfig
+from study.planning.resolve import resolve
+from study.trial import devices
+from study.trial.environment import environment
+from study.trial.training import Training
+
+ENCODERS = ("conv-small", "resnet18")
+BATCH = 128
+DATA = {"name": "shapes", "train_size": 1000}
+
+
+def bench(*, seconds: float = 10, only: str | None = None, device: str | None = None) -> dict[str, Any]:
+    """`training`: views per second of a trial and of its ceiling, by encoder. `precision`: views per second in each
+    format that the device multiplies, and what `auto` is. `negatives`: cost of each strategy. `bounds`: cost of the
+    bounds at eight K against encoding for each. `device`: cuda where it can be used, else cpu."""
+    place = devices.named(device or ("cpu" if devices.why_no_cuda() else "cuda"))
+    devices.check_usable(place, f"--device {place}")
+    on = {"device": str(place), **devices.described(place), **devices.set_modes(place)}
+    figures: dict[str, Any] = {"environment": environment() | on, "threads": torch.get_num_threads()}
+    if only in (None, "training"):
+        figures["training"] = {name: training(name, seconds, place) for name in ENCODERS}
+    if only in (None, "precision"):
+        figures["precision"] = {name: precisions(name, seconds, place) for name in ENCODERS}
+    if only in (None, "negatives"):
+        from study.bench.strategies import bench_strategies
+
+        figures["negatives"] = bench_strategies(rounds=3, device=place)
+    if only in (None, "bounds"):
+        from study.bench.bounds import bench_bounds
+
+        figures["bounds"] = bench_bounds(place)
+    return figures
+
+
+def training(encoder: str, seconds: float, device: torch.device) -> dict[str, Any]:
+    """A trial's steps (data, augmentation, method, optimizer) against its ceiling, in turns, medians of the rounds.
+
+    The ceiling is forward, backward and step of the bare encoder and head on random tensors in the same precision.
+    """
+    config = TrialConfig(data=DATA, encoder=encoder, batch_size=BATCH, epochs=1)
+    trial = resolve(config)
+    with tempfile.TemporaryDirectory() as cache:
+        work = Training(trial, trial.parts.data.load(Path(cache)), device)
+        ceiling = _ceiling(work)
+        ceiling()
+        rounds: list[tuple[float, float]] = []
+        until = time.perf_counter() + seconds
+        while len(rounds) < 3 or time.perf_counter() < until:
+            rounds.append((work.time_steps(1), ceiling()))
+    views = 2 * BATCH
+    return {
+        "trial_views_per_s": views / statistics.median(a for a, _ in rounds),
+        "encoder_ceiling_views_per_s": views / statistics.median(b for _, b in rounds),
+        "ratio": statistics.median(b / a for a, b in rounds),
+        "rounds": len(rounds),
+        "batch_size": BATCH,
+        "precision": work.precision,
+    }
+
+
+def precisions(encoder: str, seconds: float, device: torch.device) -> dict[str, Any]:
+    """A trial's views per second in each format that the device multiplies, in turns, medians of the rounds; and their
+    ratio to float32, the median of the rounds' ratios."""
+    here: list[Any] = available(device)
+    with tempfile.TemporaryDirectory() as cache:
+        works = {}
+        for name in here:
+            trial = resolve(TrialConfig(data=DATA, encoder=encoder, batch_size=BATCH, epochs=1, precision=name))
+            works[name] = Training(trial, trial.parts.data.load(Path(cache)), device)
+            works[name].time_steps(1)
+        rounds: list[dict[str, float]] = []
+        until = time.perf_counter() + seconds
+        while len(rounds) < 3 or time.perf_counter() < until:
+            rounds.append({name: work.time_steps(1) for name, work in works.items()})
+    return {
+        "views_per_s": {name: 2 * BATCH / statistics.median(r[name] for r in rounds) for name in here},
+        "ratio_to_float32": {name: statistics.median(r["float32"] / r[name] for r in rounds) for name in here},
+        "auto": here[0],
+        "rounds": len(rounds),
+        "batch_size": BATCH,
+    }
+
+
+def _ceiling(work: Training) -> Callable[[], float]:
+    """A step of the bare networks, which returns its seconds."""
+    encoder = seeded(work.trial.parts.encoder, seed=0).to(work.device)
+    head = seeded(lambda: work.trial.parts.head(encoder.feature_dim), seed=0).to(work.device)
+    both = torch.nn.Sequential(encoder, head)
+    optimizer = work.trial.parts.optimizer.optimizer(both)
+    height, width = work.data.train.inputs.shape[1:3]
+    inputs = torch.randn(2 * BATCH, 3, height, width, device=work.device).to(memory_format=torch.channels_last)
+
+    def step() -> float:
+        devices.synchronise(work.device)
+        started = time.perf_counter()
+        with autocast(work.precision, work.device):
+            loss = both(inputs).float().square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        devices.synchronise(work.device)
+        return time.perf_counter() - started
+
+    return step

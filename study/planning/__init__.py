@@ -1,0 +1,1 @@
+"""From configs to trials that can run, and what they cost."""

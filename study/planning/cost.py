@@ -1,0 +1,96 @@
+"""What a trial costs in time and memory: as observed of finished trials, or as probed with a few real steps."""
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from study.planning.study_config import StudyConfig
+from study.storage.store import Store
+from study.trial.environment import cores
+
+if TYPE_CHECKING:
+    from study.trial.trial import Trial
+
+PROBE_STEPS = 3
+CONTEXT_MIB = 600
+"""What CUDA takes on the GPU for each process beside torch's allocator."""
+HEADROOM = 0.9
+"""Of a GPU's memory, to be planned with: fragments and evaluation take the rest."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one trial; None: not known."""
+
+    seconds: float | None
+    mib: float | None
+    source: str
+
+
+def concurrency(study: StudyConfig) -> int:
+    """How many trials this machine runs at once."""
+    at_once = int(cores() / study.cpus)
+    if study.gpus:
+        import torch
+
+        at_once = min(at_once, torch.cuda.device_count() * int(1 / study.gpus))
+    return max(at_once, 1)
+
+
+def packing(mib: float, gpu_mib: float) -> str:
+    """How many trials of that peak memory share one GPU, as what to type."""
+    fit = int(HEADROOM * gpu_mib / (mib + CONTEXT_MIB))
+    if fit < 1:
+        return f"a trial does not fit on a GPU of {gpu_mib:,.0f} MiB: lower batch_size"
+    share = math.floor(1000 / fit) / 1000
+    return f"{fit} fit on a GPU of {gpu_mib:,.0f} MiB: --set gpus={share:g}"
+
+
+def observed(store: Store) -> Estimate:
+    """Means over the finished trials of the study."""
+    results = [result for folder in store.trials() if (result := folder.result()) and result["status"] == "finished"]
+    if not results:
+        return Estimate(None, None, "nothing measured")
+    return Estimate(
+        statistics.mean(result["seconds"] for result in results),
+        max(result["metrics"]["memory.peak_mib"] for result in results),
+        f"from {len(results)} finished trials",
+    )
+
+
+def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
+    """The mean over distinct kinds of trials (all but temperature, K and seed alike) of a few steps of each.
+
+    They run on the device that the study's trials get; ConfigError where it cannot be used. A trial's time is its
+    training steps plus its evaluation: forward passes, a third of a training step each.
+    """
+    import torch
+
+    from study.trial import devices
+    from study.trial.memory import give_back
+    from study.trial.training import Training
+
+    device = devices.device_of(study.gpus)
+    devices.set_modes(device)
+    kinds: dict[str, Trial] = {}
+    for trial in trials:
+        config = trial.config
+        key = repr(
+            [config[name] for name in ("data", "encoder", "head", "method", "negatives", "batch_size", "epochs")]
+        )
+        kinds.setdefault(key, trial)
+    torch.set_num_threads(study.threads)
+    seconds, mib = [], []
+    for trial in kinds.values():
+        give_back()
+        training = Training(trial, trial.parts.data.load(), device)
+        per_step = training.time_steps(PROBE_STEPS)
+        forward = (1 + trial.config["evaluation_views"]) * (len(training.data.train) + len(training.data.test))
+        evaluation = forward / (trial.parts.method.views * training.batch_size) * per_step / 3
+        seconds.append(per_step * training.steps * training.epochs + evaluation)
+        mib.append(training.peak_mib)
+    source = f"probed: {PROBE_STEPS} steps of {len(kinds)} kinds of trial"
+    if device.type == "cuda":
+        source += f"; {packing(max(mib), torch.cuda.get_device_properties(device).total_memory / 2**20)}"
+    return Estimate(statistics.mean(seconds), max(mib), source)

@@ -1,0 +1,170 @@
+"""What a study would run, and what it would cost: every cell is checked before anything starts."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from models.registry import did_you_mean
+from study.config import ConfigError
+from study.planning.study_config import PRIMARY, StudyConfig
+from study.space import Cell, Grid
+from study.storage.store import Store
+
+if TYPE_CHECKING:
+    from study.trial.trial import Trial
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells × seeds = trials, of which some are done; time and memory where they were measured."""
+
+    study: str
+    sampler: str
+    cells: int
+    seeds: int
+    trials: int
+    done: int
+    failed: int
+    started: int
+    """at work, or interrupted and to be resumed"""
+    pending: int
+    """never started"""
+    concurrent: int
+    """trials that this machine's processors (or GPUs) take at once"""
+    seconds_per_trial: float | None
+    """of one trial: of the finished ones, or as probed"""
+    hours: float | None
+    """for all that is not done, at that concurrency"""
+    mib_per_trial: float | None
+    """memory of one trial: of the finished ones, or as probed"""
+    measured: str
+    """where the estimates come from"""
+    notes: tuple[str, ...] = ()
+    """what is to be known of trials that can run: of which classes a band of meaning leaves nothing, say"""
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        size = f"{self.cells} cells × {self.seeds} seeds = {self.trials} trials ({self.sampler})"
+        states = f"{self.done} done, {self.failed} failed, {self.started} started, {self.pending} pending"
+        notes = "".join(f"\n  {note}" for note in self.notes)
+        return f"{self.study}: {size}\n  {states}\n  {self._cost()}{notes}"
+
+    def _cost(self) -> str:
+        if self.hours is None or self.seconds_per_trial is None:
+            return "time and memory unknown: no trial is finished yet; `study plan --probe` times a few steps"
+        memory = "" if self.mib_per_trial is None else f", {self.mib_per_trial:,.0f} MiB a trial"
+        return (
+            f"about {_duration(self.hours)} for what is left: {self.seconds_per_trial:,.0f} s a trial, "
+            f"{self.concurrent} at once{memory} ({self.measured})"
+        )
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.1f} min"
+
+
+def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = None, *, probe: bool = False) -> Plan:
+    """Count and estimate what is left of these trials; by default `check`, which refuses what cannot run."""
+    from study.planning import cost
+
+    trials = check(study) if trials is None else trials
+    if study.sampler == "tpe":
+        number = len(study.seeds) * (study.cells or 0)
+        statuses = [folder.status() for folder in store.trials()]
+    else:
+        number = len(trials)
+        statuses = [store.trial(trial.id).status() for trial in trials]
+    count = {name: statuses.count(name) for name in ("finished", "failed", "started")}
+    left = max(number - count["finished"] - count["failed"], 0)
+    concurrent = cost.concurrency(study)
+    estimate = cost.probed(trials, study) if probe else cost.observed(store)
+    rounds = -(-left // concurrent)
+    return Plan(
+        study=study.name,
+        sampler=study.sampler,
+        cells=number // len(study.seeds),
+        seeds=len(study.seeds),
+        trials=number,
+        done=count["finished"],
+        failed=count["failed"],
+        started=count["started"],
+        pending=left - min(count["started"], left),
+        concurrent=concurrent,
+        seconds_per_trial=estimate.seconds,
+        hours=None if estimate.seconds is None else rounds * estimate.seconds / 3600,
+        mib_per_trial=estimate.mib,
+        measured=estimate.source,
+        notes=tuple(dict.fromkeys(note for trial in trials for note in trial.notes)),
+    )
+
+
+def check_cores(study: StudyConfig) -> None:
+    """Refuse, with ConfigError, a study whose trials are to run on this machine and need more than it has."""
+    from study.trial.environment import cores
+
+    if study.cpus > cores():
+        raise ConfigError(
+            [f"cpus={study.cpus:g} a trial is more than the {cores()} cores that may be used here; lower cpus, or run "
+             "it on a cluster: --address (to plan it, set RAY_ADDRESS)"]
+        )  # fmt: skip
+
+
+def check(study: StudyConfig) -> "list[Trial]":
+    """The trials of a study: all of a grid or random one, or those that stand for a tpe one's space."""
+    trials = trials_of(study) if study.sampler != "tpe" else resolve_cells(study, list(_corners(study)))
+    _check_metrics(study, trials)
+    return trials
+
+
+def trials_of(study: StudyConfig) -> "list[Trial]":
+    """Every known cell under every seed, resolved; ConfigError with the problems of all cells at once."""
+    return [trial.under(seed) for trial in resolve_cells(study, study.known_cells()) for seed in study.seeds]
+
+
+def _check_metrics(study: StudyConfig, trials: "list[Trial]") -> None:
+    """Refuse, with ConfigError, a metric that no trial will log. The default one may be missing, but for tpe."""
+    if study.sampler != "tpe" and study.metrics == PRIMARY:
+        return
+    known = sorted({name for trial in trials for of in trial.parts.evaluations.values() for name in of.reports})
+    unknown = [m for m in study.metrics if m not in known and m.split(".")[0] not in ("train", "time", "memory")]
+    if unknown:
+        raise ConfigError(
+            f"metrics.{m}: no evaluation of this study reports it{did_you_mean(m, known)}; docs/metrics.md has all"
+            for m in unknown
+        )
+
+
+def _corners(study: StudyConfig) -> Iterator[Cell]:
+    """Cells that reach every value of each list and both ends of each range, one dimension at a time."""
+    ends = {p: list(d.values) if isinstance(d, Grid) else [d.low, d.high] for p, d in study.spaces[0].items()}
+    first: Cell = {path: values[0] for path, values in ends.items()}
+    yield first
+    for path, values in ends.items():
+        yield from ({**first, path: value} for value in values[1:])
+
+
+def resolve_cells(study: StudyConfig, cells: list[Cell]) -> "list[Trial]":
+    """The trial of each cell; ConfigError with the problems of all cells, each said once.
+
+    Cells that are the same trial (k left out, and k = the pool's size) are refused in a grid and dropped otherwise.
+    """
+    from study.planning.resolve import Resolver
+
+    resolver, problems = Resolver(), []
+    trials: dict[str, Trial] = {}
+    for cell in cells:
+        try:
+            trial = resolver.resolve(study.config(cell))
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        twin = trials.get(trial.id)
+        if twin is not None and study.sampler == "grid":
+            problems.append(f"space: {json.dumps(twin.cell)} and {json.dumps(cell)} are the same trial; drop one")
+        trials.setdefault(trial.id, replace(trial, cell=cell))
+    if problems:
+        raise ConfigError(problems)
+    return list(trials.values())

@@ -1,0 +1,351 @@
+"""From a config to a trial that can run: names looked up, defaults filled in, and every part checked against the rest.
+
+Workers never look a name up: what a user's module registered in the driver does not exist there, so a trial carries
+the objects themselves.
+"""
+
+import dataclasses
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.augment import AUGMENTATIONS
+from models.contrast import Contrast
+from models.encoders import ENCODERS
+from models.heads import HEADS
+from models.methods import METHODS, Method
+from models.negatives import STRATEGIES, Strategy
+from models.objectives import OBJECTIVES
+from models.optim import OPTIMIZERS
+from models.registry import Registry, UnknownName
+from models.temperature import TEMPERATURES
+from study.config import Component, ConfigError, TrialConfig, build, split_component
+from study.data import DATASETS, DataShape
+from study.evaluation import EVALUATIONS
+from study.trial.class_synsets import Meaning, find_meaning
+from study.trial.trial import Parts, Trial
+
+REGISTRIES: dict[str, Registry] = {
+    "data": DATASETS,
+    "encoder": ENCODERS,
+    "head": HEADS,
+    "augmentation": AUGMENTATIONS,
+    "method": METHODS,
+    "objective": OBJECTIVES,
+    "negatives": STRATEGIES,
+    "temperature": TEMPERATURES,
+    "optimizer": OPTIMIZERS,
+    "evaluations": EVALUATIONS,
+}
+"""The registry that each field of a config takes its names from."""
+
+
+def settable(registry: Registry, name: str) -> dict[str, inspect.Parameter]:
+    """The parameters of an entry that are the user's: not those that the data, the schedule or the batch supplies."""
+    supplied = ("vocabulary_size", "temperature", "log_weight")
+    parameters = registry.parameters(name).items()
+    return {n: p for n, p in parameters if n not in supplied and "Tensor" not in str(p.annotation)}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One component: its canonical form, what of it is the trial's identity, and the object."""
+
+    plain: dict[str, Any]
+    identity: dict[str, Any]
+    value: Any
+
+
+def component(field: str, value: Component) -> Resolved:
+    """Look a component up, check its parameters and construct it; ConfigError with the field's path on each line."""
+    registry = REGISTRIES[field]
+    try:
+        entry, params = build(registry, value, settable)
+        later = field in CALLED_LATER and not isinstance(entry, type)
+        made = functools.partial(entry, **params) if later else entry(**params)
+        if field in TRY_OUT:
+            TRY_OUT[field](made)
+    except ConfigError as error:
+        raise ConfigError(f"{field}.{problem}" for problem in error.problems) from None
+    except (ValueError, UnknownName) as error:
+        raise ConfigError([f"{field}: {error}"]) from None
+    except Exception as error:  # a mistake in the component's own code
+        name, _ = split_component(value)
+        raise ConfigError([f"{field}: {name} cannot be made ({type(error).__name__}: {error}); mend it"]) from None
+    located = set()
+    if dataclasses.is_dataclass(entry):
+        located = {f.name for f in dataclasses.fields(entry) if not f.metadata.get("identity", True)}
+    plain = {"name": split_component(value)[0], **params}
+    return Resolved(plain, {n: v for n, v in plain.items() if n not in located}, made)
+
+
+CALLED_LATER = ("encoder", "head", "augmentation", "objective")
+"""Fields whose entries may be functions that training calls; any other function makes the component, as a preset."""
+
+
+def _try_strategy(strategy: Any) -> None:
+    """A stranger's class fails here, and not where the first step asks it something."""
+    if not isinstance(strategy, Strategy):
+        raise ValueError(f"{type(strategy).__name__} is no strategy; subclass models.negatives.Strategy")
+
+
+def _try_encoder(encoder: Callable[..., Any]) -> None:
+    """Only of parameters that were given: a ResNet has none, and takes seconds to make."""
+    if getattr(encoder, "keywords", None):
+        given = {"vocabulary_size": 2} if "vocabulary_size" in inspect.signature(encoder).parameters else {}
+        # As shapes alone: memory is a matter of where it will run, and so is what shapes do not tell.
+        with torch.device("meta"), suppress(NotImplementedError, RuntimeError):
+            encoder(**given)
+
+
+TRY_OUT: dict[str, Callable[[Any], Any]] = {
+    "encoder": _try_encoder,
+    "head": lambda head: head(8),
+    "negatives": _try_strategy,
+    "objective": lambda objective: objective(torch.zeros(2), torch.zeros(2, 3), temperature=1.0),
+}
+"""How an entry that is a function checks the ranges of its parameters: by a call on next to nothing."""
+
+
+class Resolver:
+    """Resolves configs; what many of them share is looked up, constructed and checked once."""
+
+    def __init__(self) -> None:
+        self._components: dict[str, Resolved | ConfigError] = {}
+        self._shapes: dict[str, DataShape | ConfigError] = {}
+
+    def resolve(self, config: TrialConfig) -> Trial:
+        """The trial of a config; ConfigError with every problem found."""
+        parts = self._parts(config)
+        shape = self._shape(parts["data"])
+        meaning, problems = _meaning(config, parts, shape)
+        k, also, notes = _check(config, parts, shape, meaning)
+        if problems or also:
+            raise ConfigError([*problems, *also])
+        method: Method = parts["method"].value
+        contrast = None
+        if method.has_negatives:
+            directions = OBJECTIVES.trait(parts["objective"].plain["name"], "directions") or "both"
+            contrast = Contrast(parts["negatives"].value, parts["objective"].value, {}, k, directions)
+        plain = ("data", "encoder", "head", "augmentation", "method", "temperature", "optimizer")
+        return Trial(
+            cell={},
+            config=_canonical(config, {name: part.plain for name, part in parts.items()}, k, meaning),
+            identity=_canonical(config, {name: part.identity for name, part in parts.items()}, k, meaning),
+            parts=Parts(
+                contrast=contrast,
+                evaluations={part.plain["name"]: part.value for name, part in parts.items() if "." in name},
+                meaning=meaning,
+                **{name: parts[name].value for name in plain},
+            ),
+            notes=(*notes, *filter(None, [meaning.note])),
+        )
+
+    def _parts(self, config: TrialConfig) -> dict[str, Resolved]:
+        """Every component of the config by field (evaluations as evaluations.0, …)."""
+        fields = ("data", "encoder", "head", "augmentation", "method", "optimizer")
+        wanted: dict[str, Component] = {field: getattr(config, field) for field in fields}
+        t = config.temperature
+        if isinstance(t, str) and t not in TEMPERATURES:
+            raise ConfigError([f"temperature: a number above 0, or a schedule ({', '.join(TEMPERATURES)}), got {t!r}"])
+        wanted["temperature"] = {"name": "constant", "value": t} if isinstance(t, int | float) else t
+        evaluations = config.evaluations if config.evaluations is not None else EVALUATIONS.names()
+        wanted |= {f"evaluations.{i}": value for i, value in enumerate(evaluations)}
+        parts, problems = self._look_up(wanted)
+        measured = [part.plain["name"] for path, part in parts.items() if "." in path]
+        twice = [name for i, name in enumerate(measured) if name in measured[:i]]
+        problems += [f"evaluations: {name} is named twice; drop one" for name in twice]
+        method = parts["method"].value if "method" in parts else None
+        if method is not None and method.has_negatives:
+            contrast: dict[str, Component] = {
+                "negatives": config.negatives or "all",
+                "objective": config.objective or method.default_objective,
+            }
+            further, also = self._look_up(contrast)
+            parts, problems = parts | further, problems + also
+        if problems:
+            raise ConfigError(problems)
+        return parts
+
+    def _look_up(self, wanted: Mapping[str, Component]) -> tuple[dict[str, Resolved], list[str]]:
+        parts, problems = {}, []
+        for path, value in wanted.items():
+            field = path.split(".")[0]
+            key = f"{field} {json.dumps(value, sort_keys=True)}"
+            if key not in self._components:
+                try:
+                    self._components[key] = component(field, value)
+                except ConfigError as error:
+                    self._components[key] = error
+            found = self._components[key]
+            if isinstance(found, ConfigError):
+                problems += found.problems
+            else:
+                parts[path] = found
+        return parts, problems
+
+    def _shape(self, data: Resolved) -> DataShape:
+        key = json.dumps(data.plain, sort_keys=True)
+        if key not in self._shapes:
+            try:
+                data.value.check()
+                self._shapes[key] = data.value.shape()
+            except (ValueError, OSError) as error:
+                self._shapes[key] = ConfigError([f"data: {error}"])
+        found = self._shapes[key]
+        if isinstance(found, ConfigError):
+            raise found
+        return found
+
+
+def resolve(config: TrialConfig) -> Trial:
+    """The trial of a config; ConfigError with every problem found."""
+    return Resolver().resolve(config)
+
+
+def _canonical(config: TrialConfig, parts: Mapping[str, dict[str, Any]], k: int, meaning: Meaning) -> dict[str, Any]:
+    plain = config.plain() | {"k": k, "negatives": None, "objective": None, "synsets": meaning.given}
+    plain |= {name: part for name, part in parts.items() if "." not in name}
+    return plain | {"evaluations": [part for name, part in parts.items() if "." in name]}
+
+
+def _check(
+    config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape, meaning: Meaning
+) -> tuple[int, list[str], list[str]]:
+    """K as it is, what does not fit together, and what to say of what does."""
+    method: Method = parts["method"].value
+    name = parts["method"].plain["name"]
+    problems = []
+    if config.batch_size > shape.train:
+        problems.append(
+            f"batch_size: {config.batch_size} is more than the {shape.train} training examples; lower batch_size"
+        )
+    for field in ("encoder", "augmentation"):
+        modality = REGISTRIES[field].trait(parts[field].plain["name"], "modality")
+        if modality not in (shape.modality, "any"):
+            problems.append(
+                f"{field}: {parts[field].plain['name']} is for {modality}s, but {parts['data'].plain['name']} "
+                f"holds {shape.modality}s; choose one of {', '.join(_of_modality(field, shape.modality))}"
+            )
+    if not shape.labelled:
+        users = [f for f in ("method", "negatives") if f in parts and parts[f].value.uses_labels]
+        problems += [f"{f}: {parts[f].plain['name']} uses labels, but the data has none" for f in users]
+    problems += _refused("optimizer", parts["optimizer"].value.check, config.epochs)
+    problems += _refused("method", method.check, config.batch_size, shape.train, config.epochs)
+    if not method.has_negatives:
+        set_in_vain = [f for f in ("k", "negatives", "objective") if getattr(config, f) is not None]
+        problems += [
+            f"{f}: {name} has no negatives, so {f} changes nothing; leave {f} out, or choose another method"
+            for f in set_in_vain
+        ]
+        return 0, problems, []
+    k, of_contrast = _check_contrast(config, parts, shape)
+    strategy = parts["negatives"].value
+    problems += of_contrast + _refused("negatives", strategy.check, config.epochs, k)
+    of_classes, notes = _check_classes(strategy, parts["data"].plain["name"], shape, meaning)
+    return k, problems + of_classes, notes
+
+
+def _check_classes(strategy: Strategy, dataset: str, shape: DataShape, meaning: Meaning) -> tuple[list[str], list[str]]:
+    """Problems and notes of a strategy that goes by the meaning of classes."""
+    measure = strategy.needs_similarity
+    if measure is None or not shape.labelled:
+        return [], []
+    if not meaning.synsets:
+        needs = f"negatives: selecting by {measure} needs the synset of every class: {meaning.off}"
+        return [needs] if meaning.off else [], []
+    try:
+        matrix = meaning.semantics(shape.class_names, measures=[measure]).similarities[measure]
+    except (ValueError, UnknownName) as error:
+        return [f"negatives: {error}"], []
+    met = strategy.classes_met(torch.from_numpy(matrix).float())
+    if met is None or met.any(dim=1).all():
+        return [], []
+    between = matrix[~np.eye(len(matrix), dtype=bool)] if len(matrix) > 1 else matrix
+    scale = (
+        f"{measure} between the classes of {dataset} goes from {between.min():.3g} to {between.max():.3g}, and is "
+        f"{matrix.diagonal().min():.3g} or more of a class with itself"
+    )
+    if not met.any():
+        return [f"negatives: the band selects nothing: {scale}; choose lo and hi within that"], []
+    without = [name for name, some in zip(shape.class_names, met.any(dim=1).tolist(), strict=True) if not some]
+    return [], [
+        f"negatives: the band holds no class for anchors of {', '.join(without)}: each keeps one candidate, its "
+        f"easiest; {scale}"
+    ]
+
+
+def _meaning(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[Meaning, list[str]]:
+    """The synsets of the classes, and what is wrong with what was set of them."""
+    problems = []
+    if config.negatives_every is not None:
+        if not any(part.plain["name"] == "negatives" for name, part in parts.items() if "." in name):
+            problems.append("negatives_every: evaluations lack `negatives`; add it there, or leave negatives_every out")
+        if config.negatives_every > config.epochs:
+            problems.append(
+                f"negatives_every: {config.negatives_every} is more than the {config.epochs} epochs; "
+                "lower it, or leave it out to measure at the end alone"
+            )
+    try:
+        return find_meaning(shape, dataset=parts["data"].plain["name"], mapping=config.synsets), problems
+    except ValueError as error:
+        return Meaning(), [*problems, f"synsets: {error}"]
+
+
+def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[int, list[str]]:
+    method: Method = parts["method"].value
+    name, objective = parts["method"].plain["name"], parts["objective"].plain["name"]
+    problems = []
+    directions = OBJECTIVES.trait(objective, "directions")
+    if directions is not None and directions not in method.directions:
+        symmetric = f", or method {{name: {name}, symmetric: true}}" if "symmetric" in METHODS.parameters(name) else ""
+        problems.append(
+            f"objective: {objective} takes {directions} direction(s), {name} here serves "
+            f"{', '.join(method.directions)}; choose info_nce{symmetric}"
+        )
+    if method.own_loss and objective != method.default_objective:
+        problems.append(
+            f"objective: {name} has a loss of its own, {method.own_loss}, so {objective} changes nothing; leave "
+            "objective out, or choose the method's other loss"
+        )
+    if method.views > 2 and not OBJECTIVES.trait(objective, "many_positives"):
+        problems.append(
+            f"method: {method.views} views make {method.views - 1} positives an anchor, and {objective} takes one; "
+            f"choose one of {', '.join(_with_trait('many_positives'))}, or two views"
+        )
+    if parts["negatives"].value.attracts and (method.own_loss or not OBJECTIVES.trait(objective, "attracts")):
+        problems.append(
+            f"negatives: {parts['negatives'].plain['name']} here adds positives to an InfoNCE loss, and "
+            f"{method.own_loss or objective} is none; choose one of {', '.join(_with_trait('attracts'))}, or eliminate"
+        )
+    size = method.pool_size(config.batch_size, shape.train, directions or "both")
+    if config.k is not None and config.k > size:
+        problems.append(
+            f"k: {config.k} candidates are more than the {size} rows of {name}'s pool (batch_size {config.batch_size}, "
+            f"{shape.train} training examples); lower k, or raise {'batch_size' if name == 'simclr' else 'the pool'}"
+        )
+    return config.k or size, problems
+
+
+def _of_modality(field: str, modality: str) -> list[str]:
+    registry = REGISTRIES[field]
+    return [name for name in registry.names() if registry.trait(name, "modality") in (modality, "any")]
+
+
+def _with_trait(trait: str) -> list[str]:
+    return [name for name in OBJECTIVES.names() if OBJECTIVES.trait(name, trait)]
+
+
+def _refused(field: str, check: Callable[..., Any], *arguments: Any) -> list[str]:
+    try:
+        check(*arguments)
+    except (ValueError, UnknownName) as error:
+        return [f"{field}: {error}"]
+    return []

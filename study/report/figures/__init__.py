@@ -1,0 +1,1 @@
+"""Figures of a study: an info, which is tested without a renderer, and a drawing of it."""

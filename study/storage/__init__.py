@@ -1,0 +1,1 @@
+"""Results, checkpoints and claims in a folder or bucket."""

@@ -1,0 +1,274 @@
+"""Who runs a trial: claims, so that two sessions at once run and send each trial once.
+
+A session is one driver at work. A trial's claims are numbered registers that are written once, "<trial id>.0", ".1", …;
+the last one names the session that holds the trial. A session may write the next register where the last one's session
+is over: it said so, its process is gone from this very machine, or its heartbeat has not changed for EXPIRES seconds of
+the observer's own clock, who looked at it all the while: where nobody could read, nobody could beat. Registers are
+never erased, so that two sessions cannot both take over what a third has left.
+"""
+
+import getpass
+import itertools
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from study.storage.store import Store, create, write_atomically
+
+log = logging.getLogger(__name__)
+
+BEAT = 10.0
+"""Seconds between two heartbeats."""
+EXPIRES = 60.0
+"""Seconds without a heartbeat after which a session on another machine counts as dead."""
+LOOKS = 30.0
+"""Seconds between two looks at a heartbeat after which its standstill counts anew: EXPIRES without the two beats (of
+BEAT and a time-out of a server each) that a session may still need where a storage or server was away."""
+
+
+class Board(Protocol):
+    """Where sessions meet."""
+
+    def put(self, register: str, value: str) -> bool:
+        """Write a register that nobody has written yet, atomically; whether it holds this value afterwards."""
+
+    def get(self, register: str) -> str | None:
+        """What a register holds; None while it is not written (as of the last refresh)."""
+
+    def announce(self, session: str, text: str | None) -> None:
+        """A session's heartbeat; None: it is over."""
+
+    def session(self, session: str) -> str | None:
+        """The last heartbeat of a session; None: it is over (as of the last refresh)."""
+
+    def refresh(self) -> None:
+        """Read anew what others wrote."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A session as others see it."""
+
+    owner: str
+    host: str
+    machine: str
+    pid: int
+    started: str
+    beat: int = 0
+
+    @classmethod
+    def here(cls, owner: str) -> "Holder":
+        pid = os.getpid()
+        return cls(owner, socket.gethostname(), _machine(), pid, _started(pid) or "")
+
+    def __str__(self) -> str:
+        return f"{self.owner}@{self.host}"
+
+    def process_is_gone(self) -> bool:
+        """Whether its process ran on this machine, and does so no more."""
+        return self.machine == _machine() and _started(self.pid) != self.started
+
+
+class FolderBoard:
+    """A board in a study's folder, on any filesystem that can create a file exclusively."""
+
+    def __init__(self, path: Path) -> None:
+        self._claims, self._sessions = path / "claims", path / "sessions"
+        self._known: dict[str, str] = {}  # a register never changes
+
+    def put(self, register: str, value: str) -> bool:
+        if not create(self._claims / register, value):
+            return self.get(register) == value
+        self._known[register] = value
+        return True
+
+    def get(self, register: str) -> str | None:
+        if register not in self._known:
+            try:
+                self._known[register] = (self._claims / register).read_text()
+            except FileNotFoundError:
+                return None
+        return self._known[register]
+
+    def announce(self, session: str, text: str | None) -> None:
+        path = self._sessions / f"{session}.json"
+        if text is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomically(path, text)
+
+    def session(self, session: str) -> str | None:
+        try:
+            return (self._sessions / f"{session}.json").read_text()
+        except FileNotFoundError:
+            return None
+
+    def refresh(self) -> None:
+        """Nothing: files are read when they are asked for."""
+
+
+class Claims:
+    """One session's claims on one board."""
+
+    def __init__(self, board: Board, session: str) -> None:
+        self.board, self.session = board, session
+        self._heard: dict[str, tuple[int, float, float]] = {}  # session → its last beat, when first and last seen
+
+    def take(self, trial: str) -> bool:
+        """Claim a trial; False: another session holds it."""
+        while True:
+            number, holder = self._last(trial)
+            if holder == self.session:
+                return True
+            if holder is not None and self.alive(holder) is not None:
+                return False
+            if self.board.put(f"{trial}.{number}", self.session):
+                return True
+
+    def holder(self, trial: str) -> Holder | None:
+        """The living session that holds a trial."""
+        session = self._last(trial)[1]
+        return self.alive(session) if session else None
+
+    def claimant(self, trial: str) -> Holder | None:
+        """The other session that claimed a trial last, alive or not, unless it said that it is over."""
+        session = self._last(trial)[1]
+        text = self.board.session(session) if session and session != self.session else None
+        return Holder(**json.loads(text)) if text else None
+
+    def is_free(self, trial: str) -> bool:
+        """Whether no other living session holds it."""
+        session = self._last(trial)[1]
+        return session is None or session == self.session or self.alive(session) is None
+
+    def alive(self, session: str) -> Holder | None:
+        """The session, unless it is over."""
+        text = self.board.session(session)
+        if text is None:
+            return None
+        holder = Holder(**json.loads(text))
+        if holder.process_is_gone():
+            return None
+        now = time.monotonic()
+        beat, since, looked = self._heard.get(session, (-1, now, now))
+        if beat != holder.beat or now - looked > LOOKS:
+            since = now
+        self._heard[session] = holder.beat, since, now
+        return holder if now - since < EXPIRES else None
+
+    def _last(self, trial: str) -> tuple[int, str | None]:
+        """The number of the next register, and the session that wrote the last one."""
+        holder = None
+        for number in itertools.count():
+            found = self.board.get(f"{trial}.{number}")
+            if found is None:
+                return number, holder
+            holder = found
+        raise AssertionError("unreachable")
+
+
+class Session:
+    """One driver at work on a study: `with Session(store, owner) as session: …` beats on every board it joined.
+
+    Its name begins with the storage's, so that a claim tells in which storage its trial's files are.
+    """
+
+    def __init__(self, store: Store, owner: str | None = None) -> None:
+        self.owner = owner or user()
+        board = FolderBoard(store.path)
+        self.storage = storage_id(board)
+        self.name = f"{self.storage}-{uuid.uuid4().hex[:12]}"
+        self._holder = Holder.here(self.owner)
+        self._boards: list[Board] = []
+        self._beat = 0
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.claims = self.join(board)
+
+    def join(self, board: Board) -> Claims:
+        """Announce the session on a board, and beat there from now on."""
+        board.announce(self.name, self._text())
+        self._boards.append(board)
+        return Claims(board, self.name)
+
+    def __str__(self) -> str:
+        return str(self._holder)
+
+    def __enter__(self) -> "Session":
+        self._thread = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Leave what it holds to others."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        for board in self._boards:
+            self._tolerantly(lambda board=board: board.announce(self.name, None))  # type: ignore[misc]
+
+    def is_ours(self, session: str) -> bool:
+        """Whether a session's trials lie in this storage."""
+        return session.startswith(f"{self.storage}-")
+
+    def _keep_beating(self) -> None:
+        while not self._over.wait(BEAT):
+            self._beat += 1
+            for board in self._boards:
+                self._tolerantly(lambda board=board: board.announce(self.name, self._text()))  # type: ignore[misc]
+
+    def _text(self) -> str:
+        return json.dumps(asdict(self._holder) | {"beat": self._beat})
+
+    def _tolerantly(self, act: Callable[[], Any]) -> None:
+        """A beat that is missed is no reason to stop: the next one, or EXPIRES, will do."""
+        try:
+            act()
+        except Exception as error:
+            log.debug("no heartbeat: %s", error)
+
+
+def storage_id(board: Board) -> str:
+    """The storage's own name, whatever path leads to it."""
+    board.put("storage", uuid.uuid4().hex[:12])
+    return board.get("storage") or ""
+
+
+def user() -> str:
+    """Who runs this, as the operating system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return str(os.getuid())
+
+
+def _machine() -> str:
+    """This boot of this machine, and the space of its process ids: a container has its own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return f"{socket.gethostname()} {uuid.getnode()}"
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks (a reused id has another start); None: it runs no more."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,1 @@
+"""One trial: data, training, evaluation, result. Plain torch: no ray, no mlflow."""

@@ -1,0 +1,144 @@
+"""What an encoder makes of both splits, and the evaluations of it; the untrained encoder's floor beside them."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.augment import NoAugmentation
+from models.methods.method import unit_rows
+from models.precision import autocast
+from study.data.cache import cache_root
+from study.evaluation import Encoded, Findings
+from study.evaluation import evaluate as evaluate_encoded
+from study.evaluation.evaluation import Blocks
+from study.evaluation.linear import Linear
+from study.evaluation.negatives import Negatives
+from study.storage.store import TrialFolder, write_atomically
+from study.trial.training import Stream, Training, generator, layers_draw
+from study.trial.views import Examples, view_of
+
+ENCODE_BATCH = 500
+"""Examples that pass the encoder at once; its memory does not depend on the batch size of the training."""
+
+
+@torch.no_grad()
+def represent(training: Training, split: Examples, *, view: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features h [b, F] and unit embeddings z [b, D] of a split, batch by batch, in evaluation mode.
+
+    `view`: the number of an augmented view, the same draw whenever it is asked for; None: the examples themselves.
+    Where memory runs out, fewer pass the encoder at once.
+    """
+    learner, device = training.learner, training.device
+    learner.eval()
+    draw = generator("cpu", training.seed, Stream.EVALUATION, 0 if view is None else view + 1, len(split))
+    augment = NoAugmentation() if view is None else training.augmentation
+    blocks = Blocks(ENCODE_BATCH)
+    for start in range(0, len(split), ENCODE_BATCH):
+        x = view_of(augment, split.part(start, start + ENCODE_BATCH), generator=draw)
+
+        def through(rows: slice, x: Tensor = x) -> tuple[Tensor, Tensor]:
+            with autocast(training.precision, device):
+                h = learner.encoder(x[rows])
+                z = learner.head(h)
+            return h.float(), unit_rows(z)
+
+        yield from blocks(len(x), through)
+
+
+def encode(training: Training) -> Encoded:
+    """Both splits, un-augmented and in A augmented views."""
+    config = training.trial.config
+    views = range(config["evaluation_views"])
+    features_train, embeddings_train = _both(training, training.train)
+    features_test, embeddings_test = _both(training, training.test)
+    mean_views = torch.zeros_like(embeddings_train)
+    for view in views:
+        mean_views += _embeddings(training, training.train, view) / len(views)
+    return Encoded(
+        features_train=features_train,
+        features_test=features_test,
+        embeddings_train=embeddings_train,
+        embeddings_test=embeddings_test,
+        mean_views_train=mean_views,
+        views_test=torch.stack([_embeddings(training, training.test, view) for view in views]),
+        labels_train=training.train.labels,
+        labels_test=training.test.labels,
+        classes=training.semantics.names,
+        temperature=training.trial.parts.temperature.at(1.0),
+        k=config["k"] or None,
+        synsets=training.semantics.synsets,
+        similarities=training.semantics.similarities,
+    )
+
+
+def _both(training: Training, split: Examples) -> tuple[Tensor, Tensor]:
+    h, z = zip(*represent(training, split), strict=True)
+    return torch.cat(h), torch.cat(z)
+
+
+def _embeddings(training: Training, split: Examples, view: int) -> Tensor:
+    return torch.cat([z for _, z in represent(training, split, view=view)])
+
+
+def evaluate(training: Training) -> Findings:
+    """Every evaluation of the trained encoder; numbers come from the test split."""
+
+    def at_work(name: str) -> None:
+        training.part = f"evaluating {name}"
+
+    training.part = "encoding both splits"
+    with layers_draw(training.device, training.seed, Stream.EVALUATION):
+        return evaluate_encoded(
+            training.trial.parts.evaluations.values(),
+            encode(training),
+            generator=generator("cpu", training.seed, Stream.EVALUATION),
+            at_work=at_work,
+        )
+
+
+def on_the_way(training: Training, folder: TrialFolder) -> dict[str, float]:
+    """The scalars of the evaluation `negatives` after the present epoch, if the config asks for them then.
+
+    Its tables are written under their names and `.epoch_<n>`. Nothing after the last epoch, when every evaluation is
+    made anyway.
+    """
+    every, probe = training.trial.config["negatives_every"], training.trial.parts.evaluations.get("negatives")
+    if every is None or training.epoch % every or training.epoch == training.epochs:
+        return {}
+    assert isinstance(probe, Negatives)  # resolve refuses negatives_every without it
+    training.part = "evaluating negatives"
+    embeddings = _both(training, training.test)[1]
+    started = time.perf_counter()
+    found = probe.describe(embeddings, training.test.labels, training.semantics)
+    for name, table in found.tables.items():
+        folder.write_table(f"{name}.epoch_{training.epoch}", table)
+    return found.metrics | {"time.negatives_s": time.perf_counter() - started}
+
+
+def floor(training: Training, cache: Path | None) -> dict[str, float]:
+    """`linear.floor.*`: the linear probe on the untrained encoder, shared by trials that differ elsewhere.
+
+    To be called before the first step; nothing where no linear probe is asked for or the data has no labels.
+    """
+    probe = training.trial.parts.evaluations.get("linear")
+    train, test = training.train, training.test
+    if not isinstance(probe, Linear) or train.labels is None or test.labels is None:
+        return {}
+    identity = {name: training.trial.identity[name] for name in ("data", "encoder", "evaluations", "seed")}
+    conditions = [training.data.digest, training.precision, training.device.type]
+    key = json.dumps([identity, *conditions], sort_keys=True)
+    path = (cache or cache_root()) / "floors" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    if not path.exists():
+        training.part = "evaluating linear on the untrained encoder"
+        with layers_draw(training.device, training.seed, Stream.EVALUATION):
+            features = [_both(training, split)[0] for split in (train, test)]
+        draw = generator("cpu", training.seed, Stream.EVALUATION)
+        labels = (train.labels, test.labels)
+        found = probe.floor(features[0], features[1], labels, len(training.data.classes), generator=draw)
+        write_atomically(path, json.dumps(found))
+    return dict(json.loads(path.read_text()))

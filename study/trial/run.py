@@ -1,0 +1,158 @@
+"""One trial, whole: data → train → evaluate → result. Plain torch: no ray, no mlflow, so it runs in a notebook too."""
+
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from study.analysis.trial_figures import draw_figures
+from study.config import ConfigError
+from study.storage.store import Checkpoints, TrialFolder, write_atomically
+from study.trial import devices
+from study.trial.encode import evaluate, floor, on_the_way
+from study.trial.environment import environment
+from study.trial.training import Diverged, Training
+from study.trial.trial import Trial
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+def run_trial(
+    trial: Trial,
+    folder: TrialFolder,
+    *,
+    cache: Path | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    report: Report | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> dict[str, Any]:
+    """Run a trial to its end, from its last checkpoint if it has one, and return its result.
+
+    A trial that cannot finish (a loss that is not finite, an error) is recorded as failed with its reason; only a
+    kill or an interrupt leaves it open, to be resumed to the same numbers. `device`: cpu, cuda or cuda:N; ConfigError
+    for another, failed where CUDA cannot be used. `threads` of the processor (default: torch's own choice) are part of
+    what makes numbers equal. `report` is called after every epoch. A result that the storage does not take (a full
+    disk) is returned as a failure; the trial stays open, to be resumed.
+    """
+    place = devices.named(device)
+    kept = checkpoints or Checkpoints()
+    done = folder.result()
+    if done is not None:
+        return done
+    if threads is not None:
+        torch.set_num_threads(threads)
+    clock = _clock(folder)
+    result: dict[str, Any] = {"status": "finished", "reason": None, "metrics": {}, "started": clock()}
+    training: Training | None = None
+    ran_on: dict[str, Any] = {}
+    try:
+        folder.write_config(described(trial))
+        devices.check_usable(place, f"device={device}")
+        modes = devices.set_modes(place)
+        training = Training(trial, trial.parts.data.load(cache), place)
+        ran_on = {"device": str(place), "precision": training.precision, "threads": torch.get_num_threads()}
+        ran_on |= devices.described(place) | modes
+        result |= {"started": folder.times()[0]} | _run(training, folder, cache, report, kept, clock)
+    except (Diverged, ConfigError) as error:
+        result |= {"status": "failed", "reason": str(error)}
+    except Exception as error:
+        reason = reason_of(error, trial, training.part if training else "")
+        result |= {"status": "failed", "reason": reason, "trace": traceback.format_exc()}
+        result |= {"out_of_memory": True} if devices.memory_ran_out(error) else {}
+    result |= {"ended": clock(), "environment": environment() | ran_on}
+    try:
+        folder.write_result(result, keep=int(kept.after))
+    except OSError as error:
+        result |= {"status": "failed", "reason": error.strerror or str(error)}
+    return result
+
+
+def described(trial: Trial) -> dict[str, Any]:
+    """What its folder says of a trial."""
+    return {"config": trial.config, "cell": trial.cell, "seed": trial.seed, "uses_labels": trial.uses_labels}
+
+
+def _clock(folder: TrialFolder) -> Callable[[], float]:
+    """Seconds since 1970, from where the trial's records end: it may be resumed where the clock is behind."""
+    behind = max(max(folder.times(), default=0.0) - time.time(), 0.0)
+    return lambda: time.time() + behind
+
+
+def reason_of(error: Exception, trial: Trial, part: str = "") -> str:
+    """What a trial failed of, in a line; where memory did not suffice, in which part of its work and what to set."""
+    short = f"{type(error).__name__}: {error}"
+    on_gpu = devices.memory_ran_out(error)
+    if not on_gpu and not isinstance(error, MemoryError) and "can't allocate memory" not in short:
+        return short
+    more = f"on a {'GPU' if on_gpu else 'machine'} with more memory"
+    said = " ".join(short.split())[:200]
+    where = f" in {part}" if part else ""
+    batch = trial.config["batch_size"]
+    return f"out of memory{where} at batch_size={batch}; {_remedy(part, trial)}, or retry it {more} ({said})"
+
+
+def _remedy(part: str, trial: Trial) -> str:
+    """What to set for a part of the work to need less memory."""
+    if part.startswith("evaluating "):
+        name = part.removeprefix("evaluating ")
+        return f"leave {name} out of evaluations, lower data.test_size or data.train_size"
+    if "negatives" in part or "similarit" in part:
+        return "lower k, or the method's queue_size"
+    precision = ", set precision=auto" if trial.config["precision"] == "float32" else ""
+    return f"lower batch_size, take a narrower encoder{precision}"
+
+
+def _run(
+    training: Training,
+    folder: TrialFolder,
+    cache: Path | None,
+    report: Report | None,
+    checkpoints: Checkpoints,
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    trial, data = training.trial, training.data
+    metrics = floor(training, cache)
+    training.restore(folder)
+    while training.epoch < training.epochs:
+        epoch = training.train_epoch() | training.geometry() | on_the_way(training, folder)
+        folder.append({"epoch": training.epoch, "time": clock(), "metrics": epoch})
+        if training.epoch % checkpoints.every == 0 or training.epoch == training.epochs:
+            training.save(folder, keep=checkpoints.keep)
+        if report is not None:
+            report(training.epoch, epoch)
+    started = time.perf_counter()
+    found = evaluate(training)
+    for name, table in found.tables.items():
+        folder.write_table(name, table)
+    with tempfile.TemporaryDirectory() as drawn:  # figures are drawn into files; the folder may be in an object store
+        draw_figures(found.tables, Path(drawn), journal=folder.journal())
+        for path in Path(drawn).iterdir():
+            write_atomically(folder.artifacts / path.name, path.read_bytes())
+    seconds = time.perf_counter() - started
+    metrics |= folder.journal()[-1]["metrics"] | found.metrics
+    metrics |= {
+        "time.train_s": training.seconds,
+        "time.evaluate_s": seconds,
+        "memory.peak_mib": training.peak_mib,
+    }
+    metrics |= {f"time.{name}_s": seconds for name, seconds in found.seconds.items()}
+    return {
+        "metrics": metrics,
+        "seconds": training.seconds + seconds,
+        "data": {
+            "name": data.name,
+            "digest": data.digest,
+            "train": len(data.train),
+            "test": len(data.test),
+            "classes": list(data.classes),
+            "synsets": list(training.semantics.synsets),
+            "class_counts": None if data.test.labels is None else np.bincount(data.test.labels).tolist(),
+        },
+        "skipped": found.skipped | ({"meaning": trial.parts.meaning.off} if trial.parts.meaning.off else {}),
+    }

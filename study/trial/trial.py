@@ -1,0 +1,67 @@
+"""A trial: a cell under a seed, with the objects that its config names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from models.contrast import Contrast
+from models.methods import Method
+from study.config import trial_id
+from study.data import DataSource
+from study.evaluation import Evaluation
+from study.space import Cell
+from study.trial.class_synsets import Meaning
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a config names, as objects: they travel to the workers, where no name is looked up."""
+
+    data: DataSource
+    encoder: Callable[..., torch.nn.Module]
+    head: Callable[..., torch.nn.Module]
+    augmentation: Callable[..., torch.Tensor]
+    method: Method
+    contrast: Contrast | None
+    temperature: Any
+    optimizer: Any
+    evaluations: dict[str, Evaluation]
+    meaning: Meaning
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A cell under a seed: one Ray trial, one MLflow run."""
+
+    cell: Cell
+    """the point of the space: dotted config path → value"""
+    config: dict[str, Any]
+    """canonical: every component with all its parameters, and the seed"""
+    identity: dict[str, Any]
+    """the canonical config without what does not change the numbers (where files lie); the id is its hash"""
+    parts: Parts
+    notes: tuple[str, ...] = ()
+    """what the plan has to say of it, though it can run"""
+
+    @property
+    def id(self) -> str:
+        """The same config has the same id, on every machine."""
+        return trial_id(self.identity)
+
+    @property
+    def seed(self) -> int:
+        """Of every random number of the trial."""
+        return int(self.config["seed"])
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether the training reads labels, by its method or its strategy."""
+        contrast = self.parts.contrast
+        return self.parts.method.uses_labels or (contrast is not None and contrast.strategy.uses_labels)
+
+    def under(self, seed: int) -> "Trial":
+        """The same cell under another seed."""
+        config, identity = {**self.config, "seed": seed}, {**self.identity, "seed": seed}
+        return replace(self, config=config, identity=identity)

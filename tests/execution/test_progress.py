@@ -1,0 +1,50 @@
+"""Progress counts what ends, keeps the best, and is quiet where nobody watches."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from study import Study, TrialConfig, grid
+from study.execution.progress import Progress
+from tests.conftest import TINY
+
+
+def progress(tmp_path: Path, *, terminal: bool) -> Progress:
+    plan = Study("s", base=TrialConfig(**TINY), space={"k": grid(8, 16, 32)}).plan(storage=tmp_path)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+    return Progress(replace(plan, done=0), "linear.features.top1", "max", console=console)
+
+
+def finished(value: float) -> dict:
+    return {"status": "finished", "reason": None, "metrics": {"linear.features.top1": value}}
+
+
+def test_a_line_a_trial_without_a_terminal_and_the_best_is_kept(tmp_path: Path) -> None:
+    shown = progress(tmp_path, terminal=False)
+    with shown:
+        for name, value in (("a", 40.0), ("b", 60.0)):
+            shown.start(name, f"k={name}", 3)
+            shown.epoch(name, 1, 2.0)
+            shown.end(name, f"k={name}", finished(value))
+        shown.start("c", "k=c", 3)
+        shown.end("c", "k=c", {"status": "failed", "reason": "the loss is nan", "metrics": {}})
+    lines = shown.console.file.getvalue().splitlines()
+    assert lines == ["1/3 k=a: linear.features.top1 40.00", "2/3 k=b: linear.features.top1 60.00",
+                     "failed k=c: the loss is nan"]  # fmt: skip
+    assert shown.best == (60.0, "k=b")
+    assert (shown.finished, shown.failed) == (2, 1)
+
+
+def test_the_table_shows_running_trials_and_what_is_left(tmp_path: Path) -> None:
+    shown = progress(tmp_path, terminal=True)
+    with shown:
+        shown.start("a", "k=8 seed=0", 4)
+        shown.epoch("a", 2, 1.5)
+        console = Console(file=io.StringIO(), width=120)
+        console.print(shown._table())
+    text = console.file.getvalue()
+    assert "k=8 seed=0" in text
+    assert "epoch 2/4" in text
+    assert "loss 1.500" in text

@@ -1,0 +1,102 @@
+"""The samplers go on from what the store has finished, towards the number of cells that was asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from study import Study, TrialConfig, choice, loguniform
+from study.execution import samplers
+from study.planning.plan import check
+from study.storage.store import Store
+from study.trial.trial import Trial
+from tests.conftest import TINY
+
+SPACE = {"temperature": loguniform(0.05, 1), "negatives": choice("all", {"name": "uniform", "fraction": 0.5})}
+
+
+def study(**arguments: object) -> Study:
+    defaults = {"base": TrialConfig(**TINY), "space": SPACE, "sampler": "tpe", "cells": 4, "seeds": 2}
+    return Study("s", **{**defaults, **arguments})
+
+
+def sampler_of(of: Study, store: Store) -> samplers.Sampler:
+    return samplers.sampler_of(of, check(of), store)
+
+
+def finish(store: Store, trial: Trial, metrics: dict | None = None, status: str = "finished") -> dict:
+    folder = store.trial(trial.id)
+    folder.write_config({"config": trial.config, "cell": trial.cell, "seed": trial.seed})
+    folder.write_result({"status": status, "reason": None, "metrics": metrics or {"linear.features.top1": 50.0}})
+    result = folder.result()
+    assert result is not None
+    return result
+
+
+def drain(sampler, store: Store, limit: int = 100, value=lambda trial: 50.0) -> list[Trial]:
+    trials = []
+    while len(trials) < limit and (trial := sampler.next()) is not None:
+        trials.append(trial)
+        sampler.tell(trial, finish(store, trial, {"linear.features.top1": value(trial)}))
+    return trials
+
+
+def test_tpe_runs_every_cell_under_every_seed_and_stops_at_the_number(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    trials = drain(sampler_of(study(), store), store)
+    assert len(trials) == 8
+    assert len({p.id for p in trials}) == 8
+    assert {p.seed for p in trials} == {0, 1}
+    assert drain(sampler_of(study(), store), store) == []
+
+
+def test_tpe_goes_on_from_an_interrupted_cell_towards_the_number(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    first = drain(sampler_of(study(), store), store, limit=3)
+    rest = drain(sampler_of(study(), store), store)
+    assert len(rest) == 5
+    assert rest[0].cell == first[2].cell
+    assert rest[0].seed == 1
+    assert len(drain(sampler_of(study(cells=6), store), store)) == 4
+
+
+def test_tpe_learns_where_the_metric_is_better(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    trials = drain(
+        sampler_of(study(cells=30, seeds=1), store), store, value=lambda trial: -abs(trial.cell["temperature"] - 0.2)
+    )
+    late = [p.cell["temperature"] for p in trials[-10:]]
+    assert sum(0.1 < t < 0.4 for t in late) >= 6
+
+
+def test_a_failed_trial_does_not_stop_the_others(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    sampler = sampler_of(study(), store)
+    trial = sampler.next()
+    assert trial is not None
+    sampler.tell(trial, finish(store, trial, {}, status="failed"))
+    assert len(drain(sampler, store)) == 7
+
+
+def test_several_metrics_are_optimised_at_once(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    both = study(metrics={"linear.features.top1": "max", "contrastive.loss": "min"}, seeds=1)
+    sampler = sampler_of(both, store)
+    for _ in range(4):
+        trial = sampler.next()
+        assert trial is not None
+        sampler.tell(trial, finish(store, trial, {"linear.features.top1": 1.0, "contrastive.loss": 2.0}))
+    assert sampler.next() is None
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random"])
+def test_a_list_gives_interrupted_points_first_and_finished_ones_never(tmp_path: Path, sampler: str) -> None:
+    store = Store.of("s", tmp_path)
+    listed = study(
+        space={"temperature": choice(0.1, 0.2, 0.5)}, sampler=sampler, cells=3 if sampler == "random" else None
+    )
+    trials = listed.trials()
+    finish(store, trials[0])
+    store.trial(trials[-1].id).append({"epoch": 1, "time": 0, "metrics": {}})
+    order = [p.id for p in drain(sampler_of(listed, store), store)]
+    assert order[0] == trials[-1].id
+    assert len(order) == len(trials) - 1

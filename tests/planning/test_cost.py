@@ -1,0 +1,84 @@
+"""How many trials share a GPU, and what a trial says that ran out of memory."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from study import Study, TrialConfig
+from study.planning.cost import packing, probed
+from study.storage.store import Store
+from study.trial.run import reason_of, run_trial
+from study.trial.training import Training
+from tests.conftest import TINY
+
+
+@pytest.mark.parametrize(
+    ("mib", "gpu_mib", "said"),
+    [
+        (4_000, 24_000, "4 fit on a GPU of 24,000 MiB: --set gpus=0.25"),
+        (2_400, 24_000, "7 fit on a GPU of 24,000 MiB: --set gpus=0.142"),  # 7 × 0.143 would be more than one
+        (20_000, 24_000, "1 fit on a GPU of 24,000 MiB: --set gpus=1"),
+        (23_000, 24_000, "a trial does not fit on a GPU of 24,000 MiB: lower batch_size"),
+    ],
+)
+def test_packing_leaves_room_for_each_process_and_shares_add_up_to_at_most_one(
+    mib: float, gpu_mib: float, said: str
+) -> None:
+    assert packing(mib, gpu_mib) == said
+
+
+def test_a_trial_that_the_machine_has_no_memory_for_fails_with_what_to_lower(tmp_path: Path) -> None:
+    config = TINY | {"encoder": {"name": "conv-small", "width": 1_000_000}}
+    trial = Study("big", base=TrialConfig(**config)).trials()[0]
+    result = run_trial(trial, Store.of("big", tmp_path).trial(trial.id))
+    assert result["status"] == "failed"
+    assert result["reason"].startswith("out of memory at batch_size=64; lower batch_size, take a narrower encoder")
+    assert "or retry it on a machine with more memory" in result["reason"]
+    assert "out_of_memory" not in result  # that is said of a GPU's
+
+
+@pytest.mark.parametrize(
+    ("part", "remedy"),
+    [
+        ("", "out of memory at batch_size=64; lower batch_size, take a narrower encoder, or"),
+        ("the backward pass", "in the backward pass at batch_size=64; lower batch_size, take a narrower encoder, or"),
+        ("the similarities", "in the similarities at batch_size=64; lower k, or the method's queue_size, or"),
+        ("evaluating knn", "in evaluating knn at batch_size=64; leave knn out of evaluations, lower data.test_size or"),
+    ],
+)
+def test_where_a_gpus_memory_ran_out_is_told_with_what_to_set_for_it(part: str, remedy: str) -> None:
+    trial = Study("big", base=TrialConfig(**TINY)).trials()[0]
+    said = reason_of(torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"), trial, part)
+    assert remedy in said
+    assert "or retry it on a GPU with more memory (OutOfMemoryError: CUDA out of memory. Tried" in said
+    assert "\n" not in said
+    assert reason_of(ValueError("bad"), trial, part) == "ValueError: bad"
+
+
+def test_a_trial_in_float32_is_told_of_the_precision_too() -> None:
+    trial = Study("big", base=TrialConfig(**TINY, precision="float32")).trials()[0]
+    assert "narrower encoder, set precision=auto, or" in reason_of(torch.OutOfMemoryError("x"), trial, "making views")
+
+
+@pytest.mark.parametrize("text", ["CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"])
+def test_a_result_says_that_a_gpus_memory_ran_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    kind = torch.OutOfMemoryError if text.startswith("CUDA out") else RuntimeError
+    trial = Study("big", base=TrialConfig(**TINY)).trials()[0]
+
+    def full(training: Training) -> None:
+        raise kind(text)
+
+    monkeypatch.setattr(Training, "train_epoch", full)
+    result = run_trial(trial, Store.of("big", tmp_path).trial(trial.id))
+    assert result["out_of_memory"] is True
+    assert result["environment"]["device"] == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_probe_on_a_gpu_says_how_many_trials_share_it() -> None:
+    study = Study("gpu", base=TrialConfig(**TINY), gpus=1)
+    estimate = probed(study.trials(), study)
+    assert estimate.mib is not None
+    assert 0 < estimate.mib < 5_000
+    assert "fit on a GPU of" in estimate.source

@@ -1,0 +1,66 @@
+"""The numbers of the figures on importance, and that they are drawn."""
+
+import itertools
+import math
+
+import pandas as pd
+import pytest
+
+from study.report.figures.importance import (
+    draw_importance,
+    draw_responses,
+    importance_info,
+    response_infos,
+)
+from study.results import Results
+
+METRIC = "linear.features.top1"
+
+
+def results(seeds: int = 2) -> Results:
+    rows = [
+        {
+            "trial_id": f"{k}{strategy}{seed}", "status": "finished", "reason": None, "seed": seed,
+            "class_counts": "[]", "k": k, "negatives": strategy, "seconds": 1.0,
+            METRIC: 40 + math.log2(k) + seed + (strategy == "all"),
+        }
+        for k, strategy, seed in itertools.product((8, 32, 128), ("all", "difficulty(hi=0.25)"), range(seeds))
+    ]  # fmt: skip
+    return Results(pd.DataFrame(rows), "s", {METRIC: "max"})
+
+
+def test_a_response_is_told_for_each_parameter_that_varies():
+    k, negatives = response_infos(results(), METRIC)
+    assert (k.parameter, k.x, k.names, k.over) == ("k", (8, 32, 128), (), "seeds")
+    assert k.mean == pytest.approx((44, 46, 48))
+    assert (negatives.x, negatives.names) == ((0, 1), ("all", "difficulty(hi=0.25)"))
+    assert negatives.n == (2, 2)
+    assert negatives.half_width == pytest.approx((12.706204736 / 2,) * 2)
+
+
+def test_importance_of_results_is_of_the_studys_first_metric():
+    shares = results().importance()
+    info = importance_info(shares, METRIC)
+    assert info.parameters[0] == "k"
+    assert set(info.parameters) == {"k", "negatives", "seed"}  # chance beside them
+    with pytest.raises(ValueError, match="only k varies"):
+        Results(results().frame.query("seed == 0 and negatives == 'all'")).importance()
+    assert sum(info.share) == pytest.approx(1)
+    assert all(low <= high for low, high in zip(info.low, info.high, strict=True))
+
+
+def test_figures_can_be_drawn_also_without_intervals():
+    info = importance_info(results().importance(), METRIC)
+    assert [text.get_text() for text in draw_importance(info).axes[0].get_yticklabels()] == list(info.parameters)
+    figure = draw_responses(response_infos(results(seeds=1), METRIC))
+    assert [axes.get_title() for axes in figure.axes] == [
+        "k (intervals over seeds)",
+        "negatives (intervals over seeds)",
+    ]
+
+
+def test_wrong_names_are_refused_with_the_right_ones():
+    with pytest.raises(ValueError, match="temperature does not vary in this study; choose one of k, negatives"):
+        results().response("temperature")
+    with pytest.raises(ValueError, match=r"no finished trial has the metric 'top1'; there are linear\.features\.top1"):
+        results().importance("top1")

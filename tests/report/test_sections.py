@@ -1,0 +1,49 @@
+"""The report's part on negatives, of trials that were really run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from study import TrialConfig
+from study.planning.resolve import resolve
+from study.report.sections import negatives_section
+from study.results import Results
+from study.storage.store import Store
+from study.trial.run import run_trial
+from tests.conftest import TINY
+
+CONFIG = {**TINY, "epochs": 3, "evaluations": ["linear", "negatives"], "negatives_every": 1}
+
+
+def test_negatives_are_compared_across_cells_with_intervals_over_seeds(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    for strategy in ("all", "without_same_class"):
+        for seed in (0, 1):
+            trial = resolve(TrialConfig(**CONFIG, k=32, negatives=strategy, seed=seed))
+            run_trial(replace(trial, cell={"negatives": strategy}), store.trial(trial.id), threads=1)
+    section = negatives_section(Results.load(store), store)
+    assert section is not None
+    for caption in (
+        "same_class_share by difficulty",
+        "Mean similarity of negatives by class, in WordNet order",
+        "Confusion by the linear probe on features, in WordNet order",
+        "How often a negative is among the hardest 5 %",
+        "Same-class share of what the training selected",
+        "Correlation of difficulty and meaning of test negatives",
+    ):
+        assert caption in section.body, caption
+    assert "Similarity of meaning of what it selected, other classes" in section.body
+    named = section.body[section.body.index("Pairs of classes whose difficulty follows their meaning most") :]
+    for text in ("near and hard", "far but hard", "<td>square</td>", "without_\u200bsame_\u200bclass</th>"):
+        assert text in named, text
+    assert "±" in section.body
+    assert "Left out" not in section.body
+
+
+def test_the_report_says_why_semantics_are_off(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    store.trial("t").write_config({"config": {"seed": 0}, "cell": {}, "seed": 0})
+    result = {"status": "finished", "reason": None, "metrics": {"negatives.hard_5pct.beyond_99": 0.2}, "seconds": 1.0}
+    store.trial("t").write_result({**result, "skipped": {"meaning": "the data has no labels"}})
+    section = negatives_section(Results.load(store), store)
+    assert section is not None
+    assert "Left out: the data has no labels" in section.body

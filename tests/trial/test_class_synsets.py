@@ -1,0 +1,180 @@
+"""What classes mean is found, asked for or said to be unknown before anything starts."""
+
+import dataclasses
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from study import Study, TrialConfig
+from study.cli import main
+from study.config import ConfigError
+from study.data import DATASETS, Dataset, DataSource, Split
+from study.planning.resolve import resolve
+from study.storage.store import Store
+from study.trial.run import run_trial
+from tests.conftest import TINY
+
+TINY_IMAGENET = Path(__file__).parents[2].parent / "shared" / "data" / "tiny-imagenet-32-small.tar.xz"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unlabelled(DataSource):
+    """Noise without labels."""
+
+    def decode(self) -> Dataset:
+        draw = np.random.default_rng(0)
+        splits = (Split(draw.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), None) for n in (128, 64))
+        return Dataset("unlabelled", "image", *splits, ("anything",))
+
+
+@pytest.fixture
+def unlabelled(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
+    monkeypatch.setattr(DATASETS, "_traits", dict(DATASETS._traits))
+    DATASETS.register("unlabelled")(Unlabelled)
+    return {**TINY, "data": "unlabelled", "epochs": 1, "evaluations": None}
+
+
+def folder_of(root: Path, *classes: str) -> dict[str, object]:
+    """A config whose data are a few images a class."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 8)):
+        for name in classes:
+            (root / split / name).mkdir(parents=True)
+            for i in range(count):
+                Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
+                    root / split / name / f"{i}.png"
+                )
+    return {**TINY, "data": {"name": "image_folder", "root": str(root)}, "batch_size": 16, "epochs": 2}
+
+
+def problems(**config: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        resolve(TrialConfig(**config))
+    return str(caught.value)
+
+
+def test_the_data_sets_own_map_needs_no_word(tiny: TrialConfig) -> None:
+    meaning = resolve(tiny).parts.meaning
+    assert len(meaning.synsets) == 20
+    assert (meaning.given, meaning.note) == (None, "")
+
+
+def test_ambiguous_classes_are_announced_with_their_senses_and_what_to_type(tmp_path: Path) -> None:
+    config = folder_of(tmp_path / "images", "crane", "goldfish")
+    plan = str(Study("birds", base=TrialConfig(**config)).plan())
+    assert "statistics of what negatives mean are off: 1 of 2 classes have no synset yet" in plan
+    assert "crane.n.05: large long-necked wading bird" in plan
+    assert "--set 'synsets.crane=lemma.n.NN'" in plan
+
+
+def test_a_mapping_that_misses_a_class_is_one_problem_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = {"name": "birds", "question": "?", "base": folder_of(tmp_path / "images", "crane", "goldfish")}
+    (tmp_path / "birds.yaml").write_text(yaml.safe_dump(described | {"space": {"k": {"grid": [4]}}}))
+    assert main(["plan", str(tmp_path / "birds.yaml"), "--set", "synsets.goldfish=goldfish.n.01"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "study: 1 problem; nothing was started"
+    assert "    class 'crane': the mapping has no synset for it" in said
+    assert any(line.startswith("      crane.n.05: large long-necked wading bird") for line in said)
+
+
+def test_one_mapping_serves_the_strategy_and_the_statistics(tmp_path: Path) -> None:
+    config = folder_of(tmp_path / "images", "crane", "goldfish")
+    strategy = {"name": "semantic", "measure": "wup", "hi": 0.99}
+    assert "selecting by wup needs the synset of every class: 1 of 2" in problems(**config, negatives=strategy)
+    synsets = {"crane": "n02012849", "goldfish": "goldfish.n.01"}
+    trial = resolve(TrialConfig(**{**config, "evaluations": ["negatives"]}, negatives=strategy, synsets=synsets))
+    assert trial.parts.meaning.synsets == ("crane.n.05", "goldfish.n.01")
+    result = run_trial(trial, Store.of("s", tmp_path).trial("t"), threads=1)
+    assert result["status"] == "finished", result["reason"]
+    assert result["metrics"]["negatives.selected.same_class_share"] == 0
+    assert 0 < result["metrics"]["negatives.offered.wup_other"] < 1
+    assert "negatives.hard_5pct.wup" in result["metrics"]
+    assert result["data"]["synsets"] == ["crane.n.05", "goldfish.n.01"]
+
+
+def test_the_mapping_is_identity_by_the_synset_however_it_is_named(tmp_path: Path) -> None:
+    config = folder_of(tmp_path / "images", "crane", "goldfish")
+    ids = [
+        resolve(TrialConfig(**config, synsets={"crane": crane, "goldfish": "goldfish.n.01"})).id
+        for crane in ("n02012849", "crane.n.05", "crane.n.04")
+    ]
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize(
+    ("synsets", "message"),
+    [
+        ({"crane": "crane.n.99", "goldfish": "goldfish.n.01"}, "no synset 'crane.n.99'"),
+        ({"goldfish": "goldfish.n.01"}, "class 'crane': the mapping has no synset for it"),
+        ({"crame": "crane.n.05"}, "the mapping names classes that the data do not have: 'crame'; did you mean 'crane'"),
+    ],
+    ids=["unknown synset", "misses a class", "unknown class"],
+)
+def test_a_mapping_that_is_wrong_is_refused(tmp_path: Path, synsets: dict[str, str], message: str) -> None:
+    config = folder_of(tmp_path / "images", "crane", "goldfish")
+    found = problems(**config, synsets=synsets)
+    assert found.startswith("synsets: ")
+    assert message in found
+
+
+def test_tiny_imagenets_folders_need_no_mapping(tmp_path: Path) -> None:
+    """Of each of its 200 wnids a few images, through a trial with every evaluation."""
+    if not TINY_IMAGENET.exists():
+        pytest.skip("needs tiny-imagenet-32-small.tar.xz of the shared development data beside the repository")
+    wanted = {"train": 4, "val": 2}
+    taken: Counter[str] = Counter()
+    with tarfile.open(TINY_IMAGENET) as archive:
+        for member in archive:
+            parts = Path(member.name).parts
+            split = next((part for part in parts if part in wanted), None)
+            folder = str(Path(member.name).parent)
+            if member.isfile() and split and len(parts) > 2 and taken[folder] < wanted[split]:
+                taken[folder] += 1
+                archive.extract(member, tmp_path / "images", filter="data")
+    assert len(taken) == 400
+    root = next((tmp_path / "images").rglob("train")).parent
+    config = {**TINY, "data": {"name": "image_folder", "root": str(root)}, "epochs": 2, "evaluations": None}
+    trial = resolve(TrialConfig(**config, negatives_every=1))
+    assert (len(trial.parts.meaning.synsets), trial.parts.meaning.note) == (200, "")
+    at = Store.of("s", tmp_path).trial("t")
+    result = run_trial(trial, at, threads=1)
+    assert (result["status"], result["skipped"].keys()) == ("finished", {"bounds"}), result["reason"]
+    assert result["skipped"]["bounds"].startswith("at K = 512, 1024: more than the 399 other test samples")
+    assert {"negatives.spearman_wup_pairs", "negatives.selected.wup", "linear.features.top5"} <= result[
+        "metrics"
+    ].keys()
+    assert "goldfish.n.01" in {row["class"] for row in at.table("linear.features.by_class")}
+    assert {"negatives.difficulty.png", "linear.features.confusion.png", "negatives.collisions.png"} <= {
+        path.name for path in at.artifacts.iterdir()
+    }
+
+
+def test_data_without_labels_have_the_semantic_part_off_and_say_so(unlabelled: dict, tmp_path: Path) -> None:
+    plan = str(Study("noise", base=TrialConfig(**unlabelled)).plan())
+    assert "statistics of what negatives mean are off: the data has no labels" in plan
+    assert "the data has no labels, so synsets change nothing" in problems(**unlabelled, synsets={"anything": "x.n.01"})
+    result = run_trial(resolve(TrialConfig(**unlabelled)), Store.of("s", tmp_path).trial("t"), threads=1)
+    assert result["status"] == "finished", result["reason"]
+    assert result["skipped"]["meaning"] == "the data has no labels"
+    found = {name for name in result["metrics"] if name.startswith("negatives.")}
+    assert found == {f"negatives.{b}.{m}" for b in ("hard_5pct", "easy_5pct") for m in ("overdispersion", "beyond_99")}
+
+
+def test_measurements_on_the_way_need_the_evaluation_and_an_epoch_to_fall_on() -> None:
+    assert "negatives_every: evaluations lack `negatives`" in problems(**TINY, negatives_every=1)
+    asked = {**TINY, "evaluations": ["negatives"]}
+    assert "negatives_every: 4 is more than the 3 epochs" in problems(**asked, negatives_every=4)
+
+
+def test_an_unknown_measure_is_refused(tiny: TrialConfig) -> None:
+    found = problems(**TINY, negatives={"name": "semantic", "measure": "wip"})
+    assert "negatives: " in found
+    assert "did you mean 'wup'" in found
