@@ -63,7 +63,7 @@ class CropFlip:
 
 @AUGMENTATIONS.register("simclr")
 @dataclass(frozen=True, kw_only=True)
-class SimCLR:
+class SimCLRViews:
     """Crop, flip, colour jitter and grey: SimCLR's recipe for CIFAR-10 (strength 0.5, no blur).
 
     Chen et al. 2020, arXiv 2002.05709, appendices A and B.9. With s = strength, jitter draws brightness, contrast and

@@ -15,7 +15,7 @@ from models.precision import no_autocast
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepContext:
     """Where in training a step stands, and its randomness."""
 
     generator: torch.Generator
@@ -52,7 +52,7 @@ class Contrast:
         positive: Tensor,
         pool: Pool,
         offered: Tensor | None,
-        moment: Moment,
+        context: StepContext,
         *,
         labels: Tensor | None = None,
     ) -> Step:
@@ -64,9 +64,11 @@ class Contrast:
         with no_autocast(anchors.device):
             s_pos = (anchors if positive.ndim == 2 else anchors[:, None]).mul(positive).sum(dim=-1)  # [B] or [B, M]
             s_neg = anchors @ pool.keys.T  # [B, P]: the step's one similarity product
-            candidates = self._candidates(s_neg, anchors, pool, offered, labels, moment)
+            candidates = self._candidates(s_neg, anchors, pool, offered, labels, context)
             with torch.no_grad():
-                selection = _checked(self.strategy.select(candidates, generator=moment.generator), self.strategy, s_neg)
+                selection = _checked(
+                    self.strategy.select(candidates, generator=context.generator), self.strategy, s_neg
+                )
                 log_weight = _log_weight(candidates, selection)
             negatives = s_neg
             if selection.synthetic is not None:
@@ -74,19 +76,25 @@ class Contrast:
                 negatives = torch.cat([s_neg, s_synthetic], dim=1)  # [B, P + S]
                 if log_weight is not None:
                     log_weight = F.pad(log_weight, (0, s_synthetic.shape[1]))
-            arguments = {"temperature": moment.temperature, "log_weight": log_weight, **self.params}
+            arguments = {"temperature": context.temperature, "log_weight": log_weight, **self.params}
             loss = self.objective(s_pos, negatives, **arguments)
             if selection.attract is not None:
-                loss = loss + attraction(s_pos, s_neg, selection.attract, temperature=moment.temperature)
+                loss = loss + attraction(s_pos, s_neg, selection.attract, temperature=context.temperature)
             observed = {}
-            if moment.observe:
-                observed = observe(candidates, negatives.detach(), log_weight, s_pos.detach(), moment.temperature)
+            if context.observe:
+                observed = observe(candidates, negatives.detach(), log_weight, s_pos.detach(), context.temperature)
                 observed |= observe_objective(self.objective, s_pos.detach(), negatives.detach(), arguments)
                 observed |= observe_classes(candidates, log_weight, self.classes) if self.classes else {}
         return Step(loss, observed)
 
     def _candidates(
-        self, similarity: Tensor, anchors: Tensor, pool: Pool, offered: Tensor | None, labels: Tensor | None, at: Moment
+        self,
+        similarity: Tensor,
+        anchors: Tensor,
+        pool: Pool,
+        offered: Tensor | None,
+        labels: Tensor | None,
+        at: StepContext,
     ) -> Candidates:
         matrix = None if self.class_similarity is None else self.class_similarity.to(anchors.device)
         return Candidates(

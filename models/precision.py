@@ -18,7 +18,7 @@ FORCE_BFLOAT16 = "STUDY_BFLOAT16"
 """The variable that says, in place of the hardware, whether it multiplies bfloat16: 1 or 0."""
 
 
-def resolve(precision: str, device: torch.device | str) -> str:
+def choose_precision(precision: str, device: torch.device | str) -> str:
     """ "float32", "bfloat16" or "float16": what `precision` means on that device.
 
     "auto" is the fastest that the hardware multiplies: see `available`. Raises UnknownName for another name, ValueError
@@ -83,7 +83,7 @@ def has_float16(device: torch.device | str) -> bool:
 def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[object]:
     """Context of the forward pass and loss: autocast to that format, nothing for "float32".
 
-    `precision` is what `resolve` returned. Losses take their similarities in float32.
+    `precision` is what `choose_precision` returned. Losses take their similarities in float32.
     """
     if precision == "float32":
         return nullcontext()

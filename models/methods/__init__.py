@@ -9,6 +9,6 @@ from models.methods import simsiam as simsiam
 from models.methods import supcon as supcon
 from models.methods import supervised as supervised
 from models.methods import swav as swav
-from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
 
-__all__ = ["METHODS", "Batch", "Learner", "Method", "Setting"]
+__all__ = ["METHODS", "Batch", "Learner", "Method", "TrainingContext"]

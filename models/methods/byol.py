@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.contrast import Contrast, Moment, Step
-from models.methods.method import METHODS, Batch, Learner, Method, Setting, follow, mlp_predictor, unit_rows
+from models.contrast import Contrast, Step, StepContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, follow, mlp_predictor, unit_rows
 
 
 @METHODS.register("byol")
@@ -30,7 +30,9 @@ class BYOL(Method):
         if self.predictor_hidden < 1:
             raise ValueError(f"byol: predictor_hidden must be at least 1, got {self.predictor_hidden}")
 
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
         dim: int = head.output_dim  # type: ignore[assignment]
         return Bootstrap(encoder, head, mlp_predictor(dim, self.predictor_hidden), self.momentum)
 
@@ -49,8 +51,8 @@ class Bootstrap(Learner):
         self.predictor, self.momentum, self.at = predictor, momentum, 0  # at: the step at work
         self.target = nn.Sequential(copy.deepcopy(encoder), copy.deepcopy(head)).requires_grad_(False)
 
-    def step(self, batch: Batch, moment: Moment) -> Step:
-        self.at = moment.step
+    def step(self, batch: Batch, context: StepContext) -> Step:
+        self.at = context.step
         x1, x2 = batch.views
         online = [self.head(self.encoder(x)) for x in (x1, x2)]  # [B, D] each, not normalised
         with torch.no_grad():

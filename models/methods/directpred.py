@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.contrast import Contrast
 from models.methods.byol import Bootstrap, check_momentum
-from models.methods.method import METHODS, Learner, Method, Setting
+from models.methods.method import METHODS, Learner, Method, TrainingContext
 
 
 @METHODS.register("directpred")
@@ -35,7 +35,9 @@ class DirectPred(Method):
         if self.epsilon < 0 or self.every < 1:
             raise ValueError(f"directpred: epsilon >= 0 and every >= 1, got {self.epsilon} and {self.every}")
 
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
         return _DirectPred(encoder, head, self)
 
 

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.contrast import Contrast, Moment, Step
+from models.contrast import Contrast, Step, StepContext
 from models.logsumexp import count_weights, log_sum_exp, scaled
-from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
 from models.objectives import softplus
 from models.pools import Bank, offer_from_store
 
@@ -40,20 +40,22 @@ class MemoryBank(Method):
     def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
         return train_count - 1
 
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
         if contrast is None:
             raise ValueError("memory_bank contrasts: it needs an objective and a strategy")
-        return _MemoryBank(encoder, head, contrast, self, setting)
+        return _MemoryBank(encoder, head, contrast, self, context)
 
 
 class _MemoryBank(Learner):
     log_z: Tensor
 
     def __init__(
-        self, encoder: nn.Module, head: nn.Module, contrast: Contrast, method: MemoryBank, setting: Setting
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast, method: MemoryBank, context: TrainingContext
     ) -> None:
         super().__init__(encoder, head)
-        self.bank = Bank(setting.train_count, self.dim, generator=setting.generator)
+        self.bank = Bank(context.train_count, self.dim, generator=context.generator)
         self.momentum = method.momentum
         self.register_buffer("log_z", torch.full((), torch.nan))  # log Z, frozen from the first batch
         self.contrast = replace(contrast, objective=self.nce) if method.loss == "nce" else contrast
@@ -74,14 +76,14 @@ class _MemoryBank(Learner):
             log_z=self.log_z, rows=rows,
         )  # fmt: skip
 
-    def step(self, batch: Batch, moment: Moment) -> Step:
+    def step(self, batch: Batch, context: StepContext) -> Step:
         z = self.project(batch.views[0])  # [B, D]
         self.fresh = (z.detach(), batch.instance, batch.labels)
         own = self.bank.keys[batch.instance]
         pool, offered = offer_from_store(
-            self.bank.rows(), batch.instance, self.contrast.k, own=1, generator=moment.generator
+            self.bank.rows(), batch.instance, self.contrast.k, own=1, generator=context.generator
         )
-        return self.contrast(z, own, pool, offered, moment, labels=batch.labels)
+        return self.contrast(z, own, pool, offered, context, labels=batch.labels)
 
     def after_step(self, progress: float) -> None:
         """Move the batch's rows, after the loss that still compared with the old ones."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.contrast import Contrast, Moment, Step
+from models.contrast import Contrast, Step, StepContext
 from models.registry import Registry
 
 METHODS = Registry("method")
@@ -46,7 +46,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingContext:
     """What a method is built for."""
 
     batch_size: int
@@ -65,7 +65,7 @@ class Learner(nn.Module, ABC):
         self.dim: int = head.output_dim  # type: ignore[assignment]  # D, the width of the embedding
 
     @abstractmethod
-    def step(self, batch: Batch, moment: Moment) -> Step:
+    def step(self, batch: Batch, context: StepContext) -> Step:
         """The loss of one batch, with gradient."""
 
     def after_step(self, progress: float) -> None:
@@ -107,5 +107,7 @@ class Method(ABC):
         """Refuse, with ValueError, what does not fit the batch, the data or the training's length."""
 
     @abstractmethod
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
         """The method at work on these networks; contrast is None for a method without negatives."""

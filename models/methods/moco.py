@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.contrast import Contrast, Moment, Step
-from models.methods.method import METHODS, Batch, Learner, Method, Setting, follow, unit_rows
+from models.contrast import Contrast, Step, StepContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, follow, unit_rows
 from models.pools import Queue, offer_from_store
 
 
@@ -51,22 +51,26 @@ class MoCo(Method):
                 "raise queue_size or lower batch_size"
             )
 
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
         if contrast is None:
             raise ValueError("moco contrasts: it needs an objective and a strategy")
-        return _MoCo(encoder, head, contrast, self, setting)
+        return _MoCo(encoder, head, contrast, self, context)
 
 
 class _MoCo(Learner):
-    def __init__(self, encoder: nn.Module, head: nn.Module, contrast: Contrast, method: MoCo, setting: Setting) -> None:
+    def __init__(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast, method: MoCo, context: TrainingContext
+    ) -> None:
         super().__init__(encoder, head)
         self.contrast, self.momentum, self.symmetric = contrast, method.momentum, method.symmetric
         self.key_encoder, self.key_head = copy.deepcopy(encoder), copy.deepcopy(head)
         for parameter in [*self.key_encoder.parameters(), *self.key_head.parameters()]:
             parameter.requires_grad_(False)
         self.fresh: list[tuple[Tensor, Tensor, Tensor | None]] = []
-        self.own_rows = method.own_rows(setting.batch_size, setting.train_count)
-        self.queue = Queue(method.queue_size, self.dim, generator=setting.generator)
+        self.own_rows = method.own_rows(context.batch_size, context.train_count)
+        self.queue = Queue(method.queue_size, self.dim, generator=context.generator)
 
     def update_key_encoder(self) -> None:
         """θ_k ← m θ_k + (1 − m) θ_q for parameters; the batch statistics are the key encoder's own."""
@@ -77,17 +81,17 @@ class _MoCo(Learner):
         """Unit keys of the momentum encoder, [B, D], no gradient."""
         return unit_rows(self.key_head(self.key_encoder(inputs)))
 
-    def step(self, batch: Batch, moment: Moment) -> Step:
+    def step(self, batch: Batch, context: StepContext) -> Step:
         self.update_key_encoder()
         pool, offered = offer_from_store(
-            self.queue.rows(), batch.instance, self.contrast.k, own=self.own_rows, generator=moment.generator
+            self.queue.rows(), batch.instance, self.contrast.k, own=self.own_rows, generator=context.generator
         )
         x1, x2 = batch.views
         keys = [self.project_keys(x2)]
-        step = self.contrast(self.project(x1), keys[0], pool, offered, moment, labels=batch.labels)
+        step = self.contrast(self.project(x1), keys[0], pool, offered, context, labels=batch.labels)
         if self.symmetric:
             keys.append(self.project_keys(x1))
-            swapped = self.contrast(self.project(x2), keys[1], pool, offered, moment, labels=batch.labels)
+            swapped = self.contrast(self.project(x2), keys[1], pool, offered, context, labels=batch.labels)
             step = Step((step.loss + swapped.loss) / 2, step.observed)
         self.fresh = [(k, batch.instance, batch.labels) for k in keys]
         return step

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from models.contrast import Contrast, Moment, Step
-from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.contrast import Contrast, Step, StepContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
 from models.pools import Pool, offer_from_batch
 
 
@@ -39,7 +39,9 @@ class SimCLR(Method):
     def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
         return batch_size - 1 if directions == "one" else 2 * batch_size - 2
 
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
         if contrast is None:
             raise ValueError("simclr contrasts: it needs an objective and a strategy")
         return _SimCLR(encoder, head, contrast)
@@ -50,7 +52,7 @@ class _SimCLR(Learner):
         super().__init__(encoder, head)
         self.contrast = contrast
 
-    def step(self, batch: Batch, moment: Moment) -> Step:
+    def step(self, batch: Batch, context: StepContext) -> Step:
         z1, z2, *further = self.project(torch.cat(batch.views)).chunk(len(batch.views))  # [B, D] each
         if self.contrast.directions == "one":
             anchors, positive, keys, instance, labels = z1, z2, z2, batch.instance, batch.labels
@@ -64,5 +66,5 @@ class _SimCLR(Learner):
             rounds = len(anchors) // len(z1)
             positive = torch.stack([positive, *(z.repeat(rounds, 1) for z in further)], dim=1)  # [B, M, D]
         own = instance[:, None] == key_instance[None, :]  # [B, P]
-        offered = offer_from_batch(own, self.contrast.k, generator=moment.generator)
-        return self.contrast(anchors, positive, Pool(keys, key_instance, key_labels), offered, moment, labels=labels)
+        offered = offer_from_batch(own, self.contrast.k, generator=context.generator)
+        return self.contrast(anchors, positive, Pool(keys, key_instance, key_labels), offered, context, labels=labels)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.contrast import Contrast, Moment, Step
-from models.methods.method import METHODS, Batch, Learner, Method, Setting, mlp_predictor
+from models.contrast import Contrast, Step, StepContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, mlp_predictor
 
 
 @METHODS.register("simsiam")
@@ -26,7 +26,9 @@ class SimSiam(Method):
         if self.predictor_hidden < 0:
             raise ValueError(f"simsiam: predictor_hidden must be 0 (a quarter) or more, got {self.predictor_hidden}")
 
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
         return _SimSiam(encoder, head, self.predictor_hidden)
 
 
@@ -35,7 +37,7 @@ class _SimSiam(Learner):
         super().__init__(encoder, head)
         self.predictor = mlp_predictor(self.dim, hidden or max(self.dim // 4, 1))
 
-    def step(self, batch: Batch, moment: Moment) -> Step:
+    def step(self, batch: Batch, context: StepContext) -> Step:
         x1, x2 = batch.views
         z1, z2 = self.head(self.encoder(x1)), self.head(self.encoder(x2))  # [B, D] each, not normalised
         return Step(simsiam_loss(self.predictor(z1), self.predictor(z2), z1, z2))

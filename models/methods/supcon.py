@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.contrast import Contrast, Moment, Step
-from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.contrast import Contrast, Step, StepContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
 from models.precision import no_autocast
 
 
@@ -32,7 +32,9 @@ class SupCon(Method):
                 f"supcon: base_temperature must be positive, got {self.base_temperature}; the authors: 0.07"
             )
 
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
         return _SupCon(encoder, head, self.base_temperature)
 
 
@@ -41,14 +43,14 @@ class _SupCon(Learner):
         super().__init__(encoder, head)
         self.base_temperature = base_temperature
 
-    def step(self, batch: Batch, moment: Moment) -> Step:
+    def step(self, batch: Batch, context: StepContext) -> Step:
         if batch.labels is None:
             raise ValueError("supcon learns from labels, but the data has none; choose another method, such as simclr")
         z = self.project(torch.cat(batch.views))  # [2B, D]
         labels = batch.labels.repeat(len(batch.views))
         with no_autocast(z.device):
-            loss = supervised_contrastive(z, labels, temperature=moment.temperature)
-        return Step(loss * (moment.temperature / self.base_temperature))
+            loss = supervised_contrastive(z, labels, temperature=context.temperature)
+        return Step(loss * (context.temperature / self.base_temperature))
 
 
 def supervised_contrastive(z: Tensor, labels: Tensor, *, temperature: float) -> Tensor:

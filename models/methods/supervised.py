@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.contrast import Contrast, Moment, Step
-from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.contrast import Contrast, Step, StepContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
 
 
 @METHODS.register("supervised")
@@ -23,8 +23,10 @@ class Supervised(Method):
     uses_labels: ClassVar[bool] = True
     default_objective: ClassVar[str | None] = None
 
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
-        return _Supervised(encoder, head, setting.classes)
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
+        return _Supervised(encoder, head, context.classes)
 
 
 class _Supervised(Learner):
@@ -32,12 +34,12 @@ class _Supervised(Learner):
         super().__init__(encoder, head)
         self.classifier = nn.Linear(encoder.feature_dim, classes)  # type: ignore[arg-type]
 
-    def step(self, batch: Batch, moment: Moment) -> Step:
+    def step(self, batch: Batch, context: StepContext) -> Step:
         if batch.labels is None:
             raise ValueError(
                 "supervised learns from labels, but the data has none; choose another method, such as simclr"
             )
         logits = self.classifier(self.encoder(torch.cat(batch.views)))  # [2B, C]
         labels = batch.labels.repeat(len(batch.views))
-        observed = {"accuracy": (logits.argmax(dim=1) == labels).float().mean()} if moment.observe else {}
+        observed = {"accuracy": (logits.argmax(dim=1) == labels).float().mean()} if context.observe else {}
         return Step(F.cross_entropy(logits.float(), labels), observed)

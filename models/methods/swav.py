@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.contrast import Contrast, Moment, Step
-from models.methods.method import METHODS, Batch, Learner, Method, Setting
+from models.contrast import Contrast, Step, StepContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
 from models.precision import no_autocast
 
 
@@ -50,7 +50,9 @@ class SwAV(Method):
                 f"{epochs * (train_count // batch_size)} steps; lower freeze_steps or raise epochs"
             )
 
-    def learner(self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, setting: Setting) -> Learner:
+    def learner(
+        self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
+    ) -> Learner:
         return _SwAV(encoder, head, self)
 
 
@@ -69,15 +71,15 @@ class _SwAV(Learner):
         if self.at < self.method.freeze_steps:
             weight.grad = None  # the optimizer leaves it, with its decay and momentum
 
-    def step(self, batch: Batch, moment: Moment) -> Step:
-        self.at = moment.step
+    def step(self, batch: Batch, context: StepContext) -> Step:
+        self.at = context.step
         with torch.no_grad():
             self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
         z = [self.project(x) for x in batch.views]  # [B, D] each
         with no_autocast(z[0].device):
             scores = torch.stack([view @ self.prototypes.weight.T for view in z])  # [V, B, M]
             codes = torch.stack([self._assign(view, z[view].detach(), scores[view].detach()) for view in (0, 1)])
-            return Step(swapped_prediction(scores, codes, temperature=moment.temperature))
+            return Step(swapped_prediction(scores, codes, temperature=context.temperature))
 
     @torch.no_grad()
     def _assign(self, view: int, z: Tensor, scores: Tensor) -> Tensor:

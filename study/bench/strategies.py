@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from models.contrast import Contrast, Moment
+from models.contrast import Contrast, StepContext
 from models.negatives import STRATEGIES, Strategy
 from models.objectives import OBJECTIVES
 from models.pools import Pool
@@ -47,7 +47,7 @@ def bench_strategies(
     def step(strategy: Strategy) -> torch.Tensor:
         similar = torch.eye(CLASSES, device=on) if strategy.needs_similarity else None
         contrast = Contrast(strategy, OBJECTIVES["info_nce"], class_similarity=similar)
-        return contrast(anchors, anchors, pool, None, Moment(generator, 0.2), labels=labels).loss
+        return contrast(anchors, anchors, pool, None, StepContext(generator, 0.2), labels=labels).loss
 
     def measure(strategy: Strategy) -> dict[str, float]:
         with torch.no_grad():

@@ -20,12 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.contrast import Contrast, Moment
+from models.contrast import Contrast, StepContext
 from models.encoders import seeded
-from models.methods import Batch, Learner, Setting
+from models.methods import Batch, Learner, TrainingContext
 from models.optim import set_learning_rate
-from models.precision import autocast
-from models.precision import resolve as resolve_precision
+from models.precision import autocast, choose_precision
 from study.data import Dataset
 from study.evaluation.geometry import alignment, uniformity
 from study.semantics import selection_statistics
@@ -112,7 +111,7 @@ class Training:
         )  # what it is at, for an error to tell
         self.train, self.test = Examples(data.train, device), Examples(data.test, device)
         self.seed, self.epochs, self.batch_size = config["seed"], config["epochs"], config["batch_size"]
-        self.precision = resolve_precision(config["precision"], device)
+        self.precision = choose_precision(config["precision"], device)
         facts = {"vocabulary_size": data.vocabulary_size} if data.vocabulary_size else {}
         self.augmentation = supply(trial.parts.augmentation, **facts)
         self.steps = len(data.train) // self.batch_size
@@ -125,7 +124,7 @@ class Training:
     def _learner(self, facts: dict[str, Any]) -> Learner:
         encoder = seeded(supply(self.trial.parts.encoder, **facts), seed=self._word(Stream.ENCODER))
         head = seeded(lambda: self.trial.parts.head(encoder.feature_dim), seed=self._word(Stream.HEAD))
-        setting = Setting(
+        context = TrainingContext(
             batch_size=self.batch_size,
             train_count=len(self.data.train),
             classes=len(self.data.classes),
@@ -133,7 +132,7 @@ class Training:
             generator=generator("cpu", self.seed, Stream.METHOD),
         )
         return seeded(
-            lambda: self.trial.parts.method.learner(encoder, head, self._contrast(), setting),
+            lambda: self.trial.parts.method.learner(encoder, head, self._contrast(), context),
             seed=self._word(Stream.METHOD),
         )
 
@@ -275,12 +274,14 @@ class Training:
             view_of(self.augmentation, inputs, generator=draw_views) for _ in range(self.trial.parts.method.views)
         )
         batch = Batch(views, there, None if self.train.labels is None else self.train.labels[there])
-        moment = Moment(draw_step, self.trial.parts.temperature.at(at / total), self.epoch, self.epochs, observe, at)
+        context = StepContext(
+            draw_step, self.trial.parts.temperature.at(at / total), self.epoch, self.epochs, observe, at
+        )
         rate = self.trial.parts.optimizer.learning_rate_at(at, steps_per_epoch=self.steps, epochs=self.epochs)
         set_learning_rate(self.optimizer, rate)
         self.part = "the forward pass"
         with autocast(self.precision, self.device):
-            made = self.learner.step(batch, moment)
+            made = self.learner.step(batch, context)
         self.part = "the backward pass"
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(made.loss).backward()

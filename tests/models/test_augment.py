@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from models import augment
-from models.augment import AUGMENTATIONS, CropFlip, EraseReplace, NoAugmentation, SimCLR
+from models.augment import AUGMENTATIONS, CropFlip, EraseReplace, NoAugmentation, SimCLRViews
 
 COUNT = 12
 TOLERANCE = 1e-5  # float32, values in [0, 1]
@@ -109,9 +109,9 @@ def test_boxes_that_never_fit_are_the_whole_image(generator: torch.Generator) ->
     assert boxes.tolist() == [[0, 0, 4, 400]] * 5
 
 
-@pytest.mark.parametrize("augmentation", [SimCLR(), CropFlip(), NoAugmentation()])
+@pytest.mark.parametrize("augmentation", [SimCLRViews(), CropFlip(), NoAugmentation()])
 def test_images_leave_normalised_as_channels_last_floats(
-    augmentation: SimCLR | CropFlip | NoAugmentation, images: Tensor, generator: torch.Generator
+    augmentation: SimCLRViews | CropFlip | NoAugmentation, images: Tensor, generator: torch.Generator
 ) -> None:
     before = images.clone()
     out = augmentation(images, generator=generator)
@@ -129,7 +129,7 @@ def test_no_augmentation_only_normalises(images: Tensor) -> None:
 
 
 def test_simclr_without_jitter_and_grey_is_crop_flip(images: Tensor) -> None:
-    still = SimCLR(jitter_probability=0, grey_probability=0)
+    still = SimCLRViews(jitter_probability=0, grey_probability=0)
     ours = still(images, generator=torch.Generator().manual_seed(5))
     theirs = CropFlip()(images, generator=torch.Generator().manual_seed(5))
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)  # units of STD; through HSV and back
@@ -137,14 +137,14 @@ def test_simclr_without_jitter_and_grey_is_crop_flip(images: Tensor) -> None:
 
 def test_simclr_turns_the_asked_share_grey(generator: torch.Generator) -> None:
     red = torch.tensor([200, 40, 40], dtype=torch.uint8).expand(4000, 2, 2, 3)
-    out = SimCLR(strength=0)(red, generator=generator)
+    out = SimCLRViews(strength=0)(red, generator=generator)
     grey = (out[:, 0] - out[:, 1]).abs().amax(dim=(1, 2)) < 1e-3
     assert 0.18 < grey.float().mean() < 0.22
 
 
 def test_simclr_jitters_the_asked_share_of_samples_each_with_its_own_factors(generator: torch.Generator) -> None:
     colour = torch.tensor([150, 100, 60], dtype=torch.uint8).expand(4000, 2, 2, 3)
-    out = SimCLR(grey_probability=0)(colour, generator=generator)[:, :, 0, 0]
+    out = SimCLRViews(grey_probability=0)(colour, generator=generator)[:, :, 0, 0]
     same = (out - NoAugmentation()(colour)[:, :, 0, 0]).abs().amax(dim=1) < 1e-4
     assert 0.18 < same.float().mean() < 0.22
     assert out[~same].unique(dim=0).shape[0] == (~same).sum()
@@ -161,7 +161,7 @@ def test_simclr_draws_every_order_of_the_jitter(images: Tensor, monkeypatch: pyt
         )
     generator = torch.Generator().manual_seed(0)
     for _ in range(200):
-        SimCLR()(images[:1], generator=generator)
+        SimCLRViews()(images[:1], generator=generator)
     assert len({tuple(called[i : i + 4]) for i in range(0, len(called), 5)}) == 24
 
 
@@ -201,10 +201,10 @@ def test_erase_never_takes_a_texts_last_token(generator: torch.Generator) -> Non
 @pytest.mark.parametrize(
     ("entry", "parameters", "message"),
     [
-        (SimCLR, {"strength": 2.0}, "strength must be between 0 and 1.25"),
-        (SimCLR, {"min_scale": 0.0}, "min_scale must be above 0"),
-        (SimCLR, {"jitter_probability": -0.1}, "jitter_probability must be between 0 and 1, got -0.1"),
-        (SimCLR, {"grey_probability": 1.5}, "grey_probability must be between 0 and 1, got 1.5"),
+        (SimCLRViews, {"strength": 2.0}, "strength must be between 0 and 1.25"),
+        (SimCLRViews, {"min_scale": 0.0}, "min_scale must be above 0"),
+        (SimCLRViews, {"jitter_probability": -0.1}, "jitter_probability must be between 0 and 1, got -0.1"),
+        (SimCLRViews, {"grey_probability": 1.5}, "grey_probability must be between 0 and 1, got 1.5"),
         (CropFlip, {"min_scale": 1.5}, "min_scale must be between 0 and 1, got 1.5"),
         (EraseReplace, {"erase_probability": 1.5}, "erase_probability must be between 0 and 1"),
         (EraseReplace, {"replace_probability": -1.0}, "replace_probability must be between 0 and 1"),

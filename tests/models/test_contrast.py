@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.contrast import Contrast, Moment, attraction
+from models.contrast import Contrast, StepContext, attraction
 from models.negatives import STRATEGIES, Candidates, Selection, Strategy
 from models.objectives import OBJECTIVES
 from models.pools import Pool
@@ -16,8 +16,8 @@ def unit(*shape: int, seed: int = 0) -> Tensor:
     return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
 
 
-def moment(**fields: object) -> Moment:
-    return Moment(torch.Generator().manual_seed(0), 0.2, **fields)
+def context(**fields: object) -> StepContext:
+    return StepContext(torch.Generator().manual_seed(0), 0.2, **fields)
 
 
 def pool(rows: int = 30) -> Pool:
@@ -43,17 +43,17 @@ def test_what_is_not_offered_never_counts() -> None:
     offered = torch.zeros(4, 30, dtype=torch.bool)
     offered[:, :5] = True
     some = Pool(keys.keys[:5], keys.instance[:5])
-    expected = contrast()(a, p, some, None, moment()).loss
+    expected = contrast()(a, p, some, None, context()).loss
     for strategy in (None, Given(Selection.keep(torch.ones(4, 30, dtype=torch.bool)))):
-        torch.testing.assert_close(contrast(strategy)(a, p, keys, offered, moment()).loss, expected)
+        torch.testing.assert_close(contrast(strategy)(a, p, keys, offered, context()).loss, expected)
 
 
 def test_synthetic_keys_are_met_besides_the_pools() -> None:
     a, p, points = unit(4, 8), unit(4, 8, seed=1), unit(4, 3, 8, seed=3)
-    loss = contrast(Given(Selection(synthetic=points)))(a, p, pool(), None, moment()).loss
+    loss = contrast(Given(Selection(synthetic=points)))(a, p, pool(), None, context()).loss
     losses = [
         contrast()(
-            a[i : i + 1], p[i : i + 1], Pool(torch.cat([pool().keys, points[i]]), torch.arange(33)), None, moment()
+            a[i : i + 1], p[i : i + 1], Pool(torch.cat([pool().keys, points[i]]), torch.arange(33)), None, context()
         )
         for i in range(4)
     ]
@@ -65,7 +65,7 @@ def test_attraction_makes_positives_of_what_it_finds() -> None:
     a, p, keys = unit(4, 8), unit(4, 8, seed=1), pool()
     found = torch.rand(4, 30, generator=torch.Generator().manual_seed(0)) < 0.2
     found[0] = False
-    loss = contrast(Given(Selection(attract=found)))(a, p, keys, None, moment()).loss
+    loss = contrast(Given(Selection(attract=found)))(a, p, keys, None, context()).loss
     total = 0.0
     for i in range(4):
         positives = [a[i] @ p[i], *(a[i] @ keys.keys[j] for j in found[i].nonzero()[:, 0])]
@@ -82,15 +82,15 @@ def test_nothing_found_attracts_nothing() -> None:
 def test_similarities_are_not_rounded_under_autocast() -> None:
     a, p, keys = unit(4, 8).float(), unit(4, 8, seed=1).float(), pool()
     keys = Pool(keys.keys.float(), keys.instance)
-    expected = contrast()(a, p, keys, None, moment()).loss
+    expected = contrast()(a, p, keys, None, context()).loss
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(contrast()(a, p, keys, None, moment()).loss, expected)
+        assert torch.equal(contrast()(a, p, keys, None, context()).loss, expected)
 
 
 def test_a_step_observes_only_when_asked() -> None:
     a, p = unit(4, 8), unit(4, 8, seed=1)
-    assert contrast()(a, p, pool(), None, moment()).observed == {}
-    observed = contrast()(a, p, pool(), None, moment(observe=True), labels=torch.arange(4) % 3).observed
+    assert contrast()(a, p, pool(), None, context()).observed == {}
+    observed = contrast()(a, p, pool(), None, context(observe=True), labels=torch.arange(4) % 3).observed
     s, labels = a @ pool().keys.T, torch.arange(4) % 3
     r = (s / 0.2).softmax(dim=1)
     expected = {
@@ -107,7 +107,7 @@ def test_a_step_observes_only_when_asked() -> None:
 
 
 def test_entropy_of_the_penalty_reaches_log_k_at_a_high_temperature() -> None:
-    hot = Moment(torch.Generator(), 1e4, observe=True)
+    hot = StepContext(torch.Generator(), 1e4, observe=True)
     observed = contrast()(unit(4, 8), unit(4, 8, seed=1), pool(), None, hot).observed
     assert observed["penalty.entropy"].item() == pytest.approx(math.log(30), rel=1e-6)
     assert observed["penalty.hardest_5pct_share"].item() == pytest.approx(1 / 30, rel=1e-3)
@@ -118,7 +118,7 @@ def test_a_strategy_gets_the_matrix_that_it_needs() -> None:
     strategy = STRATEGIES["semantic"](measure="wup", lo=0.5, hi=0.9)
     assert strategy.needs_similarity == "wup"
     with pytest.raises(ValueError, match="class_similarity"):
-        contrast(strategy)(unit(4, 8), unit(4, 8, seed=1), keys, None, moment(), labels=labels)
+        contrast(strategy)(unit(4, 8), unit(4, 8, seed=1), keys, None, context(), labels=labels)
     matrix = torch.tensor([[1.0, 0.6, 0.2], [0.6, 1.0, 0.7], [0.2, 0.7, 1.0]])
     given = Candidates(
         unit(4, 8) @ keys.keys.T, unit(4, 8), keys.keys, None, labels, keys.labels, class_similarity=matrix
@@ -136,7 +136,7 @@ def test_under_autocast_similarities_are_not_rounded() -> None:
     losses = []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            losses.append(contrast()(a, p, Pool(keys, torch.arange(30)), None, moment()).loss.item())
+            losses.append(contrast()(a, p, Pool(keys, torch.arange(30)), None, context()).loss.item())
     assert losses[0] == losses[1]
 
 
@@ -158,7 +158,7 @@ def test_a_step_tells_which_classes_were_selected_for_which(everything: bool) ->
     weight = torch.rand(4, 30, generator=draw, dtype=torch.float64) * (torch.rand(4, 30, generator=draw) < 0.7)
     given = Given(Selection(weight.log(), synthetic=unit(4, 2, 8, seed=5)))
     step = replace(contrast(given), classes=3)(
-        unit(4, 8), unit(4, 8, seed=1), keys, offered, moment(observe=True), labels=labels
+        unit(4, 8), unit(4, 8, seed=1), keys, offered, context(observe=True), labels=labels
     )
     among = torch.ones(4, 30) if offered is None else offered.double()
     torch.testing.assert_close(step.observed["mass.offered"].tolist(), masses(among, labels, keys.labels))
@@ -166,7 +166,7 @@ def test_a_step_tells_which_classes_were_selected_for_which(everything: bool) ->
 
 
 def test_without_labels_no_classes_meet() -> None:
-    step = replace(contrast(), classes=3)(unit(4, 8), unit(4, 8, seed=1), pool(), None, moment(observe=True))
+    step = replace(contrast(), classes=3)(unit(4, 8), unit(4, 8, seed=1), pool(), None, context(observe=True))
     assert not {name for name in step.observed if name.startswith("mass")}
 
 
@@ -182,4 +182,4 @@ def test_without_labels_no_classes_meet() -> None:
 )
 def test_a_strategy_that_gives_no_selection_of_the_pool_is_told_so(selection: object, rule: str) -> None:
     with pytest.raises((TypeError, ValueError), match=rule):
-        contrast(Given(selection))(unit(4, 8), unit(4, 8, seed=1), pool(), None, moment())
+        contrast(Given(selection))(unit(4, 8), unit(4, 8, seed=1), pool(), None, context())

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.contrast import Contrast, Moment, Step
+from models.contrast import Contrast, Step, StepContext
 from models.heads import Head
-from models.methods import METHODS, Batch, Learner, Setting
+from models.methods import METHODS, Batch, Learner, TrainingContext
 from models.methods.memory_bank import log_partition, noise_contrastive
 from models.methods.simsiam import simsiam_loss
 from models.methods.supcon import supervised_contrastive
@@ -29,16 +29,16 @@ def identity_learner(
     if objective is not None:
         directions = OBJECTIVES.trait(objective, "directions")
         contrast = Contrast(strategy or STRATEGIES["all"](), OBJECTIVES[objective], directions=directions)
-    setting = Setting(
+    context = TrainingContext(
         batch_size=16, train_count=64, classes=4, steps=10, generator=torch.Generator().manual_seed(0)
     )  # fmt: skip
-    learner = METHODS[method](**params).learner(nn.Identity(), Head(output_dim=dim), contrast, setting)
+    learner = METHODS[method](**params).learner(nn.Identity(), Head(output_dim=dim), contrast, context)
     return learner.double()
 
 
 def take_step(learner: Learner, views: tuple[Tensor, ...], temperature: float, inputs: Inputs) -> Step:
-    moment = Moment(torch.Generator().manual_seed(0), temperature)
-    return learner.step(Batch(views, inputs["y_idx"], inputs["labels"]), moment)
+    context = StepContext(torch.Generator().manual_seed(0), temperature)
+    return learner.step(Batch(views, inputs["y_idx"], inputs["labels"]), context)
 
 
 def leaves(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -117,8 +117,8 @@ def test_ring(golden: Golden, inputs: Inputs) -> None:
     anchors, keys = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
     contrast = Contrast(STRATEGIES["ring"](outer=0.5, inner=0.25), OBJECTIVES["info_nce"], directions="one")
     pool = Pool(inputs["queue"], torch.full((64,), -1))
-    moment = Moment(torch.Generator(), 0.07, observe=True)
-    step = contrast(anchors, keys, pool, None, moment)
+    context = StepContext(torch.Generator(), 0.07, observe=True)
+    step = contrast(anchors, keys, pool, None, context)
     assert step.observed["k_eff"].item() == 24
     assert_agrees(step.loss, (z1, z2), golden["moco_ring_outer0.5_inner0.25dyn_t0.07"])
 
@@ -145,7 +145,7 @@ def test_memory_bank_with_full_softmax(golden: Golden, inputs: Inputs) -> None:
     rows = Pool(inputs["queue"], torch.arange(64))
     offered = rows.instance[None, :] != inputs["y_idx"][:, None]
     contrast = Contrast(STRATEGIES["all"](), OBJECTIVES["info_nce"], directions="one")
-    step = contrast(u1, inputs["queue"][inputs["y_idx"]], rows, offered, Moment(torch.Generator(), 0.07))
+    step = contrast(u1, inputs["queue"][inputs["y_idx"]], rows, offered, StepContext(torch.Generator(), 0.07))
     assert_agrees(step.loss, (u1,), entry)
 
 

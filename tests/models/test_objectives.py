@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.contrast import Contrast, Moment
+from models.contrast import Contrast, StepContext
 from models.logsumexp import log_sum_exp
 from models.negatives import STRATEGIES
 from models.objectives import OBJECTIVES, clamped_fraction
@@ -141,11 +141,11 @@ def test_clamped_anchors_are_counted_and_give_their_negatives_no_gradient() -> N
 
 def test_a_step_observes_the_clamped_fraction_where_the_objective_clamps() -> None:
     z = torch.nn.functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), dim=1)
-    moment = Moment(torch.Generator(), 0.1, observe=True)
+    context = StepContext(torch.Generator(), 0.1, observe=True)
     for objective, there in [
         (OBJECTIVES["hard"], True), (partial(OBJECTIVES["debiased"], tau_plus=0.3), True), (OBJECTIVES["ifm"], False),
     ]:  # fmt: skip
-        step = Contrast(STRATEGIES["all"](), objective)(z, z, Pool(-z, torch.arange(4)), None, moment)
+        step = Contrast(STRATEGIES["all"](), objective)(z, z, Pool(-z, torch.arange(4)), None, context)
         assert ("clamped_fraction" in step.observed) is there
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.contrast import Contrast, Moment
+from models.contrast import Contrast, StepContext
 from models.negatives import STRATEGIES, Candidates, Strategy
 from models.objectives import OBJECTIVES
 from models.pools import Pool, offer_from_batch, offer_from_store
@@ -60,8 +60,8 @@ def test_penalties_and_collisions_of_every_strategy_and_pool(name: str, pool: st
     rows, offered = offered_from(pool)
     similarity = torch.eye(CLASSES, dtype=torch.float64) + 0.1
     contrast = Contrast(build(name), OBJECTIVES["info_nce"], class_similarity=similarity)
-    moment = Moment(torch.Generator().manual_seed(7), T, epoch=3, epochs=9, observe=True)
-    observed = contrast(anchors, positive, rows, offered, moment, labels=labels).observed
+    context = StepContext(torch.Generator().manual_seed(7), T, epoch=3, epochs=9, observe=True)
+    observed = contrast(anchors, positive, rows, offered, context, labels=labels).observed
 
     given = Candidates(
         anchors @ rows.keys.T, anchors, rows.keys, offered, labels, rows.labels, epoch=3, epochs=9,
@@ -87,8 +87,8 @@ def test_the_clamped_fraction_counts_anchors_at_the_floor_of_what_the_strategy_l
     anchors, keys = unit(B, 8, seed=0), unit(40, 8, seed=1)
     positive = F.normalize(anchors + torch.linspace(0, 2, B, dtype=torch.float64)[:, None] * unit(B, 8, seed=3), dim=1)
     contrast = Contrast(STRATEGIES["easiest_95pct"](), OBJECTIVES[name])
-    moment = Moment(torch.Generator(), T, observe=True)
-    observed = contrast(anchors, positive, Pool(keys, torch.arange(40) + B), None, moment).observed
+    context = StepContext(torch.Generator(), T, observe=True)
+    observed = contrast(anchors, positive, Pool(keys, torch.arange(40) + B), None, context).observed
     clamped = 0
     for a, p in zip(anchors, positive, strict=True):
         s = sorted((keys @ a).tolist())[:38]  # 40 without the hardest two

@@ -38,9 +38,9 @@ def test_auto_is_the_faster_format_of_the_cpu(
 ) -> None:
     cpu_has(monkeypatch, avx512_bf16=avx512_bf16, amx=amx)
     monkeypatch.setattr(precision, "_vendor", lambda: vendor)
-    assert precision.resolve("auto", "cpu") == expected
+    assert precision.choose_precision("auto", "cpu") == expected
     if avx512_bf16:
-        assert precision.resolve("bfloat16", "cpu") == "bfloat16"
+        assert precision.choose_precision("bfloat16", "cpu") == "bfloat16"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_auto_is_the_faster_format_of_the_cpu(
 )
 def test_auto_follows_the_gpu(capability: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu_is(monkeypatch, *capability)
-    assert precision.resolve("auto", torch.device("cuda", 0)) == expected
+    assert precision.choose_precision("auto", torch.device("cuda", 0)) == expected
 
 
 @pytest.mark.parametrize(("said", "expected"), [("1", "bfloat16"), ("0", "float32")])
@@ -59,42 +59,42 @@ def test_the_variable_is_believed_in_place_of_the_hardware(
 ) -> None:
     cpu_has(monkeypatch, amx=said == "0")
     monkeypatch.setenv("STUDY_BFLOAT16", said)
-    assert precision.resolve("auto", "cpu") == expected
+    assert precision.choose_precision("auto", "cpu") == expected
     if said == "1":
-        assert precision.resolve("bfloat16", "cpu") == "bfloat16"
+        assert precision.choose_precision("bfloat16", "cpu") == "bfloat16"
     else:
         with pytest.raises(ValueError, match="'bfloat16' needs a CPU with AMX"):
-            precision.resolve("bfloat16", "cpu")
+            precision.choose_precision("bfloat16", "cpu")
 
 
 def test_a_gpu_told_to_have_no_bfloat16_computes_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu_is(monkeypatch, 9)
     monkeypatch.setenv("STUDY_BFLOAT16", "0")
-    assert precision.resolve("auto", "cuda") == "float16"
+    assert precision.choose_precision("auto", "cuda") == "float16"
 
 
 def test_another_value_of_the_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDY_BFLOAT16", "yes")
     with pytest.raises(ValueError, match=re.escape("STUDY_BFLOAT16 is 1 or 0, or not set")):
-        precision.resolve("auto", "cpu")
+        precision.choose_precision("auto", "cpu")
 
 
 def test_what_is_asked_for_is_given_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu_has(monkeypatch, amx=True)
-    assert precision.resolve("float32", "cpu") == "float32"
-    assert precision.resolve("bfloat16", "cpu") == "bfloat16"
+    assert precision.choose_precision("float32", "cpu") == "float32"
+    assert precision.choose_precision("bfloat16", "cpu") == "bfloat16"
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
 def test_what_would_be_emulated_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cpu_has(monkeypatch)
     with pytest.raises(ValueError, match=f"'{name}' needs .* 'cpu' here would only emulate it, slowly; give precision"):
-        precision.resolve(name, "cpu")
+        precision.choose_precision(name, "cpu")
 
 
 def test_unknown_precision_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="unknown precision 'bf16'; did you mean 'bfloat16'"):
-        precision.resolve("bf16", "cpu")
+        precision.choose_precision("bf16", "cpu")
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.contrast import Contrast, Moment, Step
+from models.contrast import Contrast, Step, StepContext
 from models.encoders import Encoder
 from models.heads import mlp
-from models.methods import METHODS, Batch, Learner, Method, Setting
+from models.methods import METHODS, Batch, Learner, Method, TrainingContext
 from models.methods.byol import regression_loss
 from models.methods.swav import sinkhorn, swapped_prediction
 from models.negatives import STRATEGIES
@@ -43,10 +43,10 @@ def learner(method: Method, *, strategy: str = "all", k: int | None = None) -> L
         objective = method.default_objective
         directions = OBJECTIVES.trait(objective, "directions")
         contrast = Contrast(STRATEGIES[strategy](), OBJECTIVES[objective], k=k, directions=directions)
-    setting = Setting(
+    context = TrainingContext(
         batch_size=B, train_count=N, classes=CLASSES, steps=10, generator=torch.Generator().manual_seed(0)
     )  # fmt: skip
-    return method.learner(encoder, mlp(16, dim=8), contrast, setting)
+    return method.learner(encoder, mlp(16, dim=8), contrast, context)
 
 
 def batch(seed: int = 0) -> Batch:
@@ -59,15 +59,15 @@ def batch(seed: int = 0) -> Batch:
     return Batch(views, instance, instance % CLASSES)
 
 
-def moment(seed: int = 0) -> Moment:
-    return Moment(torch.Generator().manual_seed(seed), 0.2, observe=True, step=seed)
+def context(seed: int = 0) -> StepContext:
+    return StepContext(torch.Generator().manual_seed(seed), 0.2, observe=True, step=seed)
 
 
 def train(trained: Learner, steps: int = 3) -> list[float]:
     optimizer = torch.optim.SGD([p for p in trained.parameters() if p.requires_grad], lr=0.1)
     losses = []
     for i in range(steps):
-        step = trained.step(batch(i), moment(i))
+        step = trained.step(batch(i), context(i))
         optimizer.zero_grad(set_to_none=True)
         step.loss.backward()
         optimizer.step()
@@ -79,7 +79,7 @@ def train(trained: Learner, steps: int = 3) -> list[float]:
 @every_method
 def test_a_step_trains_the_encoder_with_finite_gradients(name: str) -> None:
     trained = learner(build(name))
-    step = trained.step(batch(), moment())
+    step = trained.step(batch(), context())
     step.loss.backward()
     assert step.loss.shape == ()
     gradients = [p.grad for p in trained.encoder.parameters()]
@@ -94,7 +94,7 @@ def test_gradients_are_finite_at_a_low_temperature(name: str, params: dict[str, 
     trained = learner(build(name, **params))
     for i in range(3):
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            step = trained.step(batch(i), Moment(torch.Generator().manual_seed(i), 0.02, observe=True))
+            step = trained.step(batch(i), StepContext(torch.Generator().manual_seed(i), 0.02, observe=True))
         trained.zero_grad()
         step.loss.backward()
         assert step.loss.isfinite()
@@ -112,14 +112,20 @@ class Spy:
         self.k, self.directions = contrast.k, contrast.directions
 
     def __call__(
-        self, anchors: Tensor, positive: Tensor, pool: Pool, offered: Tensor | None, moment: Moment, **labels: Tensor
+        self,
+        anchors: Tensor,
+        positive: Tensor,
+        pool: Pool,
+        offered: Tensor | None,
+        context: StepContext,
+        **labels: Tensor,
     ) -> Step:
         own = self.instance.repeat(len(anchors) // B)[:, None] == pool.instance[None, :]
         met = torch.ones_like(own) if offered is None else offered
         assert not (met & own).any()
         assert met.sum(dim=1).eq(self.k).all() if self.k else torch.equal(met, ~own)
         self.called += 1
-        return self.contrast(anchors, positive, pool, offered, moment, **labels)
+        return self.contrast(anchors, positive, pool, offered, context, **labels)
 
 
 @pytest.mark.parametrize(("name", "params"), CONTRASTS, ids=str)
@@ -130,7 +136,7 @@ def test_k_rows_are_offered_and_never_the_anchors_own(name: str, params: dict[st
     for i in (0, 1, 2, 2, 3, 4, 4):  # an epoch may end and the next begin with the same: its own rows are in the queue
         given = batch(i)
         trained.contrast = Spy(contrast, given.instance)
-        trained.step(given, moment(i))
+        trained.step(given, context(i))
         assert trained.contrast.called == (2 if params.get("symmetric") else 1)
         trained.after_step(0.5)
 
@@ -146,7 +152,7 @@ def test_training_goes_on_exactly_from_its_state(name: str) -> None:
     train(first)
     second = learner(build(name))
     second.load_state_dict(first.state_dict())
-    one, two = (x.step(batch(9), moment(9)).loss.item() for x in (first, second))
+    one, two = (x.step(batch(9), context(9)).loss.item() for x in (first, second))
     assert one == two
 
 
@@ -167,9 +173,9 @@ def test_a_method_says_whether_it_has_negatives_and_uses_labels(name: str) -> No
     assert (method.default_objective is None) is not method.has_negatives
     if method.has_negatives:
         assert method.pool_size(B, N, "both") > 0
-        setting = Setting(batch_size=B, train_count=N, classes=CLASSES, steps=1, generator=torch.Generator())
+        context = TrainingContext(batch_size=B, train_count=N, classes=CLASSES, steps=1, generator=torch.Generator())
         with pytest.raises(ValueError, match="needs an objective and a strategy"):
-            method.learner(nn.Identity(), mlp(16, dim=8), None, setting)
+            method.learner(nn.Identity(), mlp(16, dim=8), None, context)
     else:
         assert method.pool_size(B, N, "both") == 0
 
@@ -181,9 +187,9 @@ def test_only_methods_marked_so_need_labels(name: str) -> None:
     trained = learner(build(name))
     if build(name).uses_labels:
         with pytest.raises(ValueError, match="learns from labels"):
-            trained.step(unlabelled, moment())
+            trained.step(unlabelled, context())
     else:
-        assert trained.step(unlabelled, moment()).loss.isfinite()
+        assert trained.step(unlabelled, context()).loss.isfinite()
 
 
 @every_method
@@ -197,7 +203,7 @@ def test_a_method_is_small_and_travels(name: str) -> None:
 def test_k_is_honoured_at_every_step(name: str, strategy: str) -> None:
     trained = learner(build(name), strategy=strategy, k=6)
     for i in range(8):  # the queue comes to hold the anchors' own instances
-        step = trained.step(batch(i), moment(i))
+        step = trained.step(batch(i), context(i))
         assert step.observed["k"].item() == 6
         trained.after_step(0.5)
 
@@ -234,7 +240,7 @@ def test_further_views_are_positives_and_neither_anchors_nor_pool(objective: str
     trained.contrast = Contrast(STRATEGIES["all"](), OBJECTIVES[objective], directions=directions)
     given = batch()
     views = (*given.views, *(torch.roll(x, 1, dims=2) for x in given.views))
-    step = trained.step(Batch(views, given.instance, given.labels), moment())
+    step = trained.step(Batch(views, given.instance, given.labels), context())
     z = [trained.project(x).double().detach() for x in views]
     losses = []
     for v in (0, 1)[: 1 if directions == "one" else 2]:
@@ -258,7 +264,7 @@ def test_moco_moves_its_key_encoder_first_and_makes_the_keys_with_it() -> None:
     for old, new in zip(weights(keys), weights(trained.encoder, trained.head), strict=True):
         old.copy_(0.75 * old + 0.25 * new)
     given = batch()
-    trained.step(given, moment())
+    trained.step(given, context())
     trained.after_step(0.1)
     torch.testing.assert_close(trained.queue.keys[:B], nn.functional.normalize(keys(given.views[1]), dim=1))
     assert torch.equal(trained.queue.instance[:B], given.instance)
@@ -267,7 +273,7 @@ def test_moco_moves_its_key_encoder_first_and_makes_the_keys_with_it() -> None:
 def test_symmetric_moco_is_the_mean_of_both_directions_and_enqueues_the_keys_of_both_views() -> None:
     trained, given = learner(build("moco", symmetric=True)), batch()
     queue = trained.queue.keys.clone()
-    step = trained.step(given, moment())
+    step = trained.step(given, context())
     trained.after_step(0.1)
     z1, z2 = (trained.project(x) for x in given.views)
     k1, k2 = (trained.project_keys(x) for x in given.views)
@@ -282,7 +288,7 @@ def test_prototypes_stay_where_they_are_for_the_first_steps() -> None:
     optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
     for i in range(3):
         optimizer.zero_grad()
-        trained.step(batch(i), moment(i)).loss.backward()
+        trained.step(batch(i), context(i)).loss.backward()
         optimizer.step()
         trained.after_step(0.5)
         weights.append(trained.prototypes.weight.detach().clone())
@@ -294,7 +300,7 @@ def test_swav_assigns_with_its_queue_once_that_is_full() -> None:
     trained = learner(build("swav", queue_size=2 * B))
     for i in range(2):
         assert not trained.queue[:, -1].any()
-        trained.step(batch(i), moment())
+        trained.step(batch(i), context())
     z = trained.project(batch(1).views[0]).detach()
     torch.testing.assert_close(trained.queue[0, :B], z)
     torch.testing.assert_close(trained.queue[0, B:], trained.project(batch(0).views[0]).detach())
@@ -306,7 +312,7 @@ def test_swav_balances_each_view_with_its_own_queue_only_where_that_is_full(full
     rows = 2 * B if full else 2 * B - 1
     trained.queue[:, :rows] = nn.functional.normalize(torch.randn(2, rows, 8, generator=draw), dim=2)
     queue = trained.queue.clone()
-    loss = trained.step(given, moment(2 if full else 1)).loss
+    loss = trained.step(given, context(2 if full else 1)).loss
     z, w = torch.stack([trained.project(x) for x in given.views]), trained.prototypes.weight
     before = queue if full else queue[:, :0]
     codes = torch.stack(
@@ -318,7 +324,7 @@ def test_swav_balances_each_view_with_its_own_queue_only_where_that_is_full(full
 def test_bank_rows_move_only_where_the_batch_was() -> None:
     trained = learner(build("memory_bank", momentum=0.75))
     before, given = trained.bank.keys.clone(), batch()
-    trained.step(given, moment())
+    trained.step(given, context())
     assert torch.equal(trained.bank.keys, before), "rows move after the loss"
     z = trained.project(given.views[0]).detach()
     trained.after_step(0.1)
@@ -331,9 +337,9 @@ def test_bank_rows_move_only_where_the_batch_was() -> None:
 def test_nce_freezes_its_partition_at_the_first_batch() -> None:
     trained = learner(build("memory_bank", loss="nce"), k=6)
     assert trained.log_z.isnan()
-    trained.step(batch(0), moment())
+    trained.step(batch(0), context())
     first = trained.log_z.item()
-    trained.step(batch(1), moment())
+    trained.step(batch(1), context())
     assert trained.log_z.item() == first
 
 
@@ -356,7 +362,7 @@ def test_byol_predicts_the_targets_projection_of_the_other_view() -> None:
     trained, given = learner(build("byol")), batch()
     for p in weights(trained.target):
         p.mul_(0.5).add_(0.1)
-    loss = trained.step(given, moment()).loss
+    loss = trained.step(given, context()).loss
     (p1, p2), (y1, y2) = (
         [run(x) for x in given.views]
         for run in (nn.Sequential(trained.encoder, trained.head, trained.predictor), trained.target)
@@ -370,7 +376,7 @@ def test_directpreds_correlation_is_a_moving_average_from_the_first_batch_on() -
     for i in range(3):
         z = torch.cat([trained.head(trained.encoder(x)) for x in batch(i).views]).detach()
         expected = z.T @ z / len(z) if i == 0 else 0.25 * expected + 0.75 * z.T @ z / len(z)
-        trained.step(batch(i), moment(i))
+        trained.step(batch(i), context(i))
         trained.after_step(0.5)
         torch.testing.assert_close(trained.correlation, expected)
 
@@ -378,7 +384,7 @@ def test_directpreds_correlation_is_a_moving_average_from_the_first_batch_on() -
 def test_directpred_sets_its_predictor_from_the_projections_correlation() -> None:
     trained = learner(build("directpred", epsilon=0.0))
     given = batch()
-    trained.step(given, moment())
+    trained.step(given, context())
     z = torch.cat([trained.head(trained.encoder(x)) for x in given.views]).detach()
     trained.after_step(0.1)
     w, f = trained.predictor.weight, z.T @ z / len(z)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.contrast import Contrast, Moment
+from models.contrast import Contrast, StepContext
 from models.negatives import STRATEGIES, Candidates, Filter, Selection, Strategy
 from models.negatives.rank import band
 from models.objectives import OBJECTIVES
@@ -112,10 +112,10 @@ def test_gradients_are_finite_at_a_low_temperature(name: str, dtype: torch.dtype
         build(name), OBJECTIVES[objective], class_similarity=given.class_similarity
     )  # fmt: skip
     pool = Pool(given.keys.float(), torch.arange(120) % 40, given.key_labels)
-    moment = Moment(torch.Generator().manual_seed(0), 0.02, epoch=50, epochs=100, observe=True)
+    context = StepContext(torch.Generator().manual_seed(0), 0.02, epoch=50, epochs=100, observe=True)
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         z = F.normalize((raw @ torch.eye(16)).float(), dim=1)
-        step = contrast(z, z.roll(1, 0), pool, given.offered, moment, labels=given.anchor_labels)
+        step = contrast(z, z.roll(1, 0), pool, given.offered, context, labels=given.anchor_labels)
     step.loss.backward()
     assert step.loss.isfinite()
     assert raw.grad is not None
@@ -136,7 +136,7 @@ def test_loss_does_not_depend_on_the_order_of_anchors_or_pool(name: str) -> None
     def loss(rows: Tensor, columns: Tensor) -> Tensor:
         pool = Pool(given.keys[columns], columns, given.key_labels[columns])
         z = given.anchors[rows]
-        return contrast(z, z.roll(1, 1), pool, None, Moment(g, 0.2), labels=given.anchor_labels[rows]).loss
+        return contrast(z, z.roll(1, 1), pool, None, StepContext(g, 0.2), labels=given.anchor_labels[rows]).loss
 
     torch.testing.assert_close(loss(a, p), loss(torch.arange(8), torch.arange(120)), rtol=1e-12, atol=0)
 
@@ -150,8 +150,8 @@ def test_every_pool_serves_every_strategy(name: str) -> None:
     pool, offered = offer_from_store(queue.rows(), instance, 30, own=1, generator=g)
     given = candidates()
     contrast = Contrast(build(name), OBJECTIVES["info_nce"], class_similarity=given.class_similarity)
-    moment = Moment(g, 0.2, epoch=50, epochs=100, observe=True)
-    step = contrast(given.anchors, given.anchors, pool, offered, moment, labels=instance % CLASSES)
+    context = StepContext(g, 0.2, epoch=50, epochs=100, observe=True)
+    step = contrast(given.anchors, given.anchors, pool, offered, context, labels=instance % CLASSES)
     assert step.observed["k"].item() == 30
     extra = 768 if name == "mixing" else 0
     assert 1 <= step.observed["k_eff"].item() <= 30 + extra
@@ -211,9 +211,9 @@ def test_similarities_that_are_not_numbers_reach_the_loss(name: str) -> None:
     given = candidates()
     anchors = given.anchors.index_fill(0, torch.tensor([1]), torch.nan)
     contrast = Contrast(build(name), OBJECTIVES["info_nce"], class_similarity=given.class_similarity)
-    moment = Moment(torch.Generator().manual_seed(0), 0.2, epoch=50, epochs=100)
+    context = StepContext(torch.Generator().manual_seed(0), 0.2, epoch=50, epochs=100)
     pool = Pool(given.keys, torch.arange(120), given.key_labels)
-    assert contrast(anchors, given.anchors, pool, given.offered, moment, labels=given.anchor_labels).loss.isnan()
+    assert contrast(anchors, given.anchors, pool, given.offered, context, labels=given.anchor_labels).loss.isnan()
 
 
 class BothEnds(Filter):
@@ -250,9 +250,9 @@ def test_a_strategy_of_the_users_own_needs_one_method() -> None:
 
     given = candidates()
     pool = Pool(given.keys, torch.arange(120))
-    moment = Moment(torch.Generator(), 0.2)
+    context = StepContext(torch.Generator(), 0.2)
     losses = [
-        Contrast(s, OBJECTIVES["info_nce"])(given.anchors, given.anchors, pool, given.offered, moment).loss
+        Contrast(s, OBJECTIVES["info_nce"])(given.anchors, given.anchors, pool, given.offered, context).loss
         for s in (Every(), build("all"))
     ]
     torch.testing.assert_close(*losses)
