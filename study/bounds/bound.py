@@ -33,6 +33,7 @@ class BoundTerms:
     priors: Array  # π [C]
     coverage: float  # υ_{K+1}: P(all classes present)
     no_collision: float  # 1 − τ_K: P(Col = 0)
+    log_free_coverage: float  # log P(Col = 0, all classes present), which underflows first
     contrastive_loss: Floats  # L_cont(K): one-directional InfoNCE with K negatives
     supervised_loss: Floats  # mean-classifier cross-entropy over all C classes
     sup: Floats  # E[ℓ_present · 1{all present}] = υ L_sup
@@ -100,6 +101,16 @@ def divide(numerator: Any, denominator: Any) -> Floats:
     numerator, denominator = np.broadcast_arrays(np.asarray(numerator, dtype=float), denominator)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.inf)[()]
+
+
+def divide_by_log(numerator: Any, log_denominator: float) -> Floats:
+    """numerator / e^log_denominator, which may underflow; +∞ where it is 0 or the quotient, of any sign, overflows."""
+    values = np.asarray(numerator, dtype=float)
+    if log_denominator == -np.inf:
+        return np.full(values.shape, np.inf)[()]
+    with np.errstate(divide="ignore", over="ignore"):
+        quotient = np.copysign(np.exp(np.log(np.abs(values)) - log_denominator), values)
+    return np.where(np.isfinite(quotient), quotient, np.inf)[()]
 
 
 def why_infinite(bound: Bound, k: int, classes: int, upper: Floats) -> str:

@@ -9,7 +9,12 @@ from numpy.typing import ArrayLike
 from study.bounds.bound import BOUNDS, Bound, BoundTerms, why_infinite
 from study.bounds.draws import ENOUGH_KEYS, MEASURED, Draw, Matrix, draw_terms
 from study.bounds.priors import Array, whole_numbers
-from study.bounds.probabilities import collision_probability, coverage_probability, expected_log_collisions
+from study.bounds.probabilities import (
+    collision_free_coverage,
+    collision_probability,
+    coverage_probability,
+    expected_log_collisions,
+)
 
 _BLOCKS = 40  # independent blocks of anchors and keys; the standard errors are those of a mean over blocks
 
@@ -118,6 +123,7 @@ def estimate_bounds(
             priors=class_counts / count,
             coverage=float(coverage_probability(k + 1, **source)),
             no_collision=float(collision_probability(k, complement=True, **source)),
+            log_free_coverage=float(collision_free_coverage(k, log=True, **source)),
             **{name: np.array([replicate[i][name] for replicate in replicates], np.float64) for name in MEASURED},
         )
         for i, k in enumerate(ks)

@@ -55,12 +55,16 @@ def coverage_probability(
 
 
 def collision_free_coverage(
-    k: ArrayLike, priors: int | ArrayLike | None = None, *, class_counts: ArrayLike | None = None
+    k: ArrayLike, priors: int | ArrayLike | None = None, *, log: bool = False, class_counts: ArrayLike | None = None
 ) -> Floats:
-    """P(Col = 0 and all C classes are among the K+1 draws) = Σ_c π_c (1−π_c)^K υ_K(the priors of the other classes)."""
+    """P(Col = 0 and all C classes are among the K+1 draws) = Σ_c π_c (1−π_c)^K υ_K(the priors of the other classes).
+
+    Its logarithm with `log`. At most 1 − τ_K and at most υ_{K+1}, and at least their product.
+    """
     sizes, total = class_sizes(priors, class_counts)
     ks = whole_numbers(k, "k", most=None if total is None else total - 1)
-    return np.exp(_for_each(ks, lambda one: log_free_coverage(one, sizes, total)))
+    logs = _for_each(ks, lambda one: log_free_coverage(one, sizes, total))
+    return logs if log else np.exp(logs)
 
 
 def expected_draws(priors: int | ArrayLike | None = None, *, class_counts: ArrayLike | None = None) -> float:

@@ -1,5 +1,6 @@
 """Each bound: the published tables from their own terms, its two readings against each other, where it is missing."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -7,7 +8,13 @@ import numpy as np
 import pytest
 
 from study.bounds import BOUNDS, BoundTerms
-from study.bounds.probabilities import collision_probability, coverage_probability, expected_log_collisions
+from study.bounds.bound import why_infinite
+from study.bounds.probabilities import (
+    collision_free_coverage,
+    collision_probability,
+    coverage_probability,
+    expected_log_collisions,
+)
 
 # Nozawa & Sato 2021 (2102.06866), ResNet-18, 500 epochs, t = .5, mean of 3 seeds. Per K+1:
 # L_cont, d, E ln(Col+1), Arora's bound, its sup, its sub, Nozawa & Sato's bound, its sup and its sub (both halved).
@@ -40,6 +47,7 @@ def published_terms(classes, n, row) -> BoundTerms:
         priors=np.full(classes, 1 / classes),
         coverage=coverage_probability(n, classes),
         no_collision=collision_probability(n - 1, classes, complement=True),
+        log_free_coverage=collision_free_coverage(n - 1, classes, log=True),
         contrastive_loss=loss,
         supervised_loss=1.8,
         sup=2 * half_sup,
@@ -91,11 +99,128 @@ def test_the_two_closed_readings_are_each_others_inverse(name, priors):
     np.testing.assert_allclose(bound.supervised_upper_closed(lower, ks, priors, 0.3), 1.7, rtol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["nozawa2021", "ash2021", "bao2021"])
-def test_at_its_lower_bound_the_data_form_gives_the_supervised_loss_back(name):
-    bound, terms = BOUNDS[name](), published_terms(10, 64, CIFAR10[64])
+def collapsed_terms(k, priors, logits) -> BoundTerms:
+    """Exact terms of an encoder that maps a class to a point, from every sequence of K+1 draws; logits z_y·µ_c/t."""
+    classes = len(priors)
+    draws = np.array(list(itertools.product(range(classes), repeat=k + 1)))
+    chance, anchor = np.prod(priors[draws], axis=1), draws[:, 0]
+    own = logits[anchor, anchor]
+    collisions = np.sum(draws[:, 1:] == anchor[:, None], axis=1)
+    present = (draws[:, :, None] == np.arange(classes)).any(axis=1)
+    loss = np.log(np.sum(present * np.exp(logits[anchor] - own[:, None]), axis=1))
+    covered, free = present.all(axis=1), collisions == 0
+    return BoundTerms(
+        k=k,
+        temperature=1.0,
+        priors=priors,
+        coverage=coverage_probability(k + 1, priors),
+        no_collision=collision_probability(k, priors, complement=True),
+        log_free_coverage=collision_free_coverage(k, priors, log=True),
+        contrastive_loss=chance @ np.log(np.exp(logits[anchor[:, None], draws] - own[:, None]).sum(axis=1)),
+        supervised_loss=priors @ (np.log(np.exp(logits).sum(axis=1)) - np.diag(logits)),
+        sup=chance @ (loss * covered),
+        sub=chance @ (loss * ~covered),
+        free_sup=chance @ (loss * (covered & free)),
+        free_sub=chance @ (loss * (~covered & free)),
+        log_collisions=chance @ np.log1p(collisions),
+        gap=0.0,
+        covered=chance @ covered,
+        free=chance @ (covered & free),
+    )
+
+
+def test_arora_bounds_the_loss_of_a_class_collapsed_simplex():
+    """Ten classes at the vertices of a simplex, K = 9, t = .5: every term is a sum over Col."""
+    other = math.exp(-2 - 2 / 9)  # e^{(z·µ_c − z·µ_y)/t}
+    chance = [math.comb(9, m) * 0.1**m * 0.9 ** (9 - m) for m in range(10)]
+    complete = math.factorial(10) / 10**10  # P(all present), which leaves no room for a collision
+    loss = math.log1p(9 * other)
+    # ℓ_present of collision-free draws: of 9 draws of 9 classes, those that meet j (surjections onto j)
+    meet = [
+        math.comb(9, j) * sum((-1) ** i * math.comb(j, i) * (j - i) ** 9 for i in range(j + 1)) / 10**9
+        for j in range(10)
+    ]
+    terms = replace(
+        published_terms(10, 10, CIFAR10[32]),
+        contrastive_loss=sum(p * math.log1p(m + (9 - m) * other) for m, p in enumerate(chance)),
+        free_sup=complete * loss,
+        free_sub=sum(p * math.log1p(j * other) for j, p in enumerate(meet[:9])),
+        log_collisions=sum(p * math.log1p(m) for m, p in enumerate(chance)),
+        gap=0.0,
+    )
+    assert meet[9] == pytest.approx(complete, rel=1e-12)
+    assert loss == pytest.approx(0.681, abs=5e-4)
+    upper = BOUNDS["arora2019"]().supervised_upper(terms)
+    assert upper == pytest.approx(715, abs=0.5)
+    assert upper * complete / terms.no_collision == pytest.approx(0.670, abs=5e-4)  # over P(Col = 0): below the loss
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_arora_is_never_below_the_loss_of_the_draws_that_it_speaks_of(seed):
+    """Against every sequence of draws; the loss is L_sup where the priors are equal."""
+    rng = np.random.default_rng(seed)
+    classes, k, equal = int(rng.integers(2, 5)), int(rng.integers(1, 6)), seed % 2 == 0
+    priors = np.full(classes, 1 / classes) if equal else rng.dirichlet(np.full(classes, 2.0))
+    points = rng.normal(size=(classes, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    terms = collapsed_terms(k, priors, points @ points.T / rng.uniform(0.1, 1))
+    bound = BOUNDS["arora2019"]()
+    upper = bound.supervised_upper(terms)
+    if k + 1 < classes:
+        assert upper == math.inf
+        assert bound.nonexistent(k, classes)
+        return
+    assert math.exp(terms.log_free_coverage) == pytest.approx(terms.free, rel=1e-9)
+    of_the_draws = terms.free_sup / terms.free
+    assert upper >= of_the_draws - 1e-9
     tight = replace(terms, contrastive_loss=bound.contrastive_lower(terms))
-    expected = terms.sup / terms.coverage if name == "nozawa2021" else terms.supervised_loss
+    assert bound.supervised_upper(tight) == pytest.approx(of_the_draws, rel=1e-8)
+    if equal:
+        assert of_the_draws == pytest.approx(terms.supervised_loss, rel=1e-9)
+
+
+def test_with_unequal_priors_arora_speaks_of_the_rare_anchors():
+    """Two common classes that the encoder confuses and a rare one that it does not."""
+    logits = 4 * np.array([[1.0, 0.9, -1.0], [0.9, 1.0, -1.0], [-1.0, -1.0, 1.0]])
+    priors = np.array([0.45, 0.45, 0.1])
+    terms = collapsed_terms(6, priors, logits)
+    tight = replace(terms, contrastive_loss=BOUNDS["arora2019"]().contrastive_lower(terms))
+    others = [coverage_probability(6, np.delete(priors, c) / (1 - priors[c])) for c in range(3)]
+    weights = priors * (1 - priors) ** 6 * others
+    losses = np.log(np.exp(logits).sum(axis=1)) - np.diag(logits)
+    upper = BOUNDS["arora2019"]().supervised_upper(tight)
+    assert upper == pytest.approx(weights @ losses / weights.sum(), rel=1e-9)
+    assert upper < 0.5 * terms.supervised_loss
+
+
+@pytest.mark.parametrize(("classes", "k", "factor"), [(10, 16, 6.2214), (100, 127, 3.11359e21)])
+def test_arora_divides_by_the_draws_without_a_collision_that_hold_all_classes(classes, k, factor):
+    terms = published_terms(classes, k + 1, CIFAR10[32])
+    numerator = terms.contrastive_loss - terms.free_sub - terms.log_collisions - terms.gap
+    upper = BOUNDS["arora2019"]().supervised_upper(terms)
+    assert upper / (numerator / terms.no_collision) == pytest.approx(factor, rel=1e-5)
+
+
+def test_arora_is_finite_where_its_probability_underflows_and_its_quotient_does_not():
+    terms = published_terms(10, 64, CIFAR10[64])
+    lower = BOUNDS["arora2019"]().contrastive_lower(replace(terms, free_sup=0.0, gap=0.0))
+    near = replace(terms, gap=0.0, contrastive_loss=lower + 2.0**-40, log_free_coverage=-730.0)
+    upper = BOUNDS["arora2019"]().supervised_upper(near)
+    assert math.exp(-730) * 1e10 < 1e-306
+    assert math.log(upper) == pytest.approx(730 - 40 * math.log(2), rel=1e-4)
+    beyond = BOUNDS["arora2019"]().supervised_upper(replace(near, log_free_coverage=-800.0))
+    assert beyond == math.inf
+    assert "beyond 1e308" in why_infinite(BOUNDS["arora2019"](), 63, 10, beyond)
+
+
+@pytest.mark.parametrize("name", ["arora2019", "nozawa2021", "ash2021", "bao2021"])
+def test_at_its_lower_bound_the_data_form_gives_the_supervised_loss_back(name):
+    bound, terms = BOUNDS[name](), replace(published_terms(10, 64, CIFAR10[64]), free_sup=0.002)
+    tight = replace(terms, contrastive_loss=bound.contrastive_lower(terms))
+    expected = {
+        "nozawa2021": terms.sup / terms.coverage,
+        "arora2019": terms.free_sup / collision_free_coverage(63, 10),
+    }.get(name, terms.supervised_loss)
     assert bound.supervised_upper(tight) == pytest.approx(expected, rel=1e-9)
 
 
@@ -140,6 +265,7 @@ def test_a_bound_that_does_not_exist_is_infinite_and_says_why(name, k, classes, 
         priors=np.full(classes, 1 / classes),
         coverage=coverage_probability(k + 1, classes),
         no_collision=collision_probability(k, classes, complement=True),
+        log_free_coverage=collision_free_coverage(k, classes, log=True),
     )
     assert bound.supervised_upper(terms) == math.inf
     assert bound.supervised_upper_closed(3.0, k, classes, 0.5) == math.inf

@@ -1,6 +1,7 @@
 """The estimator against the original study's numbers, a plain loop, exact probabilities, and the theory itself."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from study.bounds import BOUNDS, BoundTerms
 from study.bounds.draws import MEASURED, Draw, draw_terms, given_batch
 from study.bounds.estimate import class_means_of, collision_upper_bound, estimate_bounds
+from study.bounds.probabilities import collision_free_coverage
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
 
@@ -54,23 +56,27 @@ def test_given_batches_reproduce_the_original_study():
         assert means["free_sup"] + means["free_sub"] == pytest.approx(expected["curl_partial_sup_loss"], rel=1e-9)
         assert 1 - means["free"] == pytest.approx(expected["curl_tau"], rel=1e-9)
         assert means["log_collisions"] == pytest.approx(expected["conflict_term"], rel=2e-7)  # float32 logarithms
+        priors = np.bincount(data["y"]) / len(data["y"])
         terms = BoundTerms(
             k=size - 1,
             temperature=config["temperature"],
-            priors=np.bincount(data["y"]) / len(data["y"]),
+            priors=priors,
             coverage=means["covered"],
             no_collision=means["free"],
+            log_free_coverage=collision_free_coverage(size - 1, priors, log=True),
             **means,
         )
         derived = case["derived_from_notebook"]
         nozawa, arora = BOUNDS["nozawa2021"](), BOUNDS["arora2019"]()
+        over_free = replace(terms, log_free_coverage=np.log(means["free"]))  # the study's divisor, P(Col = 0)
         for value, key in [
             (nozawa.contrastive_lower(terms), "nb_bound = bound + assumption_value"),
             (arora.contrastive_lower(terms), "nb_curl_bound = curl_bound + assumption_value"),
-            (arora.supervised_upper(terms), "nb_curl_supervised_upper_bound"),
+            (arora.supervised_upper(over_free), "nb_curl_supervised_upper_bound"),
             (nozawa.supervised_upper(terms), next(k for k in derived if k.startswith("corrected_supervised"))),
         ]:
             assert value == pytest.approx(derived[key], rel=5e-7), key
+        assert arora.supervised_upper(terms) > derived["nb_curl_supervised_upper_bound"]
 
 
 def plain_terms(draw: Draw, means: np.ndarray, temperature: float, k: int) -> dict[str, float]:
@@ -128,6 +134,8 @@ def test_frequencies_agree_with_the_exact_probabilities(replacement):
     for row, terms, exact in zip(estimate.table(), estimate.terms, estimate.expected_log_collisions, strict=True):
         assert abs(row["covered"] - terms.coverage) < 4 * row["covered_se"] + 1e-3
         assert abs(row["free"] - terms.no_collision) < 4 * row["free_se"] + 1e-3
+        both = {"priors": terms.priors} if replacement else {"class_counts": np.bincount(labels)}
+        assert terms.log_free_coverage == collision_free_coverage(int(row["k"]), log=True, **both)
         assert abs(row["log_collisions"] - exact) < 4 * row["log_collisions_se"]
 
 

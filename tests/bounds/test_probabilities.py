@@ -237,6 +237,24 @@ def test_collision_free_coverage_without_replacement_is_that_of_the_other_classe
     assert (value == 0) if exact == 0 else (relative_error(value, exact) < 1e-10)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_collision_free_coverage_is_at_least_the_product_of_its_two_probabilities(seed):
+    """Draws without a collision leave the rarer anchors, and more draws for the other classes."""
+    counts = np.random.default_rng(seed).integers(1, 30, size=1 + seed % 6)
+    for sizes in ({"class_counts": counts}, {"priors": counts / counts.sum()}):
+        for k in range(int(counts.sum())):
+            both, free = collision_free_coverage(k, **sizes), collision_probability(k, **sizes, complement=True)
+            coverage = coverage_probability(k + 1, **sizes)
+            assert free * coverage * (1 - 1e-9) <= both <= min(free, coverage) * (1 + 1e-9)
+
+
+def test_collision_free_coverage_underflows_to_zero_but_its_logarithm_does_not():
+    log = collision_free_coverage(65_536, 10, log=True)
+    assert collision_free_coverage(65_536, 10) == 0
+    assert log == pytest.approx(65_536 * math.log(0.9), rel=1e-12)  # the other classes are all met
+    assert collision_free_coverage(8, 10, log=True) == -math.inf
+
+
 def test_draws_without_replacement_from_a_huge_set_are_draws_with():
     k, counts = np.array([3, 12, 50]), np.array([5, 3, 2]) * 10**5
     for function in (collision_probability, coverage_probability, expected_log_collisions, collision_free_coverage):
