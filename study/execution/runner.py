@@ -1,4 +1,4 @@
-"""Runs a study's trials as Ray Tune trials. The only importer of ray."""
+"""Runs a study's trials as Ray Tune trials, by Ray's public API; what that lacks is in `ray_compat`."""
 
 import base64
 import gc
@@ -13,25 +13,16 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the journal and MLflow are the loggers
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")  # of all trials, to disk: the store is the state
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C: stop at once; checkpoints are at epoch ends
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-
 import ray
 from ray import cloudpickle, tune
-from ray._private import ray_constants
-from ray.air.execution._internal import RayActorManager
-from ray.exceptions import ActorDiedError, OutOfMemoryError
-from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from study.config import ConfigError
-from study.execution import job
+from study.execution import job, ray_compat
 from study.execution.progress import Progress
 from study.execution.queue import Queue, Wait
 from study.execution.samplers import sampler_of
@@ -52,6 +43,9 @@ STARTS = 3
 """How often Ray is started on this machine before that counts as impossible."""
 WORKER_START = 60
 """Seconds that a worker may take to start, imports and all, before its trial takes another worker that is free."""
+_Order = partial(ray_compat.NewestTrialFirst, WORKER_START)
+
+ray_compat.set_environment()
 
 
 def run(
@@ -137,7 +131,8 @@ def _tune(
 def _fit(study: StudyConfig, proposals: "_Proposals") -> None:
     scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its reason, which is shown
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_most_waiting(study))
+    ray_compat.limit_waiting_trials(_most_waiting(study))
+    ray_compat.take_memory_kills_for_deaths()
     tuner = tune.Tuner(
         tune.with_resources(_work, _resources),
         tune_config=tune.TuneConfig(
@@ -165,45 +160,6 @@ def _most_waiting(study: StudyConfig) -> int:
     """Trials at most that wait for a worker: with TPE, which learns from each result, one; else as many nodes as the
     autoscaler may add at a time; else two, one that a worker starts for and one for the next worker that is free."""
     return 1 if study.sampler == "tpe" else 16 if job.nodes_to_come() else 2
-
-
-class _Order(FIFOScheduler):
-    """The trial that has waited longest is left to the worker that starts for it; a free worker takes the newest.
-
-    Ray's own order (2.60) gives a free worker to the one that has waited longest, and ends the worker that starts for
-    it: where trials are shorter than a worker's start, no second worker would ever be ready. A trial that has waited
-    longer than such a start goes first: all places are taken, and nothing starts.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._since: dict[Any, float] = {}  # trial → when it began to wait; the longest first
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        self._since.pop(trial, None)
-        self._since[trial] = time.monotonic()
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        self._since = {trial: since for trial, since in self._since.items() if trial.status == trial.PENDING}
-        oldest, newest = next(iter(self._since), None), next(reversed(self._since), None)
-        overdue = oldest is not None and self._since[oldest] < time.monotonic() - WORKER_START
-        return oldest if overdue else newest
-
-
-_task_failed = RayActorManager._actor_task_failed
-
-
-def _task_failed_or_memory_ran_out(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-    """Ray Tune (2.60) ends the study where a worker was killed for its node's memory, as it does not know the error; it
-    does know workers that died."""
-    if isinstance(exception, OutOfMemoryError):
-        death = ActorDiedError()
-        death.error_msg = str(exception)
-        exception = death
-    _task_failed(self, tracked_actor_task, exception)
-
-
-RayActorManager._actor_task_failed = _task_failed_or_memory_ran_out
 
 
 def _reason(death: str) -> str:
@@ -406,20 +362,14 @@ class _Watch(tune.Callback):
         """Deaths count anew from each new epoch; one that is redone, behind a checkpoint, is none."""
         if result.get("epoch", 0) > self._epochs.get(trial.trial_id, 0):
             self._epochs[trial.trial_id] = result["epoch"]
-            trial.run_metadata.num_failures = 0
+            ray_compat.count_deaths_anew(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its worker died; another one goes on."""
-        self._proposals.deaths[trial.trial_id] = Path(trial.error_file).read_text().strip()
+        self._proposals.deaths[trial.trial_id] = ray_compat.last_error(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Ray keeps every trial until the end: not with its objects, name and means of its results, so that a thousand
-        trials cost no memory."""
-        for kept in (trial.config, trial.evaluated_params):
-            kept.pop("trial", None)
-        trial.experiment_tag = ""
-        trial.run_metadata.metric_analysis.clear()
-        trial.run_metadata.metric_n_steps.clear()
+        ray_compat.free_memory_of(trial)
 
 
 def user_modules(trials: list[Trial]) -> list[str]:
@@ -464,7 +414,7 @@ def _connect(address: str | None) -> None:
     """On a machine that is busy, Ray gives itself up after 30 s, with a bare Exception; the next start is quicker."""
     for attempt in range(1, STARTS + 1):
         try:
-            with _on_loopback() if address is None else nullcontext():
+            with ray_compat.on_loopback() if address is None else nullcontext():
                 ray.init(
                     address=address or "local",
                     num_cpus=cores() if address is None else None,
@@ -477,20 +427,6 @@ def _connect(address: str | None) -> None:
             ray.shutdown()
             if address is not None or attempt == STARTS:
                 raise ConfigError([_refusal(address, error)]) from None
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Ray started within listens to 127.0.0.1, where by default it listens to every address of the machine.
-
-    It does so where clusters of several machines are switched off, as they are on a Mac; no option of `ray.init` does.
-    """
-    usual = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = usual
 
 
 def _refusal(address: str | None, error: Exception) -> str:
