@@ -256,14 +256,17 @@ class Results:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
     def importance(self, metric: str | None = None) -> pd.DataFrame:
-        """How much of the metric's variance each varying parameter explains (fANOVA), with a 95 % interval.
+        """How much of the metric's variance each varying parameter explains, and whether that is told from chance.
 
-        Default: the study's first metric. Where there are several seeds, `seed` is a row too: what chance explains.
-        ValueError where fewer than two of them vary or cells are too few.
+        Default: the study's first metric. Of a grid: `variance_components`, with the interactions, the seed and what is
+        unexplained. Of a random search: `importance` (fANOVA). ValueError where there are too few values or cells.
         """
         from study.analysis.importance import importance
+        from study.analysis.variance import is_grid, variance_components
 
         draw, name, frame = np.random.default_rng(0), self._metric(metric), self.finished
+        if is_grid(frame, self.varying, name):
+            return variance_components(frame, self.varying, name, generator=draw)
         frame = frame.copy().assign(seed=frame["seed"].astype(str))
         return importance(frame, [*self.varying, "seed"], name, generator=draw)
 

@@ -1,4 +1,4 @@
-"""Which hyper-parameters moved a metric: functional ANOVA over finished trials, and response curves; with intervals."""
+"""Which hyper-parameters moved a metric: functional ANOVA of random searches, and response curves; with intervals."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,12 +7,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from study.analysis.variance import LEVEL, SEED, holm, verdict
+
 if TYPE_CHECKING:
     import optuna
 
 BINS = 8
 """A parameter with more distinct values than twice as many, as of a random search, is cut into so many."""
 FEWEST_CELLS = 4
+PERMUTATIONS = 99
+TESTED = 4
+"""Trees of a permuted search: each of its permutations takes a few dozen milliseconds."""
 DEPTH = 8
 """Of a tree: deeper splits part single trials, cost most of the time, and tell of no parameter by itself."""
 
@@ -24,24 +29,62 @@ def importance(
     *,
     generator: np.random.Generator,
     trees: int = 32,
+    permutations: int | None = None,
 ) -> pd.DataFrame:
-    """Columns parameter, importance, low, high: how much of the metric's variance each column explains by itself,
-    relative to the others (shares sum to 1; what parameters only explain together is left out), largest first.
+    """Columns parameter, share, low, high, p_value, p_adjusted, permutations, verdict: how much of the metric's
+    variance each column explains by itself, relative to the others (shares sum to 1; what parameters only explain
+    together, and what none explains, is left out), largest first. For random searches; of a grid, see
+    `variance_components`.
 
     First-order functional ANOVA (Hutter, Hoos & Leyton-Brown 2014) by Optuna's evaluator, on the trials of `frame`
     imported into a study of Optuna's. It is asked tree by tree, each grown on a bootstrap resample of the trials: the
-    importance is the mean of the trees' shares, the interval their 2.5–97.5 % range, that of the resamples with one
+    share is the mean of the trees' shares, the interval their 2.5–97.5 % range, that of the resamples with one
     tree each. Every value weighs the same; many numbers, as of a random search, are cut into bins.
+
+    Shares of pure noise sum to 1 as well, so each is tested: p_value = (1 + #{share* ≥ share}) / (1 + permutations),
+    share* being that with the parameter's values permuted over the cells (Hapfelmeier & Ulm 2013), of TESTED trees;
+    p_adjusted over the parameters by Holm (1979). A column `seed` is not tested. permutations: by default 99, and more
+    from 6 parameters on, of which the smallest p-value would not be below 5 % otherwise.
     """
     rows = frame[np.isfinite(frame[metric].astype(float))]
     varying = [name for name in parameters if len(rows[name].unique()) > 1]
     _check(rows, parameters, varying, metric)
     imported = _imported(rows, varying, metric)
-    seeds = generator.integers(2**31, size=trees)
-    shares = pd.DataFrame([found for seed in seeds if (found := _of_tree(imported, varying, int(seed)))])[varying]
-    columns = {"importance": shares.mean(), "low": shares.quantile(0.025), "high": shares.quantile(0.975)}
-    table = pd.DataFrame(columns).rename_axis("parameter").reset_index()
-    return table.sort_values("importance", ascending=False, ignore_index=True)
+    seeds = [int(seed) for seed in generator.integers(2**31, size=trees)]
+    shares = pd.DataFrame([found for seed in seeds if (found := _of_trees(imported, varying, seed))])[varying]
+    columns = {"share": shares.mean(), "low": shares.quantile(0.025), "high": shares.quantile(0.975)}
+    tested = [name for name in varying if name != SEED]
+    count = permutations or max(PERMUTATIONS, round(len(tested) / LEVEL) - 1)
+    p = [_p_value(rows, varying, name, metric, count, generator) for name in tested]
+    table = pd.DataFrame(columns).rename_axis("parameter")
+    table["p_value"] = pd.Series(p, tested, dtype=float)
+    table["p_adjusted"] = pd.Series(holm(np.array(p)), tested, dtype=float)
+    table["permutations"], table["verdict"] = count, ""
+    table.loc[tested, "verdict"] = table.loc[tested, "p_adjusted"].map(verdict)
+    return table.reset_index().sort_values("share", ascending=False, ignore_index=True)
+
+
+def _p_value(
+    rows: pd.DataFrame,
+    varying: list[str],
+    parameter: str,
+    metric: str,
+    permutations: int,
+    generator: np.random.Generator,
+) -> float:
+    """That a parameter's values, permuted over the cells, explain as much: all trials of a cell keep one value."""
+    cell = rows.groupby([name for name in varying if name != SEED], dropna=False, sort=False).ngroup().to_numpy()
+    first = np.unique(cell, return_index=True)[1]  # a trial of each cell
+    seed = int(generator.integers(2**31))
+
+    def share(values: "pd.Series[Any]") -> float:
+        study = _imported(rows.assign(**{parameter: values}), varying, metric)
+        return _of_trees(study, varying, seed, trees=TESTED).get(parameter, 0.0)
+
+    observed = share(rows[parameter])
+    permuted = (generator.permutation(first)[cell] for _ in range(permutations))
+    reached = sum(share(rows[parameter].iloc[trials].set_axis(rows.index)) >= observed for trials in permuted)
+    return (1 + reached) / (1 + permutations)
 
 
 def _check(rows: pd.DataFrame, parameters: Sequence[str], varying: Sequence[str], metric: str) -> None:
@@ -127,13 +170,13 @@ def _ranks(column: "pd.Series[Any]", target: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(means, kind="stable"))[names]
 
 
-def _of_tree(study: "optuna.Study", parameters: list[str], seed: int) -> dict[str, float]:
-    """Parameter → its share by one tree; empty where its resample has nothing to explain."""
+def _of_trees(study: "optuna.Study", parameters: list[str], seed: int, *, trees: int = 1) -> dict[str, float]:
+    """Parameter → its share by these trees; empty where the resample of one has nothing to explain."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     try:
         return get_param_importances(
-            study, evaluator=FanovaImportanceEvaluator(n_trees=1, max_depth=DEPTH, seed=seed), params=parameters
+            study, evaluator=FanovaImportanceEvaluator(n_trees=trees, max_depth=DEPTH, seed=seed), params=parameters
         )
     except RuntimeError:  # no variance in the tree
         return {}

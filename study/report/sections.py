@@ -110,11 +110,7 @@ def importance_section(results: Results, store: Store) -> Section | None:
     except ValueError as error:
         return Section("Importance", Markup("{}<p>No shares: {}.</p>").format(body, str(error)))
     info = importance_figures.importance_info(shares, metric)
-    caption = (
-        "Functional ANOVA: what each explains by itself, relative to the others (seed: what chance explains); "
-        "lines are 95 % ranges over bootstrap resamples of the trials, with a regression tree each."
-    )
-    drawn = _captioned(partial(importance_figures.draw_importance, info), caption)
+    drawn = _captioned(partial(importance_figures.draw_importance, info), info.caption)
     return Section("Importance", drawn + body + table(shares))
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from study.analysis.importance import BINS, importance, response_curve
+from study.analysis.variance import CHANCE, FOUND
 
 
 def table(count: int = 80) -> pd.DataFrame:
@@ -27,9 +28,9 @@ def table(count: int = 80) -> pd.DataFrame:
 
 def test_the_parameter_that_matters_most_comes_first_with_an_interval_around_its_share():
     names = ["width", "lr", "constant", "strategy"]
-    result = importance(table(), names, "accuracy", generator=np.random.default_rng(0))
+    result = importance(table(), names, "accuracy", generator=np.random.default_rng(0), permutations=1)
     assert result["parameter"].tolist() == ["lr", "strategy", "width"]
-    assert result["importance"].sum() == pytest.approx(1)
+    assert result["share"].sum() == pytest.approx(1)
     assert (result["low"] <= result["high"]).all()
     assert result["low"][0] > result["high"][1]
 
@@ -40,10 +41,12 @@ def test_on_a_full_grid_shares_are_those_of_the_analysis_of_variance():
     noise = np.random.default_rng(1).normal(size=len(frame))
     frame["accuracy"] = np.log2(frame["k"]) + 2 * (frame["strategy"] == "all") + 0.5 * noise
     names = ["k", "strategy", "seed"]
-    result = importance(frame, names, "accuracy", generator=np.random.default_rng(0)).set_index("parameter")
+    result = importance(frame, names, "accuracy", generator=np.random.default_rng(0), permutations=1).set_index(
+        "parameter"
+    )
     variances = pd.Series({name: frame.groupby(name)["accuracy"].mean().var(ddof=0) for name in names})
     shares = variances / variances.sum()
-    assert (result["importance"] - shares).abs().max() < 0.02
+    assert (result["share"] - shares).abs().max() < 0.02
     assert result.loc["k", "low"] < shares["k"] < result.loc["k", "high"]
 
 
@@ -53,7 +56,7 @@ def test_shares_are_those_of_optunas_evaluator_on_the_same_trials():
     frame = pd.DataFrame(itertools.product(*values.values()), columns=list(values))
     noise = np.random.default_rng(1).normal(size=len(frame))
     frame["accuracy"] = np.log2(frame["k"]) + 3 * (frame["strategy"] == "all") + 2 * (frame["t"] > 0.15) + 0.3 * noise
-    ours = importance(frame, list(values), "accuracy", generator=np.random.default_rng(0))
+    ours = importance(frame, list(values), "accuracy", generator=np.random.default_rng(0), permutations=1)
     choices = {name: optuna.distributions.CategoricalDistribution(of_name) for name, of_name in values.items()}
     study = optuna.create_study()
     for *params, accuracy in frame.itertuples(index=False):
@@ -62,13 +65,42 @@ def test_shares_are_those_of_optunas_evaluator_on_the_same_trials():
     theirs = optuna.importance.get_param_importances(
         study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
     )
-    for name, share in zip(ours["parameter"], ours["importance"], strict=True):
+    for name, share in zip(ours["parameter"], ours["share"], strict=True):
         assert share == pytest.approx(theirs[name], abs=0.1), name
     assert ours["parameter"].iloc[0] == max(theirs, key=theirs.get) == "strategy"
 
 
+def test_a_search_says_what_it_can_tell_from_chance_and_what_it_cannot():
+    frame = table(30)
+    result = importance(frame, ["lr", "width"], "accuracy", generator=np.random.default_rng(0), permutations=39)
+    assert result["parameter"].tolist() == ["lr", "width"]
+    assert result["verdict"].tolist() == [FOUND, CHANCE]
+    assert result["p_value"][0] == pytest.approx(1 / 40)
+    assert set(result["permutations"]) == {39}
+
+
+def test_a_searchs_seed_has_a_share_and_no_test():
+    names = ["lr", "width", "seed"]
+    result = importance(table(30), names, "accuracy", generator=np.random.default_rng(0), permutations=1)
+    seed = result.set_index("parameter").loc["seed"]
+    assert np.isnan(seed["p_adjusted"])
+    assert seed["verdict"] == ""
+
+
+@pytest.mark.slow
+def test_pure_noise_of_a_search_is_found_in_no_more_than_one_in_twenty():
+    """p ≤ .05 in each parameter at most that often: 50 searches, 19 permutations."""
+    rng, below = np.random.default_rng(0), []
+    for _ in range(50):
+        frame = pd.DataFrame({"lr": rng.uniform(size=16), "strategy": rng.choice(["all", "hardest"], 16), "seed": 0})
+        frame["accuracy"] = rng.normal(size=16)
+        result = importance(frame, ["lr", "strategy"], "accuracy", generator=rng, trees=1, permutations=19)
+        below.append((result["p_value"] <= 0.05).tolist())
+    assert (np.mean(below, axis=0) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 50)).all()
+
+
 def test_importance_is_reproducible_and_uses_no_global_state():
-    options = {"parameters": ["lr", "width"], "metric": "accuracy", "trees": 8}
+    options = {"parameters": ["lr", "width"], "metric": "accuracy", "trees": 8, "permutations": 3}
     first, second = (importance(table(30), **options, generator=np.random.default_rng(3)) for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
 
@@ -85,7 +117,7 @@ def test_importance_is_reproducible_and_uses_no_global_state():
 )
 def test_importance_that_cannot_be_computed_says_why(frame, parameters, rule):
     with pytest.raises(ValueError, match=rule):
-        importance(frame, parameters, "accuracy", generator=np.random.default_rng(0))
+        importance(frame, parameters, "accuracy", generator=np.random.default_rng(0), permutations=1)
 
 
 def grid() -> pd.DataFrame:

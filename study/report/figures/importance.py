@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
+from study.analysis.variance import FOUND
 from study.results import Results, is_percentage, label
 
 if TYPE_CHECKING:
@@ -14,16 +15,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOUR = "#0072b2"
+GREY = "#9a9a9a"
 
 
 class ImportanceInfo(NamedTuple):
-    """Shares of the metric's variance with their 95 % intervals, largest first."""
+    """Shares of the metric's variance: of the parameters, largest first, and of a grid what else there is."""
 
     metric: str
     parameters: tuple[str, ...]
     share: tuple[float, ...]
-    low: tuple[float, ...]
+    low: tuple[float, ...]  # the 95 % intervals of a random search; NaN in a grid
     high: tuple[float, ...]
+    words: tuple[str, ...]  # what its test tells; empty where there is none
+    caption: str
+
+
+GRID_CAPTION = (
+    "Share of the variance (ω², an analysis of variance over cells with seeds as blocks) of each parameter by itself, "
+    "of what they explain only together, of the seed, and unexplained. Tested by permuting the cells within each seed "
+    "({permutations:,} permutations), adjusted over the parameters (Holm): grey is not told from chance at 5 %, or not "
+    "tested."
+)
+SEARCH_CAPTION = (
+    "Functional ANOVA: what each explains by itself, relative to the others; shares sum to 1 also where nothing "
+    "matters. Lines are 95 % ranges over bootstrap resamples of the trials, with a regression tree each. Tested by "
+    "permuting the values of each parameter over the cells ({permutations:,} permutations), adjusted over the "
+    "parameters (Holm): grey is not told from chance at 5 %, or not tested."
+)
 
 
 class ResponseInfo(NamedTuple):
@@ -40,9 +58,13 @@ class ResponseInfo(NamedTuple):
 
 
 def importance_info(table: pd.DataFrame, metric: str) -> ImportanceInfo:
-    """From the table of `study.analysis.importance.importance`."""
-    columns = [tuple(table[name].tolist()) for name in ("parameter", "importance", "low", "high")]
-    return ImportanceInfo(metric, *columns)
+    """From the table of `study.analysis.variance.variance_components`, or of `study.analysis.importance.importance`."""
+    searched = "low" in table
+    names, share, verdicts, p = (table[name].tolist() for name in ("parameter", "share", "verdict", "p_adjusted"))
+    low, high = (tuple(table[name].tolist()) if searched else (math.nan,) * len(table) for name in ("low", "high"))
+    words = tuple(f"{verdict} (p = {value:.2g})" if verdict else "" for verdict, value in zip(verdicts, p, strict=True))
+    caption = (SEARCH_CAPTION if searched else GRID_CAPTION).format(permutations=table["permutations"].iloc[0])
+    return ImportanceInfo(metric, tuple(names), tuple(share), low, high, words, caption)
 
 
 def response_infos(results: Results, metric: str) -> list[ResponseInfo]:
@@ -67,17 +89,21 @@ def response_info(curve: pd.DataFrame, parameter: str, metric: str) -> ResponseI
 
 
 def draw_importance(info: ImportanceInfo) -> "Figure":
-    """A bar a parameter, largest on top; whiskers are the intervals."""
+    """A bar a row, in colour where it is told from chance, with the words of its test; whiskers are the intervals."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.4, 0.8 + 0.4 * len(info.parameters)), layout="constrained")
+    figure = Figure(figsize=(6.2, 0.8 + 0.5 * len(info.parameters)), layout="constrained")
     axes = figure.add_subplot()
     places = range(len(info.parameters))[::-1]
-    axes.barh(places, info.share, height=0.6, color=COLOUR, alpha=0.55)
-    axes.hlines(places, info.low, info.high, colors=COLOUR, linewidth=2)
+    colours = [COLOUR if words.startswith(FOUND) else GREY for words in info.words]
+    axes.barh(places, info.share, height=0.4, color=colours, alpha=0.55)
+    axes.hlines(places, info.low, info.high, colors=colours, linewidth=2)
+    for place, words in zip(places, info.words, strict=True):
+        axes.text(0.01, place + 0.24, words, fontsize=7, va="bottom", color="#444444")
     axes.set_yticks(places, info.parameters)
     axes.set_xlabel(f"share of what moves {info.metric}", fontsize=9)
     axes.set_xlim(0, 1)
+    axes.set_ylim(-0.5, len(info.parameters) - 0.2)
     _plain(axes)
     return figure
 

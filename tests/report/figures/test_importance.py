@@ -3,10 +3,14 @@
 import itertools
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
+from study.analysis.variance import CHANCE, FOUND
 from study.report.figures.importance import (
+    GREY,
     draw_importance,
     draw_responses,
     importance_info,
@@ -39,14 +43,35 @@ def test_a_response_is_told_for_each_parameter_that_varies():
 
 
 def test_importance_of_results_is_of_the_studys_first_metric():
-    shares = results().importance()
-    info = importance_info(shares, METRIC)
+    info = importance_info(results().importance(), METRIC)
     assert info.parameters[0] == "k"
-    assert set(info.parameters) == {"k", "negatives", "seed"}  # chance beside them
+    assert info.parameters[2:] == ("interactions", "seed", "unexplained")
+    assert sum(info.share) == pytest.approx(1)
+    assert info.words[0].startswith(FOUND + " (p = 0.0")
+    assert info.words[3:] == ("", "")
+    assert all(math.isnan(low) for low in info.low)
+    assert "999 permutations" in info.caption
     with pytest.raises(ValueError, match="only k varies"):
         Results(results().frame.query("seed == 0 and negatives == 'all'")).importance()
-    assert sum(info.share) == pytest.approx(1)
-    assert all(low <= high for low, high in zip(info.low, info.high, strict=True))
+
+
+def test_noise_is_said_not_to_be_told_from_chance():
+    frame = results().frame.assign(**{METRIC: np.random.default_rng(0).normal(size=12)})
+    info = importance_info(Results(frame, "s", {METRIC: "max"}).importance(), METRIC)
+    assert all(words.startswith(CHANCE + " (p = ") for words in info.words[:2])
+    drawn = draw_importance(info).axes[0]
+    assert [text.get_text() for text in drawn.texts] == list(info.words)
+    assert {bar.get_facecolor()[:3] for bar in drawn.patches} == {to_rgb(GREY)}
+
+
+def test_a_search_has_intervals_and_its_own_caption():
+    table = pd.DataFrame({"parameter": ["lr", "width"], "share": [0.9, 0.1], "low": [0.8, 0.0], "high": [1.0, 0.2]})
+    table = table.assign(p_adjusted=[0.02, 0.7], permutations=99, verdict=[FOUND, CHANCE])
+    info = importance_info(table, METRIC)
+    assert (info.low, info.high) == ((0.8, 0.0), (1.0, 0.2))
+    assert "Functional ANOVA" in info.caption
+    assert "99 permutations" in info.caption
+    draw_importance(info)
 
 
 def test_figures_can_be_drawn_also_without_intervals():
