@@ -281,14 +281,14 @@ def trial_(options: argparse.Namespace) -> int:
             checkpoints=study.kept,
         )
     if options.json:
-        print(json.dumps({"trial_id": trial.id, **result}, indent=1))
+        print(json.dumps({"trial_id": trial.id, **result.plain()}, indent=1))
     else:
-        print(f"{trial.id} {result['status']}" + (f": {result['reason']}" if result["reason"] else ""))
-        for name, value in result["metrics"].items():
+        print(f"{trial.id} {result.status}" + (f": {result.reason}" if result.reason else ""))
+        for name, value in result.metrics.items():
             print(f"  {name:<36} {value:,.4g}")
-        for name, reason in result.get("skipped", {}).items():
+        for name, reason in result.skipped.items():
             print(f"  left out: {name}: {reason}")
-    return 0 if result["status"] == "finished" else 1
+    return 0 if result.finished else 1
 
 
 def fit_(options: argparse.Namespace) -> int:

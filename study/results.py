@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from study.analysis.fit import Fit
 
 BEFORE = ("trial_id", "status", "reason", "seed", "class_counts")
-"""The first columns; then what varies, `seconds`, and the metrics. class_counts: of the test split, as JSON."""
+"""The first columns; then what varies, `seconds`, and the metrics. class_counts: of the test split, as JSON. A `k` that
+does not vary stands before class_counts; earlier tables lack it."""
 PRIMARY = ("linear.features.top1", "knn.features.top1", "mean_classifier.top1", "contrastive.loss")
 """The metrics that are shown where all would be too many."""
 ACCURACY = "mean_classifier.top1"
@@ -43,18 +44,21 @@ class Results:
         """Every trial that started, from the store's files."""
         contents, outcomes = [], []
         for trial in store.trials():
-            result = trial.result()
             contents.append(trial.config())
-            outcomes.append({"trial_id": trial.id, **(result or {"status": trial.status()})})
+            outcomes.append((trial, trial.result()))
         paths = _varying(contents)
-        frame = pd.DataFrame({name: [outcome.get(name) for outcome in outcomes] for name in BEFORE[:3]})
+        states = [(t.id, r.status, r.reason) if r else (t.id, t.status(), None) for t, r in outcomes]
+        frame = pd.DataFrame(states, columns=list(BEFORE[:3]))
         frame["seed"] = pd.Series([content["seed"] for content in contents], dtype="int64")
-        data = [outcome.get("data") or {} for outcome in outcomes]
-        frame["class_counts"] = [json.dumps(d.get("class_counts") or []) for d in data]
+        ks = [content["config"].get("k") for content in contents]
+        if "k" not in paths and None not in ks:
+            frame["k"] = pd.Series(ks, dtype="int64")
+        counts = [result.data.get("class_counts") if result else None for _, result in outcomes]
+        frame["class_counts"] = [json.dumps(count or []) for count in counts]
         for path in paths:
             frame[path] = _column([_value(content, path) for content in contents])
-        frame["seconds"] = pd.Series([_seconds(outcome) for outcome in outcomes], dtype="float64")
-        measured = pd.DataFrame([outcome.get("metrics", {}) for outcome in outcomes], dtype="float64")
+        frame["seconds"] = pd.Series([r.duration if r else None for _, r in outcomes], dtype="float64")
+        measured = pd.DataFrame([r.metrics if r else {} for _, r in outcomes], dtype="float64")
         described = store.path / "study.yaml"
         study = yaml_text.read(described.read_text()) if described.exists() else {}
         return cls(pd.concat([frame, measured], axis=1), store.path.name, study.get("metrics", {}))
@@ -99,7 +103,7 @@ class Results:
     def varying(self) -> list[str]:
         """The config paths that differ between trials, apart from the seed: the columns that name a cell."""
         columns = list(self.frame.columns)
-        return columns[len(BEFORE) : columns.index("seconds")]
+        return columns[columns.index(BEFORE[-1]) + 1 : columns.index("seconds")]
 
     @property
     def measured(self) -> list[str]:
@@ -151,12 +155,12 @@ class Results:
         """
         frame = self.finished
         source = "bounds.contrastive_loss" if "bounds.contrastive_loss" in frame else "contrastive.loss"
-        if source not in frame or not (kept := frame[source].notna() & (frame["train.k"] > 0)).any():
+        if source not in frame or not (kept := frame[source].notna() & (_k(frame) > 0)).any():
             raise ValueError(
                 "no finished trial has a contrastive loss on test: run the study first, with the evaluation `bounds`"
             )
         frame = frame[kept]
-        added = {"k": frame["train.k"].astype(int), "temperature": frame["train.temperature"]}
+        added = {"k": _k(frame).astype(int), "temperature": frame["train.temperature"]}
         added["contrastive_loss"] = frame[source]
         if "bounds.gap" in frame:
             added["gap"] = frame["bounds.gap"]
@@ -250,7 +254,7 @@ class Results:
         parts = []
         for name in names:
             slack, error = frame[f"bounds.{name}.slack"], frame[f"bounds.{name}.slack_se"]
-            row = {"trial_id": frame["trial_id"], "k": frame["train.k"], "bound": name, "slack": slack}
+            row = {"trial_id": frame["trial_id"], "k": _k(frame), "bound": name, "slack": slack}
             parts.append(pd.DataFrame({**row, "slack_se": error, "violated": slack < -2 * error}).dropna())
         columns = ["trial_id", "k", "bound", "slack", "slack_se", "violated"]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -393,6 +397,11 @@ def text(metric: str, mean: float, half_width: float = float("nan")) -> str:
     return f"{mean:.{digits}f}" + ("" if np.isnan(half_width) else f" ± {half_width:.{digits}f}")
 
 
+def _k(frame: pd.DataFrame) -> pd.Series:
+    """K as configured: what an anchor is offered on average, as measured, is close to it but need not be whole."""
+    return frame["k"] if "k" in frame else frame["train.k"].round()
+
+
 def _varying(contents: list[dict[str, Any]]) -> list[str]:
     """The paths of the cells, and whatever else differs between the configs: trials of an earlier version of the study
     lie in the same store, and are no replicates of the present ones."""
@@ -417,9 +426,3 @@ def _column(values: list[Any]) -> list[Any]:
     """Numbers as they are; a column with anything else as labels, so that it has one type."""
     numbers = all(isinstance(value, int | float) for value in values)
     return values if numbers else [label(value) for value in values]
-
-
-def _seconds(outcome: Mapping[str, Any]) -> float | None:
-    if "seconds" in outcome or "ended" not in outcome:
-        return outcome.get("seconds")
-    return outcome["ended"] - outcome["started"]

@@ -83,5 +83,5 @@ def _line(store: Store, trial_id: str, cell: dict[str, Any], config: dict[str, A
         status=folder.status(),
         epoch=journal[-1]["epoch"] if journal else 0,
         epochs=config["epochs"],
-        reason=result["reason"] if result else None,
+        reason=result.reason if result else None,
     )

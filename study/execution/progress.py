@@ -3,13 +3,13 @@
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from study.planning.plan import Plan
+from study.storage.trial_result import TrialResult
 
 
 @dataclass
@@ -66,15 +66,15 @@ class Progress:
         self.running.pop(trial_id, None)
         self.console.print(f"[yellow]again[/yellow] {label}: {why}", highlight=False, soft_wrap=True)
 
-    def end(self, trial_id: str, label: str, result: dict[str, Any]) -> None:
+    def end(self, trial_id: str, label: str, result: TrialResult) -> None:
         """A trial is over, here or, where it never started, elsewhere."""
         self.running.pop(trial_id, None)
-        if result["status"] == "failed":
+        if not result.finished:
             self.failed += 1
-            self.console.print(f"[red]failed[/red] {label}: {result['reason']}", highlight=False, soft_wrap=True)
+            self.console.print(f"[red]failed[/red] {label}: {result.reason}", highlight=False, soft_wrap=True)
             return
         self.finished += 1
-        value = result["metrics"].get(self.metric)
+        value = result.metrics.get(self.metric)
         sign = 1 if self.direction == "max" else -1
         if value is not None and (self.best is None or sign * value > sign * self.best[0]):
             self.best = (value, label)

@@ -5,11 +5,12 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from study.execution.samplers import Sampler
 from study.storage.claims import Claims
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from study.trial.trial import Trial
 
 POLL = 2.0
@@ -42,7 +43,7 @@ class Queue:
         claims: Claims,
         server: Server | None = None,
         *,
-        heard: Callable[[Trial, dict[str, Any]], None] = lambda trial, result: None,
+        heard: Callable[[Trial, TrialResult], None] = lambda trial, result: None,
         skipped: Callable[[Trial, str], None] = lambda trial, why: None,
     ) -> None:
         self._sampler, self._store, self._claims, self._server = sampler, store, claims, server
@@ -57,7 +58,7 @@ class Queue:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def tell(self, trial: Trial, result: dict[str, Any]) -> None:
+    def tell(self, trial: Trial, result: TrialResult) -> None:
         self._dry = False
         self._sampler.tell(trial, result)
 

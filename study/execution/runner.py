@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from study.planning.study_config import StudyConfig
 from study.results import Results, cell_label, tables
 from study.storage.claims import Session
 from study.storage.store import Store, TrialFolder, check_writable, location, write_atomically
+from study.storage.trial_result import TrialResult
 from study.tracking.tracker import Tracker
 from study.trial.devices import device_of
 from study.trial.environment import cores
@@ -192,7 +194,7 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
     folder, retry_alone = TrialFolder(location(config["folder"])), False
     result = folder.result()
     if result is None and "trial" not in config:  # over before, see `_Proposals.start`, and it has no result
-        result = {"status": "failed", "reason": "tried again alone on a GPU"}
+        result = TrialResult.failure("tried again alone on a GPU")
     if result is None:
         job.load_torch()
         from study.trial.memory import give_back, keep_freed
@@ -211,11 +213,11 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
         give_back()
         if not gc.get_freeze_count():  # what the first trial imported: to look through it takes 0.3 s a trial
             gc.freeze()
-        retry_alone = 0 < config["gpus"] < 1 and result.get("out_of_memory", False)
+        retry_alone = 0 < config["gpus"] < 1 and result.out_of_memory
         if retry_alone:
             folder.reset()
     stored = folder.result() is not None
-    return {"status": result["status"], "reason": result["reason"], "stored": stored, "retry_alone": retry_alone}
+    return {"status": result.status, "reason": result.reason, "stored": stored, "retry_alone": retry_alone}
 
 
 class _Proposals(Searcher):
@@ -304,21 +306,21 @@ class _Proposals(Searcher):
         self.queue.tell(trial, found)
         self._progress.end(trial_id, _label(trial), found)
 
-    def _fail(self, trial: Trial, folder: TrialFolder, reason: str) -> dict[str, Any]:
+    def _fail(self, trial: Trial, folder: TrialFolder, reason: str) -> TrialResult:
         """Record a trial's failure; where the storage does not take it (a full disk), the trial stays to be resumed,
         and no other is started."""
         times = [*folder.times(), time.time()]
-        found = {"status": "failed", "reason": reason, "metrics": {}, "started": times[0], "ended": max(times)}
+        found = TrialResult.failure(reason, started=times[0], ended=max(times))
         try:
             folder.write_config(described(trial))  # it may never have begun
             folder.write_result(found)
         except OSError as error:
             self.stopped = error
             why = os.strerror(error.errno) if error.errno else str(error)
-            found["reason"] = f"{reason}; not recorded ({why}): the next `study run` resumes it"
+            return replace(found, reason=f"{reason}; not recorded ({why}): the next `study run` resumes it")
         return found
 
-    def _heard(self, trial: Trial, result: dict[str, Any]) -> None:
+    def _heard(self, trial: Trial, result: TrialResult) -> None:
         """Another session finished it."""
         self._progress.end(trial.id, _label(trial), result)
 
@@ -333,12 +335,12 @@ class _Proposals(Searcher):
         """Nothing: a run that goes on makes its sampler anew from the store."""
 
 
-def _late(folder: TrialFolder, said: dict[str, Any]) -> dict[str, Any]:
+def _late(folder: TrialFolder, said: dict[str, Any]) -> TrialResult:
     """A result that its worker has written and this node does not see yet: NFS shows a folder that was looked at before
     as it was, until something is written there. It must not be taken for a trial that ended without one."""
     with suppress(ConfigError):
         check_writable(folder.path)
-    return folder.result() or {"status": said["status"], "reason": said["reason"], "metrics": {}}
+    return folder.result() or TrialResult.from_plain(said)
 
 
 def _label(trial: Trial) -> str:

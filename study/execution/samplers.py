@@ -12,6 +12,7 @@ from study.planning.plan import resolve_cells
 from study.planning.study_config import StudyConfig
 from study.space import Cell, Dimension, Grid, LogUniform, RandInt, to_plain
 from study.storage.store import Store, create
+from study.storage.trial_result import TrialResult
 from study.trial.trial import Trial
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Sampler(Protocol):
     def next(self) -> Trial | None:
         """The next trial to run, or None where there is none left."""
 
-    def tell(self, trial: Trial, result: dict[str, Any]) -> None:
+    def tell(self, trial: Trial, result: TrialResult) -> None:
         """A trial's result, finished or failed."""
 
 
@@ -47,7 +48,7 @@ class Listed:
     def next(self) -> Trial | None:
         return self._left.popleft() if self._left else None
 
-    def tell(self, trial: Trial, result: dict[str, Any]) -> None:
+    def tell(self, trial: Trial, result: TrialResult) -> None:
         """A list does not depend on results."""
 
 
@@ -81,7 +82,7 @@ class TPE:
             tries += not (self._adopt_listed() or self._propose())
         return self._queue.popleft() if self._queue else None
 
-    def tell(self, trial: Trial, result: dict[str, Any]) -> None:
+    def tell(self, trial: Trial, result: TrialResult) -> None:
         key = _key(trial.cell)
         if key not in self._open:
             return
@@ -176,9 +177,9 @@ class TPE:
     def _values(self, trials: list[Trial]) -> "list[float] | str | None":
         """The metrics' means over the seeds; "failed" where a seed failed; None while one is missing."""
         results = [self._store.trial(trial.id).result() for trial in trials]
-        if any(result is not None and result["status"] == "failed" for result in results):
+        if any(result is not None and not result.finished for result in results):
             return "failed"
-        finished = [result["metrics"] for result in results if result is not None]
+        finished = [result.metrics for result in results if result is not None]
         if len(finished) < len(trials):
             return None
         missing = [metric for metric in self._study.metrics if metric not in finished[0]]

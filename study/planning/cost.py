@@ -49,12 +49,12 @@ def packing(mib: float, gpu_mib: float) -> str:
 
 def observed(store: Store) -> Estimate:
     """Means over the finished trials of the study."""
-    results = [result for folder in store.trials() if (result := folder.result()) and result["status"] == "finished"]
+    results = [result for folder in store.trials() if (result := folder.result()) and result.finished]
     if not results:
         return Estimate(None, None, "nothing measured")
     return Estimate(
-        statistics.mean(result["seconds"] for result in results),
-        max(result["metrics"]["memory.peak_mib"] for result in results),
+        statistics.mean(result.duration for result in results),
+        max(result.metrics["memory.peak_mib"] for result in results),
         f"from {len(results)} finished trials",
     )
 
@@ -69,6 +69,7 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
 
     from study.trial import devices
     from study.trial.memory import give_back
+    from study.trial.timing import time_steps
     from study.trial.training import Training
 
     device = devices.device_of(study.gpus)
@@ -85,7 +86,7 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
     for trial in kinds.values():
         give_back()
         training = Training(trial, trial.parts.data.load(), device)
-        per_step = training.time_steps(PROBE_STEPS)
+        per_step = time_steps(training, PROBE_STEPS)
         forward = (1 + trial.config["evaluation_views"]) * (len(training.data.train) + len(training.data.test))
         evaluation = forward / (trial.parts.method.views * training.batch_size) * per_step / 3
         seconds.append(per_step * training.steps * training.epochs + evaluation)

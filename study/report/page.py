@@ -18,6 +18,7 @@ from study.report.figures import study as study_figures
 from study.results import Results, floor_of, interval, is_percentage, journals, label, text
 from study.storage import yaml_text
 from study.storage.store import Store, is_local, write_atomically
+from study.storage.trial_result import TrialResult
 from study.tracking.uri import without_secrets
 
 if TYPE_CHECKING:
@@ -233,16 +234,16 @@ def _trials(results: Results, frame: pd.DataFrame) -> list[dict[Any, Any]]:
     return [{**row, "cell": list(map(label, cell))} for row, cell in zip(plain, cells, strict=True)]
 
 
-def _provenance(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _provenance(outcomes: Sequence[TrialResult]) -> dict[str, str]:
     """Fact → its value; several where the trials differ."""
     facts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by their JSON: labels take longer
     for outcome in outcomes:
-        data = outcome.get("data", {})
+        data = outcome.data
         sizes = {"train": "training examples", "test": "test examples"}
         known = {f"data, {sizes.get(key, key)}": value for key, value in data.items() if key != "classes"}
         if "classes" in data:
             known["data, classes"] = len(data["classes"])
-        for name, value in (outcome.get("environment", {}) | known).items():
+        for name, value in (outcome.environment | known).items():
             facts[name.replace("_", " ")][json.dumps(value)] += 1
     return {
         name: label(json.loads(next(iter(counts))))

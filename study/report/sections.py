@@ -194,7 +194,7 @@ def _epochs(folder: TrialFolder) -> list[dict[str, Any]]:
     """The journal, its last line with what was measured at the end besides."""
     journal, result = folder.journal(), folder.result()
     if journal and result:
-        journal[-1]["metrics"] |= {name: v for name, v in result["metrics"].items() if name in CURVES_OVER_EPOCHS}
+        journal[-1]["metrics"] |= {name: v for name, v in result.metrics.items() if name in CURVES_OVER_EPOCHS}
     return journal
 
 
@@ -204,7 +204,7 @@ def _history(journal: list[dict[str, Any]], metric: str) -> dict[int, float]:
 
 def _reasons(folders: Iterable[TrialFolder]) -> list[str]:
     """Why something of the negatives was left out, each reason once."""
-    skipped = [(folder.result() or {}).get("skipped", {}) for folder in folders]
+    skipped = [result.skipped for folder in folders if (result := folder.result())]
     reasons = [reasons[name] for reasons in skipped for name in ("meaning", "negatives") if name in reasons]
     return list(dict.fromkeys(f"Left out: {reason}" for reason in reasons))
 

@@ -5,7 +5,7 @@
     <storage>/<study>/<trial id>/config.json        the resolved config, the cell, the seed, and when it started
     <storage>/<study>/<trial id>/journal.jsonl      a line an epoch: {"epoch", "time", "metrics"}
     <storage>/<study>/<trial id>/checkpoints/       the states after the last completed epochs
-    <storage>/<study>/<trial id>/result.json        {"status", "reason", "metrics", "seconds", "environment", …}
+    <storage>/<study>/<trial id>/result.json        {"status", "reason", "metrics", …}: see `study.storage.trial_result`
     <storage>/<study>/<trial id>/artifacts/         figures, and tables as MLflow's: {"columns": […], "data": [[…], …]}
     <storage>/<study>/<trial id>/tracked.json       what of it MLflow has
 
@@ -28,6 +28,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from study.config import ConfigError
+from study.storage.trial_result import TrialResult
 
 STORAGE_VARIABLE = "STUDY_STORAGE"
 
@@ -274,18 +275,18 @@ class TrialFolder:
 
     # The result
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> TrialResult | None:
         """The result, or None while there is none."""
         try:
-            return json.loads((self.path / "result.json").read_text())
+            return TrialResult.from_plain(json.loads((self.path / "result.json").read_text()))
         except FileNotFoundError:
             return None
 
-    def write_result(self, result: dict[str, Any], *, keep: int = 0) -> None:
+    def write_result(self, result: TrialResult, *, keep: int = 0) -> None:
         """The trial is over. Where it finished, all but the last `keep` of its checkpoints are dropped; where it failed
         they stay, for `study retry`."""
-        write_atomically(self.path / "result.json", json.dumps(result, indent=1), durable=True)
-        if result["status"] == "finished":
+        write_atomically(self.path / "result.json", json.dumps(result.plain(), indent=1), durable=True)
+        if result.finished:
             self._drop_checkpoints(keep)
 
     def reset(self) -> None:
@@ -296,7 +297,7 @@ class TrialFolder:
         """finished, failed, started (a journal or checkpoint, no result: at work, or to be resumed), or pending."""
         result = self.result()
         if result is not None:
-            return str(result["status"])
+            return result.status
         return "started" if self.journal() or self.checkpoints() else "pending"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from study.results import cell_label, flat, label, value_at
 from study.storage.store import TrialFolder, write_atomically
+from study.storage.trial_result import TrialResult
 from study.tracking.uri import without_secrets
 
 PARAM_LENGTH = 500  # characters that every MLflow server and database takes
@@ -96,12 +97,11 @@ def fixed(content: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def outcome(result: Mapping[str, Any], *, again: bool) -> dict[str, str]:
+def outcome(result: TrialResult, *, again: bool) -> dict[str, str]:
     """A result's tags: status, reason (an empty one takes back that of an attempt before), what it was measured on."""
-    where = result.get("environment", {})
-    found = {"status": result["status"]}
-    if result["reason"] or again:
-        found["reason"] = result["reason"] or ""
+    where, found = result.environment, {"status": str(result.status)}
+    if result.reason or again:
+        found["reason"] = result.reason or ""
     found |= {f"environment.{name}": value for name, value in where.items()}
     if where.get("git_commit"):
         found["mlflow.source.git.commit"] = where["git_commit"]

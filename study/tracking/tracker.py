@@ -25,6 +25,7 @@ from study.results import Results, cell_label
 from study.storage import yaml_text
 from study.storage.claims import Session
 from study.storage.store import Store, TrialFolder, default_storage, is_local, location
+from study.storage.trial_result import TrialResult
 from study.tracking import schema as tracked
 from study.tracking import uri as tracking_uri
 from study.tracking.schema import Ledger, Sent
@@ -324,11 +325,11 @@ class Tracker:
         journal, result = trial.journal(), trial.result()
         lines = journal[sent.lines :]
         metrics = [metric for line in lines for metric in _metrics(line["metrics"], line["time"], line["epoch"])]
-        if result is not None and result["ended"] != sent.ended:
+        if result is not None and result.ended != sent.ended:
             metrics += [
                 metric
-                for step, values in tracked.final(result["metrics"], journal).items()
-                for metric in _metrics(values, result["ended"], step)
+                for step, values in tracked.final(result.metrics, journal).items()
+                for metric in _metrics(values, result.ended, step)
             ]
             self._log(trial, sent, metrics, tracked.outcome(result, again=sent.ended is not None))
             self._finish(trial, sent, result)
@@ -348,7 +349,7 @@ class Tracker:
         if found is not None:  # half of it, from a session that has left the trial to this one
             self._client.delete_run(found.info.run_id)
         content, result = trial.config(), trial.result()
-        started = result["started"] if result else content["started"]
+        started = result.started if result else content["started"]
         identity = {"role": "trial", "trial_id": trial.id, "mlflow.parentRunId": self.parent_id, "storage": storage}
         run = self._client.create_run(
             self.experiment_id,
@@ -367,14 +368,14 @@ class Tracker:
         for start in range(size, len(metrics), size):
             self._client.log_batch(sent.run, metrics[start : start + size])
 
-    def _finish(self, trial: TrialFolder, sent: Sent, result: Mapping[str, Any]) -> None:
-        if "data" in result:
-            self._client.log_inputs(sent.run, [_dataset(result["data"])])
-        status = result["status"].upper()
-        self._client.set_terminated(sent.run, status, int(result["ended"] * 1000))
+    def _finish(self, trial: TrialFolder, sent: Sent, result: TrialResult) -> None:
+        if result.data:
+            self._client.log_inputs(sent.run, [_dataset(result.data)])
+        status = result.status.upper()
+        self._client.set_terminated(sent.run, status, int(result.ended * 1000))
         if self.server and status == "FINISHED":
             self.server.finish(trial.id, sent.run)
-        sent.status, sent.ended = status, result["ended"]
+        sent.status, sent.ended = status, result.ended
 
     def _upload_all(self) -> bool:
         """Apart from the metrics, so that an artifact store that is away holds up nothing else."""

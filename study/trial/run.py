@@ -4,6 +4,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from study.analysis.trial_figures import draw_figures
 from study.config import ConfigError
 from study.storage.store import Checkpoints, TrialFolder, write_atomically
+from study.storage.trial_result import TrialResult
 from study.trial import devices
 from study.trial.encode import evaluate, floor, on_the_way
 from study.trial.environment import environment
@@ -31,7 +33,7 @@ def run_trial(
     threads: int | None = None,
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
-) -> dict[str, Any]:
+) -> TrialResult:
     """Run a trial to its end, from its last checkpoint if it has one, and return its result.
 
     A trial that cannot finish (a loss that is not finite, an error) is recorded as failed with its reason; only a
@@ -48,7 +50,7 @@ def run_trial(
     if threads is not None:
         torch.set_num_threads(threads)
     clock = _clock(folder)
-    result: dict[str, Any] = {"status": "finished", "reason": None, "metrics": {}, "started": clock()}
+    found: dict[str, Any] = {"status": "failed", "started": clock()}
     training: Training | None = None
     ran_on: dict[str, Any] = {}
     try:
@@ -58,18 +60,18 @@ def run_trial(
         training = Training(trial, trial.parts.data.load(cache), place)
         ran_on = {"device": str(place), "precision": training.precision, "threads": torch.get_num_threads()}
         ran_on |= devices.described(place) | modes
-        result |= {"started": folder.times()[0]} | _run(training, folder, cache, report, kept, clock)
+        measured = _run(training, folder, cache, report, kept, clock)
+        found = {"status": "finished", "started": folder.times()[0]} | measured
     except (Diverged, ConfigError) as error:
-        result |= {"status": "failed", "reason": str(error)}
+        found["reason"] = str(error)
     except Exception as error:
         reason = reason_of(error, trial, training.part if training else "")
-        result |= {"status": "failed", "reason": reason, "trace": traceback.format_exc()}
-        result |= {"out_of_memory": True} if devices.memory_ran_out(error) else {}
-    result |= {"ended": clock(), "environment": environment() | ran_on}
+        found |= {"reason": reason, "trace": traceback.format_exc(), "out_of_memory": devices.memory_ran_out(error)}
+    result = TrialResult(**found, ended=clock(), environment=environment() | ran_on)
     try:
         folder.write_result(result, keep=int(kept.after))
     except OSError as error:
-        result |= {"status": "failed", "reason": error.strerror or str(error)}
+        return replace(result, status="failed", reason=error.strerror or str(error))
     return result
 
 

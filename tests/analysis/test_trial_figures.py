@@ -14,8 +14,8 @@ def test_a_trial_leaves_its_tables_and_figures(tmp_path: Path, each_precision: s
     config = TrialConfig(**{**TINY, "epochs": 1, "evaluations": ["bounds", "negatives"]})
     folder = Store.of("s", tmp_path).trial("t")
     result = run_trial(resolve(config), folder, threads=1)
-    assert result["status"] == "finished", result["reason"]
-    assert result["environment"]["precision"] == each_precision
+    assert result.status == "finished", result.reason
+    assert result.environment["precision"] == each_precision
     names = {path.name for path in folder.artifacts.iterdir()}
     assert {"bounds.profile.json", "negatives.bands.json", "negatives.difficulty.json"} <= names
     assert {"bounds.slack.png", "negatives.difficulty.png", "negatives.consistency.png"} <= names

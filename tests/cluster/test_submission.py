@@ -45,8 +45,8 @@ def numbers(storage: Path) -> dict[str, dict[str, float]]:
     for trial in Store.of("submitted", storage).trials():
         result = trial.result()
         assert result is not None
-        assert result["status"] == "finished"
-        found[trial.id] = {n: v for n, v in result["metrics"].items() if not n.startswith(MEASURED)}
+        assert result.status == "finished"
+        found[trial.id] = {n: v for n, v in result.metrics.items() if not n.startswith(MEASURED)}
     return found
 
 

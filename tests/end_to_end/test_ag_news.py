@@ -71,10 +71,10 @@ def test_a_study_of_news_in_both_precisions_runs_from_its_file_to_its_report(
     assert len(trials) == 5
     for config, result in trials:
         assert result is not None
-        assert (result["status"], result["reason"]) == ("finished", None)
+        assert (result.status, result.reason) == ("finished", None)
         k, precision, uses_labels = config["cell"]["k"], config["config"]["precision"], config["uses_labels"]
-        assert result["environment"]["precision"] == {"float32": "float32", "auto": "bfloat16"}[precision]
-        metrics = result["metrics"]
+        assert result.environment["precision"] == {"float32": "float32", "auto": "bfloat16"}[precision]
+        metrics = result.metrics
         assert metrics["train.k"] == k
         assert metrics["linear.features.top1"] > 50  # of four topics
         assert "linear.floor.top1" in metrics

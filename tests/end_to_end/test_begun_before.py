@@ -38,11 +38,11 @@ def test_what_was_interrupted_goes_on_from_its_checkpoint(store: Store, tmp_path
     (trial,) = [t for t in load(str(store.path / "study.yaml")).trials() if store.trial(t.id).status() == "started"]
     epochs: list[int] = []
     resumed = run_trial(trial, store.trial(trial.id), threads=1, report=lambda epoch, _: epochs.append(epoch))
-    assert resumed["status"] == "finished", resumed
+    assert resumed.status == "finished", resumed
     assert epochs == [3], "two epochs were done"
     whole = run_trial(trial, Store.of("anew", tmp_path).trial(trial.id), threads=1)
     for name in ("train.loss", "contrastive.loss"):  # equal on the machine that began it, else to rounding
-        assert resumed["metrics"][name] == pytest.approx(whole["metrics"][name], rel=0.02)
+        assert resumed.metrics[name] == pytest.approx(whole.metrics[name], rel=0.02)
 
 
 def test_what_is_finished_is_kept(store: Store) -> None:

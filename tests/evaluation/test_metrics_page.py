@@ -52,8 +52,8 @@ def documented() -> dict[str, str]:
 def logged(tmp_path: Path, **config: object) -> set[str]:
     folder = Store.of("s", tmp_path).trial("t")
     result = run_trial(resolve(TrialConfig(**{**TINY, "evaluations": None, **config})), folder, threads=1)
-    assert result["status"] == "finished", result["reason"]
-    return set(result["metrics"]).union(*(line["metrics"] for line in folder.journal()))
+    assert result.status == "finished", result.reason
+    return set(result.metrics).union(*(line["metrics"] for line in folder.journal()))
 
 
 def test_every_metric_that_trials_log_is_on_the_page_and_no_other(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from study import Study, TrialConfig, grid
 from study.execution.progress import Progress
+from study.storage.trial_result import TrialResult
 from tests.conftest import TINY
 
 
@@ -17,8 +18,8 @@ def progress(tmp_path: Path, *, terminal: bool) -> Progress:
     return Progress(replace(plan, done=0), "linear.features.top1", "max", console=console)
 
 
-def finished(value: float) -> dict:
-    return {"status": "finished", "reason": None, "metrics": {"linear.features.top1": value}}
+def finished(value: float) -> TrialResult:
+    return TrialResult(status="finished", metrics={"linear.features.top1": value}, started=0, ended=1)
 
 
 def test_a_line_a_trial_without_a_terminal_and_the_best_is_kept(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_a_line_a_trial_without_a_terminal_and_the_best_is_kept(tmp_path: Path) 
             shown.epoch(name, 1, 2.0)
             shown.end(name, f"k={name}", finished(value))
         shown.start("c", "k=c", 3)
-        shown.end("c", "k=c", {"status": "failed", "reason": "the loss is nan", "metrics": {}})
+        shown.end("c", "k=c", TrialResult.failure("the loss is nan"))
     lines = shown.console.file.getvalue().splitlines()
     assert lines == ["1/3 k=a: linear.features.top1 40.00", "2/3 k=b: linear.features.top1 60.00",
                      "failed k=c: the loss is nan"]  # fmt: skip

@@ -160,8 +160,8 @@ def test_a_trial_for_which_its_share_of_a_gpu_is_full_is_tried_again_once_with_t
     assert shares.count("0.5") == 5, "it failed in its second epoch"
     assert shares.count("1.0") == (5 if alone_too else 8), "alone it goes on from its checkpoint, once"
     assert "tried again alone on a GPU (out of memory" in " ".join(capsys.readouterr().err.split())
-    assert result["environment"]["device"] == "cpu"
-    assert result.get("out_of_memory", False) is alone_too
+    assert result.environment["device"] == "cpu"
+    assert result.out_of_memory is alone_too
     assert [line["epoch"] for line in folder.journal()] == ([1, 2] if alone_too else [1, 2, 3])
 
 
@@ -198,10 +198,11 @@ def proposals_of(tmp_path: Path, **options: Any):
 
 def test_a_trial_that_ray_starts_again_after_its_end_finds_its_result_and_counts_once(tmp_path: Path) -> None:
     from study.execution.runner import _work
+    from study.storage.trial_result import TrialResult
 
     proposals, store, progress = proposals_of(tmp_path)
     config = proposals.suggest("a")
-    result = {"status": "finished", "reason": None, "metrics": {}}
+    result = TrialResult(status="finished", started=0, ended=1)
     store.trial(Path(config["folder"]).name).write_result(result)
     with progress:
         for _ in range(2):
@@ -217,6 +218,7 @@ def test_a_trial_that_needs_a_gpu_alone_keeps_the_study_from_its_end_and_is_prop
     from ray.tune.search import Searcher
 
     from study.execution.runner import _work
+    from study.storage.trial_result import TrialResult
 
     proposals, store, progress = proposals_of(tmp_path, gpus=0.5)
     configs = [proposals.suggest(name) for name in "ab"]
@@ -229,7 +231,7 @@ def test_a_trial_that_needs_a_gpu_alone_keeps_the_study_from_its_end_and_is_prop
         assert (alone["folder"], alone["gpus"]) == (configs[0]["folder"], 1)
         assert _work({"folder": alone["folder"], "gpus": 0.5})["stored"] is False  # Ray starts the first once more
         for name, config in (("b", configs[1]), ("c", alone)):
-            store.trial(Path(config["folder"]).name).write_result({"status": "failed", "reason": "full", "metrics": {}})
+            store.trial(Path(config["folder"]).name).write_result(TrialResult.failure("full"))
             proposals.on_trial_complete(name, {"status": "failed", "reason": "full", "stored": True})
     assert proposals.suggest("d") == Searcher.FINISHED
     assert progress.failed == 2
@@ -273,7 +275,7 @@ def test_a_result_that_a_shared_folder_does_not_show_yet_is_not_recorded_as_a_fa
     assert store.trial(late).result() is None
     failure = store.trial(dead).result()
     assert failure is not None
-    assert "its worker died" in failure["reason"]
+    assert "its worker died" in failure.reason
     assert (progress.finished, progress.failed) == (1, 1)
 
 

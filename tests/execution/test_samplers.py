@@ -8,6 +8,7 @@ from study import Study, TrialConfig, choice, loguniform
 from study.execution import samplers
 from study.planning.plan import check
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from study.trial.trial import Trial
 from tests.conftest import TINY
 
@@ -23,12 +24,12 @@ def sampler_of(of: Study, store: Store) -> samplers.Sampler:
     return samplers.sampler_of(of, check(of), store)
 
 
-def finish(store: Store, trial: Trial, metrics: dict | None = None, status: str = "finished") -> dict:
+def finish(store: Store, trial: Trial, metrics: dict | None = None, status: str = "finished") -> TrialResult:
     folder = store.trial(trial.id)
     folder.write_config({"config": trial.config, "cell": trial.cell, "seed": trial.seed})
-    folder.write_result({"status": status, "reason": None, "metrics": metrics or {"linear.features.top1": 50.0}})
-    result = folder.result()
-    assert result is not None
+    metrics = metrics or {"linear.features.top1": 50.0}
+    result = TrialResult(status=status, metrics=metrics, started=0, ended=1)
+    folder.write_result(result)
     return result
 
 

@@ -117,9 +117,9 @@ def measure(folder: Path, study: dict[str, Any], environment: dict[str, str]) ->
             time.sleep(2)
         assert driver.wait() == 0, driver.output
         wall, ended = driver.seconds, time.time()
-    results = [trial.result() or {} for trial in Store.of("scale", folder / "runs").trials()]
-    assert {result["status"] for result in results} == {"finished"}
-    own = sum(result["ended"] - result["started"] for result in results)
+    results = [trial.result() for trial in Store.of("scale", folder / "runs").trials()]
+    assert all(result and result.finished for result in results)
+    own = sum(result.ended - result.started for result in results)
     trials, at_once = len(results), cores()
     warm = [sample for sample in samples if WARM <= sample.finished < trials]
     assert look_at_mlflow(folder / "runs/mlflow.db") == trials
@@ -133,7 +133,7 @@ def measure(folder: Path, study: dict[str, Any], environment: dict[str, str]) ->
         driver_growth=max(sample.mib for sample in warm) - warm[0].mib,
         driver_peak=max(sample.mib for sample in samples),
         behind=max(sample.finished - sample.tracked for sample in samples),
-        after_last=ended - max(result["ended"] for result in results),
+        after_last=ended - max(result.ended for result in results),
         status=min(seconds(folder, "status", environment) for _ in range(2)),
         report=min(seconds(folder, "report", environment) for _ in range(2)),
     )

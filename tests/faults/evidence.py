@@ -124,15 +124,15 @@ def unequal(run: Evidence, reference: Evidence) -> list[str]:
     found = []
     for trial, folder in run.trials.items():
         result = folder.result()
-        if result is None or result["status"] != "finished" or trial not in reference.trials:
+        if result is None or result.status != "finished" or trial not in reference.trials:
             continue
         want = reference.trials[trial].result()
         assert want is not None
-        names = want["metrics"].keys() | result["metrics"].keys()
+        names = want.metrics.keys() | result.metrics.keys()
         found += [
-            f"{trial} {name}: {result['metrics'].get(name)} for {want['metrics'].get(name)}"
+            f"{trial} {name}: {result.metrics.get(name)} for {want.metrics.get(name)}"
             for name in names
-            if not name.startswith(CLOCKED) and result["metrics"].get(name) != want["metrics"].get(name)
+            if not name.startswith(CLOCKED) and result.metrics.get(name) != want.metrics.get(name)
         ]
         if [_numbers(line) for line in folder.journal()] != [
             _numbers(line) for line in reference.trials[trial].journal()
@@ -157,7 +157,7 @@ def judge(
 ) -> Row:
     """Write the row of a fault, then hold it to what is required of every one. `seconds_lost`: for each injection."""
     results = [trial.result() for run in runs for trial in run.trials.values()]
-    states = [result["status"] if result else "open" for result in results]
+    states = [result.status if result else "open" for result in results]
     missing = [what for run in runs for what in lost(run, reference)]
     twice = [what for run in runs for what in doubled(run, reference)]
     row = Row(
@@ -174,7 +174,7 @@ def judge(
     assert not missing, missing[:5]
     assert not twice, twice[:5]
     assert row.finished + row.failed == row.trials, states
-    assert all(result["reason"] for result in results if result and result["status"] == "failed")
+    assert all(result.reason for result in results if result and result.status == "failed")
     different = [what for run in runs for what in unequal(run, reference)]
     assert not different, different[:5]
     for run in runs:

@@ -135,9 +135,9 @@ def test_resumed_trial_has_a_steady_clock(tmp_path: Path, reference: Reference) 
     for trial in run.trials.values():
         result = trial.result()
         assert result is not None
-        assert result["started"] <= result["ended"]
+        assert result.started <= result.ended
         epochs = [2 * 64 * (1024 // 64) / line["metrics"]["train.views_per_s"] for line in trial.journal()]
-        assert abs(result["metrics"]["time.train_s"] - sum(epochs)) <= max(epochs)  # at most one was done twice
+        assert abs(result.metrics["time.train_s"] - sum(epochs)) <= max(epochs)  # at most one was done twice
         ((_, start, end),) = run.mlflow_runs[trial.id]
         times = [time for _, step, _, time in sorted(run.logged[trial.id], key=lambda point: point[1]) if step]
         assert times == sorted(times)

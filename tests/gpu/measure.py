@@ -43,16 +43,16 @@ def run_study(study: Study, folder: Path) -> Store:
 
 def trials_of(store: Store, what: str) -> list[Row]:
     """A row a precision: how many trials finished, the best accuracy and the median seconds of them."""
-    results = [(trial.config()["config"]["precision"], trial.result() or {}) for trial in store.trials()]
+    results = [(trial.config()["config"]["precision"], trial.result()) for trial in store.trials()]
     rows = []
     for precision in dict.fromkeys(name for name, _ in results):
         mine = [result for name, result in results if name == precision]
-        done = [result for result in mine if result.get("status") == "finished"]
-        accuracies = [result["metrics"]["linear.features.top1"] for result in done]
+        done = [result for result in mine if result and result.finished]
+        accuracies = [result.metrics["linear.features.top1"] for result in done]
         rows.append({
             "study": what, "precision": precision, "trials (n)": len(mine), "finished": len(done),
             "accuracy of the best, %": f"{max(accuracies):.1f}" if done else "",
-            "seconds of a trial, median": f"{statistics.median(r['seconds'] for r in done):.1f}" if done else "",
+            "seconds of a trial, median": f"{statistics.median(r.seconds for r in done):.1f}" if done else "",
         })  # fmt: skip
     return rows
 
@@ -114,11 +114,11 @@ def resumed(trial: TrialConfig, folder: Path, device: str) -> Row:
     with pytest.raises(Killed):
         run_trial(made, store.trial("killed"), device=device, threads=1, report=kill)
     again = run_trial(made, store.trial("killed"), device=device, threads=1)
-    assert {whole["status"], again["status"]} == {"finished"}, (whole["reason"], again["reason"])
+    assert {whole.status, again.status} == {"finished"}, (whole.reason, again.reason)
     one, other = numbers(whole), numbers(again)
     different = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
     return {
-        "encoder": made.config["encoder"]["name"], "precision": whole["environment"]["precision"],
+        "encoder": made.config["encoder"]["name"], "precision": whole.environment["precision"],
         "numbers (n)": len(one), "different": len(different), "which": ", ".join(different),
     }  # fmt: skip
 
@@ -136,7 +136,7 @@ def in_sum(journals: Sequence[Sequence[Mapping[str, Any]]]) -> float:
 def packed(alone: Store, together: Store) -> Row:
     """Trials that share a GPU, held against one that has it."""
     trials = list(together.trials())
-    done = [trial for trial in trials if (trial.result() or {}).get("status") == "finished"]
+    done = [trial for trial in trials if (result := trial.result()) and result.finished]
     one, all_of_them = (in_sum([trial.journal() for trial in store.trials()]) for store in (alone, together))
     return {
         "trials at once (n)": len(trials), "finished": len(done), "one alone, views/s": f"{one:,.0f}",

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from tests.conftest import TINY
 from tests.gpu import measure
 from tests.gpu.page import MARKS, TITLES, write
@@ -88,7 +89,7 @@ def test_views_in_sum_are_of_the_time_in_which_all_trained(tmp_path: Path) -> No
             folder.write_config({})
             for epoch, line in enumerate(journal_of, start=1):
                 folder.append({"epoch": epoch, **line})
-            folder.write_result({"status": "finished", "reason": None, "metrics": {}})
+            folder.write_result(TrialResult(status="finished", started=0, ended=1))
     row = measure.packed(alone, together)
     assert (row["trials at once (n)"], row["finished"], row["ratio"]) == (2, 2, "4.00")
 

@@ -32,10 +32,10 @@ def test_a_trial_that_the_machine_has_no_memory_for_fails_with_what_to_lower(tmp
     config = TINY | {"encoder": {"name": "conv-small", "width": 1_000_000}}
     trial = Study("big", base=TrialConfig(**config)).trials()[0]
     result = run_trial(trial, Store.of("big", tmp_path).trial(trial.id))
-    assert result["status"] == "failed"
-    assert result["reason"].startswith("out of memory at batch_size=64; lower batch_size, take a narrower encoder")
-    assert "or retry it on a machine with more memory" in result["reason"]
-    assert "out_of_memory" not in result  # that is said of a GPU's
+    assert result.status == "failed"
+    assert result.reason.startswith("out of memory at batch_size=64; lower batch_size, take a narrower encoder")
+    assert "or retry it on a machine with more memory" in result.reason
+    assert not result.out_of_memory  # that is said of a GPU's
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_a_result_says_that_a_gpus_memory_ran_out(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(Training, "train_epoch", full)
     result = run_trial(trial, Store.of("big", tmp_path).trial(trial.id))
-    assert result["out_of_memory"] is True
-    assert result["environment"]["device"] == "cpu"
+    assert result.out_of_memory is True
+    assert result.environment["device"] == "cpu"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

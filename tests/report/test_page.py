@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from study.report.page import Section, svg, table, write_report
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 
 STUDY = """
 name: k-study
@@ -43,10 +44,16 @@ def add(store, k, strategy, seed, reason=None):
         trial.append({"epoch": epoch, "time": 1.0, "metrics": {"train.loss": math.log(k) / epoch}})
     top1 = 40 + math.log2(k) + 5 * (strategy != "all") + seed
     metrics = {"linear.features.top1": top1, "linear.floor.top1": 41.0, "contrastive.loss": 2.0}
-    result = {"status": "failed", "reason": reason} if reason else {"status": "finished", "reason": None}
-    result |= {"metrics": {} if reason else metrics, "started": 0.0, "ended": 36.0, "seconds": 36.0}
-    result["environment"] = {"torch": "2.15.0", "git_commit": "abcdef", "cores": 2 if seed else 4}
-    result["data"] = {"name": "shapes", "digest": "d1g35t", "train": 100, "test": 50, "classes": ["cat", "dog"]}
+    result = TrialResult(
+        status="failed" if reason else "finished",
+        reason=reason,
+        metrics={} if reason else metrics,
+        started=0.0,
+        ended=36.0,
+        seconds=36.0,
+        environment={"torch": "2.15.0", "git_commit": "abcdef", "cores": 2 if seed else 4},
+        data={"name": "shapes", "digest": "d1g35t", "train": 100, "test": 50, "classes": ["cat", "dog"]},
+    )
     trial.write_result(result)
 
 

@@ -8,6 +8,7 @@ from study.planning.resolve import resolve
 from study.report.sections import negatives_section
 from study.results import Results
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from study.trial.run import run_trial
 from tests.conftest import TINY
 
@@ -42,8 +43,9 @@ def test_negatives_are_compared_across_cells_with_intervals_over_seeds(tmp_path:
 def test_the_report_says_why_semantics_are_off(tmp_path: Path) -> None:
     store = Store.of("s", tmp_path)
     store.trial("t").write_config({"config": {"seed": 0}, "cell": {}, "seed": 0})
-    result = {"status": "finished", "reason": None, "metrics": {"negatives.hard_5pct.beyond_99": 0.2}, "seconds": 1.0}
-    store.trial("t").write_result({**result, "skipped": {"meaning": "the data has no labels"}})
+    metrics, skipped = {"negatives.hard_5pct.beyond_99": 0.2}, {"meaning": "the data has no labels"}
+    result = TrialResult(status="finished", metrics=metrics, skipped=skipped, started=0, ended=1)
+    store.trial("t").write_result(result)
     section = negatives_section(Results.load(store), store)
     assert section is not None
     assert "Left out: the data has no labels" in section.body

@@ -126,7 +126,7 @@ def test_a_study_runs_on_it_and_a_second_run_starts_nothing(bucket: str, tmp_pat
     assert first.returncode == 0, first.stderr
     store = Store.of("on-s3", bucket)
     before = [folder.result() for folder in store.trials()]
-    assert [result["status"] for result in before if result] == ["finished"] * 2
+    assert [result.status for result in before if result] == ["finished"] * 2
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "nothing to run" in second.stdout
     assert [folder.result() for folder in store.trials()] == before

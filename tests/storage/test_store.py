@@ -7,6 +7,7 @@ import pytest
 
 from study.storage import store
 from study.storage.store import DiskFull, Store, create
+from study.storage.trial_result import TrialResult
 
 
 def line(epoch: int, value: float = 1.0) -> dict:
@@ -42,12 +43,12 @@ def test_the_status_follows_the_files(tmp_path) -> None:
     folder.append(line(1))
     assert folder.status() == "started"
     folder.save_checkpoint(1, b"x", keep=2)
-    folder.write_result({"status": "failed", "reason": "why", "metrics": {}})
+    folder.write_result(TrialResult.failure("why"))
     assert folder.status() == "failed"
     folder.reset()
     assert folder.status() == "started"
     assert folder.checkpoints(), "a retried trial goes on from its last epoch"
-    folder.write_result({"status": "finished", "reason": None, "metrics": {}})
+    folder.write_result(TrialResult(status="finished", started=0, ended=1))
     assert folder.checkpoints() == []
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from study.cli import main
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from study.study import Study
 from tests.conftest import TINY
 
@@ -198,12 +199,13 @@ def test_a_retry_that_is_refused_keeps_why_trials_failed(tmp_path: Path, capsys:
     study: Study = load(str(tmp_path / "mine.py"))
     folder = Store.of("mine", tmp_path / "runs").trial(study.trials()[0].id)
     folder.write_config({"config": {}, "cell": {}, "seed": 0})
-    folder.write_result({"status": "failed", "reason": "x", "metrics": {}})
+    failure = TrialResult.failure("x")
+    folder.write_result(failure)
     retry = ["retry", str(tmp_path / "mine.py"), "--storage", str(tmp_path / "runs")]
     assert main([*retry, "--tracking-uri", "http://127.0.0.1:1"]) == 2
     assert main([*retry, "--address", "127.0.0.1:1"]) == 2
     assert "no Ray cluster answers" in capsys.readouterr().err
-    assert folder.result() == {"status": "failed", "reason": "x", "metrics": {}}
+    assert folder.result() == failure
     folder.reset()
     assert study.plan(storage=tmp_path / "runs").failed == 0
 

@@ -18,6 +18,7 @@ from study.report.figures.theory import theory_figures
 from study.results import Results
 from study.semantics import class_semantics
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from study.trial.encode import encode
 from study.trial.training import Training
 
@@ -108,8 +109,8 @@ def store(tmp_path: Path) -> Store:
                     "train.k": k, "train.temperature": 0.5, "bounds.gap": -1.0, "mean_classifier.top1": 50.0 + k / 100,
                     "bounds.contrastive_loss": loss + 0.002 * draw.normal(),
                 }  # fmt: skip
-                result = {"status": "finished", "reason": None, "metrics": metrics, "seconds": 1.0}
-                folder.write_result(result | {"data": {"class_counts": [100] * 10}})
+                data = {"class_counts": [100] * 10}
+                folder.write_result(TrialResult(status="finished", metrics=metrics, data=data, started=0, ended=1))
     return store
 
 
@@ -122,6 +123,36 @@ def test_a_fit_of_each_curve_recovers_what_generated_it(store: Store, tmp_path: 
     results.save(tmp_path / "out")
     on_a_laptop = Results.read(tmp_path / "out" / "results.csv").fit("nozawa2021", resamples=50)
     assert on_a_laptop[0].parameters[0].value == pytest.approx(fits[0].parameters[0].value)
+
+
+def test_k_is_the_configured_one_where_the_measured_mean_is_another(store: Store, tmp_path: Path) -> None:
+    for folder in store.trials():  # as where a pool's last batches offer fewer
+        result = folder.result()
+        assert result is not None
+        metrics = result.metrics | {"train.k": result.metrics["train.k"] - 0.4}
+        metrics |= {"bounds.nozawa2021.slack": 0.5, "bounds.nozawa2021.slack_se": 0.1}
+        folder.write_result(replace(result, metrics=metrics))
+    Results.load(store).save(tmp_path)
+    for results in (Results.load(store), Results.read(tmp_path / "results.csv")):
+        assert results.fit("nozawa2021", resamples=20)[0].ks == (16, 64, 256)
+        assert set(results.slack()["k"]) == {16, 64, 256}
+
+
+def test_a_k_that_does_not_vary_is_in_the_table_and_names_no_cell(tmp_path: Path) -> None:
+    store = Store.of("one", tmp_path)
+    for temperature in (0.1, 0.5):
+        folder = store.trial(f"t{temperature}")
+        config = {"k": 63, "temperature": temperature, "seed": 0}
+        folder.write_config({"config": config, "cell": {"temperature": temperature}, "seed": 0})
+        metrics = {"train.k": 62.4, "train.temperature": temperature, "contrastive.loss": 2.0}
+        folder.write_result(TrialResult(status="finished", metrics=metrics, started=0, ended=1))
+    Results.load(store).save(tmp_path)
+    table = pd.read_csv(tmp_path / "results.csv")
+    for results in (Results.load(store), Results.read(tmp_path / "results.csv")):
+        assert results.varying == ["temperature"]
+        assert results.losses()[0]["k"].tolist() == [63, 63]
+    earlier = Results(table.drop(columns="k"))
+    assert (earlier.varying, earlier.losses()[0]["k"].tolist()) == (["temperature"], [62, 62])
 
 
 def test_the_bound_that_generated_the_losses_wins_the_comparison(store: Store) -> None:

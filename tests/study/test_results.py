@@ -8,6 +8,7 @@ import scipy.stats
 
 from study.results import Results, cell_label, journals, label, text
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 
 METRIC = "linear.features.top1"
 
@@ -19,10 +20,9 @@ def add(store, trial_id, cell, seed, top1=None, config=None, reason=None):
     trial.append({"epoch": 1, "time": 1.0, "metrics": {"train.loss": 4.0 + seed}})
     if top1 is not None:
         metrics = {"train.loss": 4.0, METRIC: top1}
-        result = {"status": "finished", "reason": None, "metrics": metrics, "seconds": 9.0}
-        trial.write_result(result | {"started": 1.0, "ended": 11.0})
+        trial.write_result(TrialResult(status="finished", metrics=metrics, seconds=9.0, started=1.0, ended=11.0))
     elif reason:
-        trial.write_result({"status": "failed", "reason": reason, "metrics": {}, "started": 1.0, "ended": 4.0})
+        trial.write_result(TrialResult.failure(reason, started=1.0, ended=4.0))
     return trial
 
 

@@ -16,6 +16,7 @@ import torch
 from study import Study, TrialConfig
 from study.cli import main
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from study.tracking.tracker import Tracker
 from study.trial.run import run_trial
 from tests.clusters import ROOT, free_ports
@@ -58,7 +59,7 @@ def test_a_checkpoint_that_holds_code_is_set_aside_and_its_code_does_not_run(tmp
     checkpoint.parent.mkdir(parents=True)
     torch.save(Payload(tmp_path / "made"), checkpoint)
     assert len(folder.checkpoints()) == 1
-    assert run_trial(trial, folder)["status"] == "finished"
+    assert run_trial(trial, folder).status == "finished"
     assert not (tmp_path / "made").exists()
 
 
@@ -83,8 +84,8 @@ def test_no_secret_reaches_params_tags_or_artifacts(tmp_path: Path, monkeypatch:
     folder = store.trial("aaa")
     folder.write_config({"config": {**config, "seed": 0}, "cell": {"data": config["data"]}, "seed": 0})
     reason = "no answer of https://ada:hunter2@host (password=hunter2)"
-    times = {"started": time.time(), "ended": time.time()}
-    folder.write_result({"status": "failed", "reason": reason, "metrics": {}, **times})
+    now = time.time()
+    folder.write_result(TrialResult(status="failed", reason=reason, started=now, ended=now))
     tracker = Tracker("s", store, f"sqlite:///{tmp_path}/mlflow.db", owner="ada")
     tracker.open("name: s\nquestion: see https://ada:hunter2@host\n", {"root": "https://ada:hunter2@host"})
     assert tracker.sync()

@@ -10,6 +10,7 @@ import pytest
 from study import Study, TrialConfig, grid
 from study.cli import main
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from study.tracking.tracker import Tracker
 from tests.conftest import TINY
 
@@ -31,8 +32,8 @@ def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             folder.append({"epoch": epoch, "time": time.time(), "metrics": {"train.loss": 1.0}})
         if status != "started":
             reason = "the loss is nan" if status == "failed" else None
-            times = {"started": time.time(), "ended": time.time()}
-            folder.write_result({"status": status, "reason": reason, "metrics": {}, **times})
+            now = time.time()
+            folder.write_result(TrialResult(status=status, reason=reason, started=now, ended=now))
     tracker = Tracker("afar", store, uri, owner="ada")
     tracker.open("name: afar\n", {"trials": 4})
     assert tracker.sync()

@@ -10,6 +10,7 @@ from models.registry import UnknownName
 from study import ConfigError, Study, TrialConfig, choice, grid, loguniform, randint
 from study.recipes import from_yaml, load, names
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from tests.conftest import TINY
 
 
@@ -25,7 +26,8 @@ def test_a_plan_counts_cells_seeds_and_what_is_done(tmp_path: Path) -> None:
     for trial_id, status in ((done, "finished"), (failed, "failed")):
         folder = Store.of("s", tmp_path).trial(trial_id)
         folder.write_config({})
-        folder.write_result({"status": status, "seconds": 60, "metrics": {"memory.peak_mib": 100}})
+        metrics = {"memory.peak_mib": 100.0}
+        folder.write_result(TrialResult(status=status, metrics=metrics, started=0, ended=70, seconds=60))
     plan = study().plan(storage=tmp_path)
     assert (plan.done, plan.failed, plan.pending, plan.seconds_per_trial) == (1, 1, 6, 60)
     assert "from 1 finished trials" in str(plan)

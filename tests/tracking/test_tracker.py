@@ -8,6 +8,7 @@ import pytest
 
 from study.results import Results
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from study.tracking import tracker as tracking
 from study.tracking.tracker import Tracker
 from study.tracking.uri import TrackingRefused
@@ -94,7 +95,7 @@ def finish(trial, status="finished", reason=None, at=2e9, **metrics):
     metrics = {"train.loss": 4.7, "linear.features.top1": 53.3, **metrics} if status == "finished" else {}
     environment = {"torch": "2.15", "device": "cpu", "git_commit": "abc"}
     ended = {"started": at - 9, "ended": at, "seconds": 9.0, "environment": environment, "data": DATA}
-    trial.write_result({"status": status, "reason": reason, "metrics": metrics, **ended})
+    trial.write_result(TrialResult(status=status, reason=reason, metrics=metrics, **ended))
 
 
 def runs(tracker):

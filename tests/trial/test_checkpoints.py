@@ -76,9 +76,9 @@ def test_a_full_disk_fails_the_trial_with_its_reason_and_a_retry_goes_on(
     monkeypatch.setattr(store, "_write", write_until_full)
     monkeypatch.setattr(TrialFolder, "_cut_short", lambda self: bool(full))  # the journal is written whole, too
     result = run_trial(trial, at, threads=1, checkpoints=Checkpoints())
-    assert result["status"] == "failed"
-    assert "no space is left for the" in result["reason"]
-    assert str(at.path) in result["reason"]
+    assert result.status == "failed"
+    assert "no space is left for the" in result.reason
+    assert str(at.path) in result.reason
     assert not list(at.path.glob("**/.*")), "no half-written file stays to fill the disk"
     full.clear()
     at.reset()

@@ -93,11 +93,11 @@ def test_one_mapping_serves_the_strategy_and_the_statistics(tmp_path: Path) -> N
     trial = resolve(TrialConfig(**{**config, "evaluations": ["negatives"]}, negatives=strategy, synsets=synsets))
     assert trial.parts.meaning.synsets == ("crane.n.05", "goldfish.n.01")
     result = run_trial(trial, Store.of("s", tmp_path).trial("t"), threads=1)
-    assert result["status"] == "finished", result["reason"]
-    assert result["metrics"]["negatives.selected.same_class_share"] == 0
-    assert 0 < result["metrics"]["negatives.offered.wup_other"] < 1
-    assert "negatives.hard_5pct.wup" in result["metrics"]
-    assert result["data"]["synsets"] == ["crane.n.05", "goldfish.n.01"]
+    assert result.status == "finished", result.reason
+    assert result.metrics["negatives.selected.same_class_share"] == 0
+    assert 0 < result.metrics["negatives.offered.wup_other"] < 1
+    assert "negatives.hard_5pct.wup" in result.metrics
+    assert result.data["synsets"] == ["crane.n.05", "goldfish.n.01"]
 
 
 def test_the_mapping_is_identity_by_the_synset_however_it_is_named(tmp_path: Path) -> None:
@@ -146,11 +146,9 @@ def test_tiny_imagenets_folders_need_no_mapping(tmp_path: Path) -> None:
     assert (len(trial.parts.meaning.synsets), trial.parts.meaning.note) == (200, "")
     at = Store.of("s", tmp_path).trial("t")
     result = run_trial(trial, at, threads=1)
-    assert (result["status"], result["skipped"].keys()) == ("finished", {"bounds"}), result["reason"]
-    assert result["skipped"]["bounds"].startswith("at K = 512, 1024: more than the 399 other test samples")
-    assert {"negatives.spearman_wup_pairs", "negatives.selected.wup", "linear.features.top5"} <= result[
-        "metrics"
-    ].keys()
+    assert (result.status, result.skipped.keys()) == ("finished", {"bounds"}), result.reason
+    assert result.skipped["bounds"].startswith("at K = 512, 1024: more than the 399 other test samples")
+    assert {"negatives.spearman_wup_pairs", "negatives.selected.wup", "linear.features.top5"} <= result.metrics.keys()
     assert "goldfish.n.01" in {row["class"] for row in at.table("linear.features.by_class")}
     assert {"negatives.difficulty.png", "linear.features.confusion.png", "negatives.collisions.png"} <= {
         path.name for path in at.artifacts.iterdir()
@@ -162,9 +160,9 @@ def test_data_without_labels_have_the_semantic_part_off_and_say_so(unlabelled: d
     assert "statistics of what negatives mean are off: the data has no labels" in plan
     assert "the data has no labels, so synsets change nothing" in problems(**unlabelled, synsets={"anything": "x.n.01"})
     result = run_trial(resolve(TrialConfig(**unlabelled)), Store.of("s", tmp_path).trial("t"), threads=1)
-    assert result["status"] == "finished", result["reason"]
-    assert result["skipped"]["meaning"] == "the data has no labels"
-    found = {name for name in result["metrics"] if name.startswith("negatives.")}
+    assert result.status == "finished", result.reason
+    assert result.skipped["meaning"] == "the data has no labels"
+    found = {name for name in result.metrics if name.startswith("negatives.")}
     assert found == {f"negatives.{b}.{m}" for b in ("hard_5pct", "easy_5pct") for m in ("overdispersion", "beyond_99")}
 
 

@@ -37,7 +37,7 @@ def test_without_gpus_a_trial_runs_on_the_cpu_even_where_a_gpu_is_visible(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert devices.device_of(0) == torch.device("cpu")
     result = run_trial(resolve(tiny), Store.of("s", tmp_path).trial("t"), threads=1)
-    assert (result["status"], result["environment"]["device"]) == ("finished", "cpu")
+    assert (result.status, result.environment["device"]) == ("finished", "cpu")
 
 
 @pytest.mark.parametrize(("device", "said"), [("mps", "no float64"), ("xpu", "cuda:N, got 'xpu'"), ("cuda:", "cuda:N")])
@@ -60,9 +60,9 @@ def test_a_trial_that_finds_no_cuda_fails_with_the_reason_and_never_runs_on_the_
     tmp_path: Path, tiny: TrialConfig
 ) -> None:
     result = run_trial(resolve(tiny), Store.of("s", tmp_path).trial("t"), device="cuda")
-    assert result["status"] == "failed"
-    assert result["reason"] == f"device=cuda: {devices.why_no_cuda()}"
-    assert "out_of_memory" not in result
+    assert result.status == "failed"
+    assert result.reason == f"device=cuda: {devices.why_no_cuda()}"
+    assert not result.out_of_memory
 
 
 @no_gpu
@@ -178,7 +178,7 @@ print(sorted(found))
 @gpu
 def test_a_result_names_the_gpu_its_driver_and_its_modes(tmp_path: Path, tiny: TrialConfig) -> None:
     result = run_trial(resolve(tiny), Store.of("s", tmp_path).trial("t"), device="cuda", threads=1)
-    where = result["environment"]
+    where = result.environment
     assert where["gpu"] == torch.cuda.get_device_name()
     assert where["cuda"] == torch.version.cuda
     assert where["driver_cuda"]

@@ -14,6 +14,7 @@ from torch import nn
 from study import TrialConfig
 from study.planning.resolve import resolve
 from study.storage.store import Store, TrialFolder
+from study.storage.trial_result import TrialResult
 from study.trial.run import run_trial
 from study.trial.training import Training
 from study.trial.trial import Trial
@@ -30,10 +31,14 @@ def with_parts(trial: Trial, **parts: object) -> Trial:
     return replace(trial, parts=replace(trial.parts, **parts))
 
 
-def numbers(result: dict) -> dict[str, float]:
+def numbers(result: TrialResult) -> dict[str, float]:
     """Every metric that does not measure time or memory."""
+    return exact(result.metrics)
+
+
+def exact(metrics: dict[str, float]) -> dict[str, float]:
     noisy = ("time.", "memory.", "train.views_per_s")
-    return {name: value for name, value in result["metrics"].items() if not name.startswith(noisy)}
+    return {name: value for name, value in metrics.items() if not name.startswith(noisy)}
 
 
 class Killed(BaseException):
@@ -57,7 +62,7 @@ def test_an_interrupted_trial_goes_on_to_the_same_numbers(tmp_path: Path, method
     seen: list[int] = []
     resumed = run_trial(trial, folder(tmp_path), threads=1, report=lambda epoch, _: seen.append(epoch))
     assert seen == [3]
-    assert resumed["status"] == "finished"
+    assert resumed.status == "finished"
     assert numbers(resumed) == numbers(whole)
     assert [line["epoch"] for line in folder(tmp_path).journal()] == [1, 2, 3]
 
@@ -74,10 +79,10 @@ def test_a_trial_that_goes_on_where_the_clock_is_behind_has_a_steady_one(
     monkeypatch.setattr(time, "time", lambda: now() - 3600)
     result = run_trial(resolve(tiny), folder(tmp_path), threads=1)
     times = folder(tmp_path).times()
-    assert result["started"] == times[0]
+    assert result.started == times[0]
     assert len(times) == 1 + tiny.epochs
     assert times == sorted(times)
-    assert times[-1] <= result["ended"] < times[0] + 600
+    assert times[-1] <= result.ended < times[0] + 600
 
 
 def test_seeds_differ_and_a_seed_repeats(tmp_path: Path, tiny: TrialConfig) -> None:
@@ -96,18 +101,18 @@ def test_a_finished_trial_is_not_run_again(tmp_path: Path, tiny: TrialConfig) ->
 def test_a_loss_that_is_not_finite_fails_the_trial_with_the_place_and_what_to_do(tmp_path: Path) -> None:
     optimizer = {"name": "sgd", "learning_rate": 1e30, "warmup_epochs": 0}
     result = run_trial(resolve(TrialConfig(**TINY, optimizer=optimizer)), folder(tmp_path), threads=1)
-    assert result["status"] == "failed"
-    assert "at epoch 1, step" in result["reason"]
-    assert "lower optimizer.learning_rate" in result["reason"]
+    assert result.status == "failed"
+    assert "at epoch 1, step" in result.reason
+    assert "lower optimizer.learning_rate" in result.reason
     assert folder(tmp_path).status() == "failed"
 
 
 def test_an_error_on_the_way_is_the_trials_reason(tmp_path: Path, tiny: TrialConfig) -> None:
     broken = with_parts(resolve(tiny), temperature=None)
     result = run_trial(broken, folder(tmp_path), threads=1)
-    assert result["status"] == "failed"
-    assert result["reason"].startswith("AttributeError")
-    assert "trace" in result
+    assert result.status == "failed"
+    assert result.reason.startswith("AttributeError")
+    assert result.trace
 
 
 def test_a_checkpoint_that_cannot_be_read_is_set_aside_and_no_epoch_counts_twice(
@@ -130,7 +135,7 @@ def test_a_checkpoint_that_cannot_be_read_is_set_aside_and_no_epoch_counts_twice
 
 def test_k_is_what_an_anchor_is_offered_and_collisions_are_a_class_share(tmp_path: Path) -> None:
     config = TrialConfig(**{**TINY, "epochs": 1}, k=20, negatives="without_same_class")
-    metrics = run_trial(resolve(config), folder(tmp_path), threads=1)["metrics"]
+    metrics = run_trial(resolve(config), folder(tmp_path), threads=1).metrics
     assert metrics["train.k"] == 20
     assert metrics["train.collision_rate.pool"] == pytest.approx(0.05, abs=0.03)
     assert metrics["train.collision_rate.selection"] == 0
@@ -141,7 +146,7 @@ def test_the_untrained_floor_is_shared_by_trials_that_differ_in_nothing_of_it(
     tmp_path: Path, tiny: TrialConfig, cache: Path
 ) -> None:
     floors = {
-        run_trial(trial, folder(tmp_path, name), threads=1)["metrics"]["linear.floor.top1"]
+        run_trial(trial, folder(tmp_path, name), threads=1).metrics["linear.floor.top1"]
         for name, trial in {"a": resolve(tiny), "b": resolve(TrialConfig(**TINY, temperature=0.1))}.items()
     }
     assert len(floors) == 1
@@ -188,7 +193,7 @@ def test_layers_that_draw_give_the_same_numbers_under_the_same_seed_resumed_or_n
         run_trial(trial, folder(tmp_path, "parts"), threads=1, report=kill)
     torch.rand(5)
     resumed = run_trial(trial, folder(tmp_path, "parts"), threads=1)
-    assert whole["status"] == "finished", whole
+    assert whole.status == "finished", whole
     assert numbers(resumed) == numbers(whole)
 
 
@@ -229,7 +234,7 @@ def test_negatives_are_measured_on_the_way_without_a_change_to_the_training(tmp_
         run_trial(trial, folder(tmp_path), threads=1, report=kill)
     run_trial(trial, folder(tmp_path), threads=1)
     resumed, whole = (f.journal() for f in (folder(tmp_path), folder(tmp_path, "watched")))
-    assert [numbers(line) for line in resumed] == [numbers(line) for line in whole]
+    assert [exact(line["metrics"]) for line in resumed] == [exact(line["metrics"]) for line in whole]
 
 
 def test_the_selection_of_every_epoch_is_told_against_its_pool(tmp_path: Path) -> None:

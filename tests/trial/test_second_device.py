@@ -137,13 +137,13 @@ def test_a_whole_trial_with_every_evaluation_has_the_numbers_of_the_cpu(cache: P
     with second_device():
         there = run_trial(trial, TrialFolder(tmp_path / "there"), cache=cache, device="cuda", threads=1)
     here = run_trial(trial, TrialFolder(tmp_path / "here"), cache=cache, threads=1)
-    assert there["status"] == here["status"] == "finished", there
-    assert there["environment"]["gpu"] == "none"
+    assert there.status == here.status == "finished", there
+    assert there.environment["gpu"] == "none"
     compared = {
-        n: v for n, v in here["metrics"].items() if n.split(".")[0] not in ("time", "memory") and "_per_s" not in n
+        n: v for n, v in here.metrics.items() if n.split(".")[0] not in ("time", "memory") and "_per_s" not in n
     }
-    assert there["metrics"].keys() == here["metrics"].keys()
-    different = {n for n, v in compared.items() if there["metrics"][n] != pytest.approx(v, rel=1e-3, abs=1e-3)}
+    assert there.metrics.keys() == here.metrics.keys()
+    different = {n for n, v in compared.items() if there.metrics[n] != pytest.approx(v, rel=1e-3, abs=1e-3)}
     assert not different
 
 
@@ -160,9 +160,9 @@ def test_a_whole_trial_in_half_precision_finishes_and_resumes(precision: str, ca
         assert resumed.scaler.state_dict() == training.scaler.state_dict()
         assert bool(resumed.scaler.state_dict()) is (precision == "float16")
         loss = resumed.train_epoch()["train.loss"]
-    assert whole["status"] == "finished", whole
-    assert whole["environment"]["precision"] == precision
-    assert loss == whole["metrics"]["train.loss"]
+    assert whole.status == "finished", whole
+    assert whole.environment["precision"] == precision
+    assert loss == whole.metrics["train.loss"]
 
 
 @pytest.mark.parametrize(
