@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
 
-from study.trial.training import seed_of
+from study.trial.streams import seed_of
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 WAITS = ("_local_scalar_dense", "nonzero", "bincount", "_unique2", "unique_dim", "masked_select", "_linalg_eigh")
@@ -135,7 +135,8 @@ def second_device(*, capability: tuple[int, int] = (9, 0)) -> Iterator[SecondDev
 
     torch._C._ensureCUDADeviceGuardSet()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("study.trial.training.generator", generator)
+        for module in ("training", "timing"):
+            patch.setattr(f"study.trial.{module}.generator", generator)
         patch.setattr(Tensor, "pin_memory", lambda x: x)
         patch.setattr(Tensor, "backward", backward)
         save, load = torch.save, torch.load

@@ -15,6 +15,7 @@ from study.config import TrialConfig
 from study.planning.resolve import resolve
 from study.trial import devices
 from study.trial.environment import environment
+from study.trial.timing import time_steps
 from study.trial.training import Training
 
 ENCODERS = ("conv-small", "resnet18")
@@ -59,7 +60,7 @@ def training(encoder: str, seconds: float, device: torch.device) -> dict[str, An
         rounds: list[tuple[float, float]] = []
         until = time.perf_counter() + seconds
         while len(rounds) < 3 or time.perf_counter() < until:
-            rounds.append((work.time_steps(1), ceiling()))
+            rounds.append((time_steps(work, 1), ceiling()))
     views = 2 * BATCH
     return {
         "trial_views_per_s": views / statistics.median(a for a, _ in rounds),
@@ -80,11 +81,11 @@ def precisions(encoder: str, seconds: float, device: torch.device) -> dict[str, 
         for name in here:
             trial = resolve(TrialConfig(data=DATA, encoder=encoder, batch_size=BATCH, epochs=1, precision=name))
             works[name] = Training(trial, trial.parts.data.load(Path(cache)), device)
-            works[name].time_steps(1)
+            time_steps(works[name], 1)
         rounds: list[dict[str, float]] = []
         until = time.perf_counter() + seconds
         while len(rounds) < 3 or time.perf_counter() < until:
-            rounds.append({name: work.time_steps(1) for name, work in works.items()})
+            rounds.append({name: time_steps(work, 1) for name, work in works.items()})
     return {
         "views_per_s": {name: 2 * BATCH / statistics.median(r[name] for r in rounds) for name in here},
         "ratio_to_float32": {name: statistics.median(r["float32"] / r[name] for r in rounds) for name in here},

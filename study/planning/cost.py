@@ -69,6 +69,7 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
 
     from study.trial import devices
     from study.trial.memory import give_back
+    from study.trial.timing import time_steps
     from study.trial.training import Training
 
     device = devices.device_of(study.gpus)
@@ -85,7 +86,7 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
     for trial in kinds.values():
         give_back()
         training = Training(trial, trial.parts.data.load(), device)
-        per_step = training.time_steps(PROBE_STEPS)
+        per_step = time_steps(training, PROBE_STEPS)
         forward = (1 + trial.config["evaluation_views"]) * (len(training.data.train) + len(training.data.test))
         evaluation = forward / (trial.parts.method.views * training.batch_size) * per_step / 3
         seconds.append(per_step * training.steps * training.epochs + evaluation)

@@ -19,7 +19,8 @@ from study.evaluation.evaluation import Blocks
 from study.evaluation.linear import Linear
 from study.evaluation.negatives import Negatives
 from study.storage.store import TrialFolder, write_atomically
-from study.trial.training import Stream, Training, generator, layers_draw
+from study.trial.streams import Stream, generator, layers_draw
+from study.trial.training import Training
 from study.trial.views import Examples, view_of
 
 ENCODE_BATCH = 500

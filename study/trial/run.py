@@ -15,7 +15,7 @@ from study.analysis.trial_figures import draw_figures
 from study.config import ConfigError
 from study.storage.store import Checkpoints, TrialFolder, write_atomically
 from study.storage.trial_result import TrialResult
-from study.trial import devices
+from study.trial import checkpoint, devices
 from study.trial.encode import evaluate, floor, on_the_way
 from study.trial.environment import environment
 from study.trial.training import Diverged, Training
@@ -120,12 +120,12 @@ def _run(
 ) -> dict[str, Any]:
     trial, data = training.trial, training.data
     metrics = floor(training, cache)
-    training.restore(folder)
+    checkpoint.restore(training, folder)
     while training.epoch < training.epochs:
         epoch = training.train_epoch() | training.geometry() | on_the_way(training, folder)
         folder.append({"epoch": training.epoch, "time": clock(), "metrics": epoch})
         if training.epoch % checkpoints.every == 0 or training.epoch == training.epochs:
-            training.save(folder, keep=checkpoints.keep)
+            checkpoint.save(training, folder, keep=checkpoints.keep)
         if report is not None:
             report(training.epoch, epoch)
     started = time.perf_counter()

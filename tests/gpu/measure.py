@@ -19,6 +19,7 @@ from study.planning.resolve import resolve
 from study.storage.store import Store
 from study.trial import devices
 from study.trial.run import run_trial
+from study.trial.timing import time_steps
 from study.trial.training import Training
 from tests.faults.harness import Driver
 from tests.trial.test_run import Killed, numbers
@@ -93,7 +94,7 @@ def speed(encoder: Any, device: str, *, side: int, batch: int, seconds: float) -
     rounds: list[tuple[float, float]] = []
     until = time.perf_counter() + seconds
     while len(rounds) < 3 or time.perf_counter() < until:
-        rounds.append((work.time_steps(4), statistics.median(bare() for _ in range(4))))
+        rounds.append((time_steps(work, 4), statistics.median(bare() for _ in range(4))))
     return {
         "encoder": encoder if isinstance(encoder, str) else encoder["name"], "side, px": side, "batch": batch,
         "precision": work.precision,
@@ -148,7 +149,7 @@ def unblocked(trial: TrialConfig, device: str, set_mode: Callable[[str], None]) 
     """Training steps 2 to 5, in each of which a call that waits for the GPU is an error; how many those were."""
     made = resolve(trial)
     training = Training(made, synthetic(32, 8 * made.config["batch_size"]), torch.device(device))
-    step, taken = training._step, []
+    step, taken = training.step, []
 
     def watched(*given: Any, **named: Any) -> Any:
         taken.append(1)
@@ -158,8 +159,8 @@ def unblocked(trial: TrialConfig, device: str, set_mode: Callable[[str], None]) 
         finally:
             set_mode("default")
 
-    with mock.patch.object(training, "_step", watched):
-        training.time_steps(4)
+    with mock.patch.object(training, "step", watched):
+        time_steps(training, 4)
     return len(taken) - 1
 
 

@@ -21,6 +21,7 @@ from study import ConfigError, TrialConfig
 from study.data import Dataset, Split
 from study.planning.resolve import Resolver
 from study.storage.store import TrialFolder
+from study.trial import checkpoint
 from study.trial.run import run_trial
 from study.trial.training import Training
 from study.trial.trial import Trial
@@ -74,7 +75,7 @@ def waits_of_a_step(trial: Trial, data: Dataset, precision: str) -> Counter[str]
         gpu.seeds.add(7)
         training.epoch = 1
         for step in range(2):
-            loss, _ = training._step(step, order[step], gpu.put(order[step]), *draws, observe=step == 0)
+            loss, _ = training.step(step, order[step], gpu.put(order[step]), *draws, observe=step == 0)
         waits = Counter(gpu.waits)
         assert math.isfinite(loss.item())
     return waits
@@ -154,9 +155,9 @@ def test_a_whole_trial_in_half_precision_finishes_and_resumes(precision: str, ca
         whole = run_trial(trial, TrialFolder(tmp_path / "whole"), cache=cache, device="cuda", threads=1)
         training = Training(trial, trial.parts.data.load(cache), CUDA)
         training.train_epoch()
-        training.save(TrialFolder(tmp_path / "parts"), keep=1)
+        checkpoint.save(training, TrialFolder(tmp_path / "parts"), keep=1)
         resumed = Training(trial, trial.parts.data.load(cache), CUDA)
-        resumed.restore(TrialFolder(tmp_path / "parts"))
+        checkpoint.restore(resumed, TrialFolder(tmp_path / "parts"))
         assert resumed.scaler.state_dict() == training.scaler.state_dict()
         assert bool(resumed.scaler.state_dict()) is (precision == "float16")
         loss = resumed.train_epoch()["train.loss"]

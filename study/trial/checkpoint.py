@@ -1,0 +1,65 @@
+"""A training on disk: written at epoch ends, all of it or nothing, and read back from the newest that is whole."""
+
+import io
+import logging
+import pickle
+import zipfile
+import zlib
+from typing import Any
+
+import torch
+
+from study.storage.store import TrialFolder
+from study.trial.training import Training
+
+log = logging.getLogger(__name__)
+
+
+def save(training: Training, folder: TrialFolder, *, keep: int) -> None:
+    """Checkpoint the completed epoch, all of it or nothing, beside the `keep` − 1 before it."""
+    content = io.BytesIO()
+    state = {
+        "epoch": training.epoch,
+        "seconds": training.seconds,
+        "learner": training.learner.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "scaler": training.scaler.state_dict(),
+    }
+    torch.save(state, content)
+    folder.save_checkpoint(training.epoch, content.getvalue(), keep=keep)
+
+
+def restore(training: Training, folder: TrialFolder) -> None:
+    """Go on from the newest checkpoint that can be read; those that cannot are set aside."""
+    found = folder.checkpoints()
+    for path in found:
+        try:
+            state = _read(path.read_bytes(), training.device)
+            training.learner.load_state_dict(state["learner"])
+            training.optimizer.load_state_dict(state["optimizer"])
+            training.scaler.load_state_dict(state.get("scaler", {}))
+            training.epoch, training.seconds = state["epoch"], state["seconds"]
+            return
+        except (
+            RuntimeError,
+            ValueError,
+            KeyError,
+            TypeError,
+            pickle.UnpicklingError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            aside = path.rename(path.with_name(f"{path.name}.unreadable"))
+            log.warning("%s cannot be read (%s): the trial goes on from the checkpoint before it", aside, error)
+    if found:  # a state that fitted in part may have been loaded
+        fresh = Training(training.trial, training.data, training.device)
+        training.learner, training.optimizer, training.scaler = fresh.learner, fresh.optimizer, fresh.scaler
+        training.epoch, training.seconds = 0, 0.0
+
+
+def _read(content: bytes, device: torch.device) -> dict[str, Any]:
+    """A checkpoint's state. torch does not compare the checksums that it writes, so the archive is tested first."""
+    damaged = zipfile.ZipFile(io.BytesIO(content)).testzip()
+    if damaged:
+        raise ValueError(f"{damaged} is damaged")
+    return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
