@@ -243,7 +243,7 @@ def _stored(study: "Study", storage: str | None) -> bool:
 
 def trial_(options: argparse.Namespace) -> int:
     from study.config import ConfigError
-    from study.planning.plan import check
+    from study.planning.plan import check, check_here
     from study.storage.claims import Session
     from study.storage.store import Store, check_writable
     from study.trial.devices import device_of
@@ -255,7 +255,9 @@ def trial_(options: argparse.Namespace) -> int:
     seed = study.seeds[0] if options.seed is None else options.seed
     if seed < 0:
         raise ConfigError([f"--seed must be 0 or more, got {seed}"])
-    cells = list({json.dumps(trial.cell): trial for trial in check(study)}.values())
+    trials = check(study)
+    check_here(study, trials)
+    cells = list({json.dumps(trial.cell): trial for trial in trials}.values())
     if not 0 <= options.cell < len(cells):
         raise ConfigError([f"--cell must lie between 0 and {len(cells) - 1}, got {options.cell}"])
     device = str(device_of(study.gpus))

@@ -19,11 +19,12 @@ class Study(StudyConfig):
     def plan(self, *, storage: Path | str | None = None, probe: bool = False) -> "Plan":
         """Check every cell, and tell what would run and what it would cost; `probe` times a few steps of it."""
         from study.execution import job
-        from study.planning.plan import check_cores, make_plan
+        from study.planning.plan import check, check_here, make_plan
 
+        trials = check(self)
         if not job.cluster_of_job() and not os.environ.get("RAY_ADDRESS"):  # its trials run here
-            check_cores(self)
-        return make_plan(self, Store.of(self.name, storage), probe=probe)
+            check_here(self, trials)
+        return make_plan(self, Store.of(self.name, storage), trials, probe=probe)
 
     def run(self, **options: Any) -> "Results":
         """Run what is not finished yet, and return the results of all: see `study.execution.runner.run`."""

@@ -27,7 +27,7 @@ from study.execution import job, ray_compat
 from study.execution.progress import Progress
 from study.execution.queue import Queue, Wait
 from study.execution.samplers import sampler_of
-from study.planning.plan import Plan, check, check_cores, make_plan
+from study.planning.plan import Plan, check, check_here, make_plan
 from study.planning.study_config import StudyConfig
 from study.results import Results, cell_label, tables
 from study.storage.claims import Session
@@ -77,7 +77,7 @@ def run(
     if left:
         _check_reachable(address)
         if address is None and not ray.is_initialized():
-            check_cores(study)
+            check_here(study, trials)
             device_of(study.gpus, allocate=False)  # on a cluster the driver's machine may have no GPU
     with Session(store, owner) as session:
         tracker = Tracker(study.name, store, tracking_uri, session=session)

@@ -101,8 +101,8 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
     )
 
 
-def check_cores(study: StudyConfig) -> None:
-    """Refuse, with ConfigError, a study whose trials are to run on this machine and need more than it has."""
+def check_here(study: StudyConfig, trials: "list[Trial]") -> None:
+    """Refuse, with ConfigError, a study whose trials are to run on this machine and need what it has not."""
     from study.trial.environment import cores
 
     if study.cpus > cores():
@@ -110,12 +110,27 @@ def check_cores(study: StudyConfig) -> None:
             [f"cpus={study.cpus:g} a trial is more than the {cores()} cores that may be used here; lower cpus, or run "
              "it on a cluster: --address (to plan it, set RAY_ADDRESS)"]
         )  # fmt: skip
+    if not study.gpus:
+        _check_precisions(trials)
+
+
+def _check_precisions(trials: "list[Trial]") -> None:
+    """Refuse number formats that this machine's CPU would only emulate."""
+    from models.precision import choose_precision
+
+    for name in dict.fromkeys(trial.config["precision"] for trial in trials):
+        try:
+            choose_precision(name, "cpu")
+        except ValueError as error:
+            raise ConfigError([str(error)]) from None
 
 
 def check(study: StudyConfig) -> "list[Trial]":
     """The trials of a study: all of a grid or random one, or those that stand for a tpe one's space."""
     trials = trials_of(study) if study.sampler != "tpe" else resolve_cells(study, list(_corners(study)))
     _check_metrics(study, trials)
+    if not study.gpus and any(trial.config["precision"] == "float16" for trial in trials):
+        raise ConfigError(["precision: float16 is for GPUs, and gpus=0 is the CPU; set gpus=1, or precision=auto"])
     return trials
 
 

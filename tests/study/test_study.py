@@ -207,3 +207,13 @@ def test_an_override_that_would_change_nothing_is_refused(overrides: dict, messa
     with pytest.raises(ConfigError) as caught:
         study().with_overrides(overrides)
     assert message in str(caught.value)
+
+
+def test_a_number_format_that_the_device_would_emulate_is_refused_by_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDY_BFLOAT16", "0")
+    with pytest.raises(ConfigError, match="float16 is for GPUs, and gpus=0 is the CPU; set gpus=1, or precision=auto"):
+        Study("s", base=TrialConfig(**TINY, precision="float16")).plan()
+    with pytest.raises(ConfigError, match=r"precision 'bfloat16' needs a CPU with AMX .* give precision='auto'"):
+        Study("s", base=TrialConfig(**TINY, precision="bfloat16")).plan()
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")  # the trials run on other machines
+    assert Study("s", base=TrialConfig(**TINY, precision="bfloat16")).plan().pending == 1
