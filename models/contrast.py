@@ -112,7 +112,7 @@ class Contrast:
 
 
 def _checked(selection: Selection, strategy: Strategy, similarity: Tensor) -> Selection:
-    """The selection; TypeError or ValueError where a stranger's strategy gave something else."""
+    """The selection; TypeError or ValueError where a user-defined strategy gave something else."""
     name = type(strategy).__name__
     if not isinstance(selection, Selection):
         given = type(selection).__name__

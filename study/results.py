@@ -1,4 +1,4 @@
-"""Results of a study: a tidy table, a row a trial; means over seeds with their 95 % intervals."""
+"""Results of a study: a tidy table, one row per trial; means over seeds with their 95 % intervals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ACCURACY = "mean_classifier.top1"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """A study's trials, finished or not. `frame` has a row a trial.
+    """A study's trials, finished or not. `frame` has one row per trial.
 
     A part of them: `Results(results.frame.query("negatives == 'all'"))`, which is fitted and compared like the whole.
     """
@@ -120,7 +120,7 @@ class Results:
         return self.frame[self.frame["status"] == "failed"]
 
     def cells(self) -> pd.DataFrame:
-        """Mean and 95 % Student-t half-width over the seeds of each cell, a row a cell and metric.
+        """Mean and 95 % Student-t half-width over the seeds of each cell, one row per cell and metric.
 
         Columns: what varies, metric, mean, half_width = t(.975; n−1)·s/√n (NaN for one seed), n (the finished
         trials that have the metric).
@@ -128,7 +128,7 @@ class Results:
         return interval(self.finished, self.varying, ["seconds", *self.measured])
 
     def table(self, metrics: Iterable[str] | None = None) -> pd.DataFrame:
-        """A row a cell: what varies, n, and each metric as text, mean ± half-width; the best cell first."""
+        """One row per cell: what varies, n, and each metric as text, mean ± half-width; the best cell first."""
         shown = self.shown() if metrics is None else list(metrics)
         cells, finished = self.cells(), self.finished
         table = finished.groupby(self.varying or "status", dropna=False, sort=False).size().rename("n").reset_index()
@@ -148,7 +148,7 @@ class Results:
         return [name for name in dict.fromkeys((*self.metrics, *PRIMARY)) if name in self.frame]
 
     def losses(self) -> tuple[pd.DataFrame, list[str]]:
-        """What the fits read, a row a finished trial with negatives, and the columns that name its curve over K.
+        """What the fits read, one row per finished trial with negatives, and the columns that name its curve over K.
 
         Columns: what varies, seed, k, temperature (at the end), contrastive_loss (L_cont of the test split at the
         trial's K, nats), gap (d(f)), `<bound>_supervised_upper`, and every metric.
@@ -220,7 +220,7 @@ class Results:
         )
 
     def compare_bounds(self, *, accuracy: str = ACCURACY, resamples: int = 1000) -> pd.DataFrame:
-        """Which bound explains L_cont over K better, and how its inversion ranks encoders: a row a group and bound."""
+        """Which bound explains L_cont over K better, and how its inversion ranks encoders, per group and bound."""
         from study.analysis.compare import compare_bounds
 
         draw = np.random.default_rng(0)
@@ -248,7 +248,7 @@ class Results:
 
     def slack(self) -> pd.DataFrame:
         """L_cont minus each lower bound at the trial's own K: trial_id, k, bound, slack, slack_se (nats), violated (by
-        over two standard errors), a row a finished trial and bound."""
+        over two standard errors), one row per finished trial and bound."""
         names = [c.split(".")[1] for c in self.measured if c.startswith("bounds.") and c.endswith(".slack")]
         frame = self.finished
         parts = []
@@ -318,7 +318,7 @@ class Fits(tuple["Fit", ...]):
 
 
 def journals(store: Store, metrics: Iterable[str]) -> pd.DataFrame:
-    """A row a trial and epoch: trial_id, epoch and these stepwise metrics."""
+    """One row per trial and epoch: trial_id, epoch and these stepwise metrics."""
     names = list(metrics)
     rows = [
         (trial.id, line["epoch"], *(line["metrics"].get(name) for name in names))
@@ -334,7 +334,7 @@ def tables(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def interval(frame: pd.DataFrame, by: list[str], metrics: list[str]) -> pd.DataFrame:
-    """Mean, 95 % Student-t half-width and n of each metric in each group, a row a group and metric."""
+    """Mean, 95 % Student-t half-width and n of each metric in each group, one row per group and metric."""
     groups = frame.groupby(by or frame["status"], dropna=False, sort=False)[metrics]
     mean, deviation, n = groups.mean(), groups.std(), groups.count()
     half = stdtrit(np.maximum(n.to_numpy() - 1, 1), 0.975) * deviation.to_numpy() / np.sqrt(np.maximum(n.to_numpy(), 1))

@@ -1,4 +1,4 @@
-"""Methods: how a step is made, one a file."""
+"""Methods: how a step is made, one per file."""
 
 from models.methods import byol as byol
 from models.methods import directpred as directpred

@@ -48,7 +48,7 @@ class Bootstrap(Learner):
 
     def __init__(self, encoder: nn.Module, head: nn.Module, predictor: nn.Module, momentum: float) -> None:
         super().__init__(encoder, head)
-        self.predictor, self.momentum, self.at = predictor, momentum, 0  # at: the step at work
+        self.predictor, self.momentum, self.at = predictor, momentum, 0  # at: the present step
         self.target = nn.Sequential(copy.deepcopy(encoder), copy.deepcopy(head)).requires_grad_(False)
 
     def step(self, batch: Batch, context: StepContext) -> Step:

@@ -57,7 +57,7 @@ class TrainingContext:
 
 
 class Learner(nn.Module, ABC):
-    """A method at work: the networks it trains and its state; all of it is in `state_dict`."""
+    """A running method: the networks it trains and its state; all of it is in `state_dict`."""
 
     def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -110,4 +110,4 @@ class Method(ABC):
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
-        """The method at work on these networks; contrast is None for a method without negatives."""
+        """The method on these networks; contrast is None for a method without negatives."""

@@ -65,7 +65,7 @@ class _SwAV(Learner):
         self.prototypes = nn.Linear(self.dim, method.prototypes, bias=False)
         self.prototypes.weight.register_post_accumulate_grad_hook(self._freeze)
         self.register_buffer("queue", torch.zeros(2, method.queue_size, self.dim))
-        self.at = 0  # the step at work
+        self.at = 0  # the present step
 
     def _freeze(self, weight: Tensor) -> None:
         if self.at < self.method.freeze_steps:

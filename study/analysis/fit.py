@@ -102,7 +102,7 @@ def fit_bound(
 ) -> list[Fit]:
     """One `Fit` for each group of trials that share the columns `by`: everything but K and the seed.
 
-    frame: a row a trial, with columns k, seed, temperature and the test loss L_cont(K) in nats.
+    frame: one row per trial, with columns k, seed, temperature and the test loss L_cont(K) in nats.
     fixed: unknowns that are known, as a number or the name of a column (such as {"d": "gap"}).
 
     Least squares with L_sup, L_sub ≥ 0 and d ≤ 0, the probabilities at their exact values. Intervals: the standard

@@ -30,7 +30,7 @@ class Estimate:
     replacement: bool
 
     def table(self) -> list[dict[str, float]]:
-        """A row a K: every term with its standard error (`…_se`), L_sup and L_sub also as conditional means."""
+        """One row per K: every term with its standard error (`…_se`), L_sup and L_sub also as conditional means."""
         return [self._row(terms, exact) for terms, exact in zip(self.terms, self.expected_log_collisions, strict=True)]
 
     def _row(self, terms: BoundTerms, exact: float) -> dict[str, float]:

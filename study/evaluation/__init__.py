@@ -1,4 +1,4 @@
-"""Evaluations of a trained encoder, one a file."""
+"""Evaluations of a trained encoder, one per file."""
 
 from study.evaluation import contrastive as contrastive
 from study.evaluation import geometry as geometry

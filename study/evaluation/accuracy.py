@@ -42,7 +42,7 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
 def confusion_tables(
     prefix: str, confusion: Tensor, classes: Sequence[str], similarities: Mapping[str, np.ndarray]
 ) -> dict[str, Table]:
-    """`<prefix>.by_class`: a row a class; `<prefix>.confusion`: a row a pair (class, predicted) that occurs.
+    """`<prefix>.by_class`: one row per class; `<prefix>.confusion`: one row per pair (class, predicted) that occurs.
 
     Shape: confusion int64 [C, C]. `accuracy` and `share` are percent of the images of the class; `similarities`
     (measure → [C, C]) adds the pair's similarity in wup.

@@ -75,7 +75,7 @@ def evenly_spread(total: int, count: int, labels: np.ndarray | None) -> np.ndarr
 
 
 def _difficulty(difficulty: np.ndarray, semantics: ClassSemantics) -> list[dict[str, Any]]:
-    """The class-by-class map: a row a class, in the order of the WordNet tree where synsets are known."""
+    """The class-by-class map: one row per class, in the order of the WordNet tree where synsets are known."""
     names, synsets = semantics.names, semantics.synsets or ("",) * len(semantics.names)
     order = tree_order(synsets).order if semantics.synsets else range(len(names))
     return [

@@ -14,7 +14,7 @@ from study.storage.trial_result import TrialResult
 
 @dataclass
 class Running:
-    """A trial at work."""
+    """A running trial."""
 
     label: str
     epochs: int
@@ -35,7 +35,7 @@ class Progress:
     best: tuple[float, str] | None = None
     running: dict[str, Running] = field(default_factory=dict)
     others: str = ""
-    """what other sessions are at work on"""
+    """what other sessions run"""
 
     def __enter__(self) -> "Progress":
         self._started = time.monotonic()

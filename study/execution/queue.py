@@ -23,12 +23,12 @@ class Server(Protocol):
     """Claims on a tracking server, which sessions with other storages share."""
 
     def claim(self, trial: str) -> str:
-        """Claim a trial: "ours", or "held by …", "finished by …" another; "ours" too where the server is away."""
+        """Claim a trial: "ours", or "held by …", "finished by …" another; "ours" too where the server is unreachable."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Ask again: others are at work on what is left, or a claim is on its way."""
+    """Ask again: others run what is left, or a claim is on its way."""
 
     why: str = ""
 

@@ -27,7 +27,7 @@ class Plan:
     done: int
     failed: int
     started: int
-    """at work, or interrupted and to be resumed"""
+    """running, or interrupted and to be resumed"""
     pending: int
     """never started"""
     concurrent: int

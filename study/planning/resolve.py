@@ -91,7 +91,7 @@ CALLED_LATER = ("encoder", "head", "augmentation", "objective")
 
 
 def _try_strategy(strategy: Any) -> None:
-    """A stranger's class fails here, and not where the first step asks it something."""
+    """A user-defined class fails here, and not where the first step asks it something."""
     if not isinstance(strategy, Strategy):
         raise ValueError(f"{type(strategy).__name__} is no strategy; subclass models.negatives.Strategy")
 

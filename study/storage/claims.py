@@ -1,6 +1,6 @@
 """Who runs a trial: claims, so that two sessions at once run and send each trial once.
 
-A session is one driver at work. A trial's claims are numbered registers that are written once, "<trial id>.0", ".1", …;
+A session is one running driver. A trial's claims are numbered registers that are written once, "<trial id>.0", ".1", …;
 the last one names the session that holds the trial. A session may write the next register where the last one's session
 is over: it said so, its process is gone from this very machine, or its heartbeat has not changed for EXPIRES seconds of
 the observer's own clock, who looked at it all the while: where nobody could read, nobody could beat. Registers are
@@ -177,7 +177,7 @@ class Claims:
 
 
 class Session:
-    """One driver at work on a study: `with Session(store, owner) as session: …` beats on every board it joined.
+    """One running driver of a study: `with Session(store, owner) as session: …` beats on every board it joined.
 
     Its name begins with the storage's, so that a claim tells in which storage its trial's files are.
     """

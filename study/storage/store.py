@@ -11,7 +11,7 @@
 
 The storage is a folder (local, or shared as NFS is) or a URI of an object store (s3://bucket/prefix), where a file is
 put as a whole or not at all. The journal is written by the trial and read by whoever tracks it, so that a tracking
-server that is away costs nothing.
+server that is unreachable costs nothing.
 """
 
 import errno
@@ -294,7 +294,7 @@ class TrialFolder:
         (self.path / "result.json").unlink(missing_ok=True)
 
     def status(self) -> str:
-        """finished, failed, started (a journal or checkpoint, no result: at work, or to be resumed), or pending."""
+        """finished, failed, started (a journal or checkpoint, no result: running, or to be resumed), or pending."""
         result = self.result()
         if result is not None:
             return result.status

@@ -66,7 +66,7 @@ class RunBoard:
 
 
 class ServerClaims:
-    """A session's claims on a server. Where the server is away, what it said last holds: a finished trial stays so, a
+    """A session's claims on a server. Where the server is unreachable, what it said last holds: a finished trial stays so, a
     held one for EXPIRES; the others are run, and it is said that nobody checked."""
 
     def __init__(self, session: Session, board: RunBoard, is_away: Callable[[], bool]) -> None:

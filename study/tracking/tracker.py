@@ -1,7 +1,7 @@
 """A study in MLflow: a parent run for the study, a child run a trial. The only importer of MLflow.
 
 The driver sends what the store's files hold and MLflow does not, so trials neither know of MLflow nor wait for it, and
-a server that is away costs nothing: what it missed is sent when it is back, in order. Sending twice changes nothing:
+a server that is unreachable costs nothing: what it missed is sent when it is back, in order. Sending twice changes nothing:
 a metric is identified by its name, step, time and value, and a trial's run by the tag `trial_id`.
 """
 
@@ -123,7 +123,7 @@ class Tracker:
         self._watched[trial.id] = trial
 
     def sync(self) -> bool:
-        """Send everything that MLflow does not have yet. False: it is away, and something waits for the next sync."""
+        """Send everything that MLflow does not have yet. False: it is unreachable, and something waits for the next sync."""
         return self._sync(lambda stamp: True)
 
     def _sync(self, wanted: Callable[[list[int]], bool]) -> bool:
@@ -270,7 +270,7 @@ class Tracker:
             stamp = tracked.stamp(trial)
             if stamp == self._seen.get(trial.id) or not (max(stamp) > 0 or (trial.path / "config.json").exists()):
                 continue  # nothing new, or it waits for its worker
-            if failed == 2 or self._given_up():  # not one trial's problem: the server is away
+            if failed == 2 or self._given_up():  # not one trial's problem: the server is unreachable
                 return False
             try:
                 if not self._is_sent(trial, stamp):
@@ -378,7 +378,7 @@ class Tracker:
         sent.status, sent.ended = status, result.ended
 
     def _upload_all(self) -> bool:
-        """Apart from the metrics, so that an artifact store that is away holds up nothing else."""
+        """Apart from the metrics, so that an artifact store that is unreachable holds up nothing else."""
         for trial in list(self._uploads.values()):
             if self._given_up():
                 return False

@@ -1,4 +1,4 @@
-"""A training at work: networks, optimizer and epoch, deterministic under its seed, checkpointed at epoch ends."""
+"""A running training: networks, optimizer and epoch, deterministic under its seed, checkpointed at epoch ends."""
 
 import math
 import time

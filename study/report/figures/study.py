@@ -80,7 +80,7 @@ def accuracy_info(results: Results, x: str, metric: str = "linear.features.top1"
 def loss_info(results: Results, journals: pd.DataFrame, metric: str = "train.loss") -> ChartInfo | None:
     """A stepwise metric against the epoch, mean over seeds; None where no trial has it.
 
-    `journals`: a row a trial and epoch, with trial_id, epoch and the metrics.
+    `journals`: one row per trial and epoch, with trial_id, epoch and the metrics.
     """
     if metric not in journals:
         return None

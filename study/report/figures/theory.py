@@ -84,7 +84,7 @@ def _named(kind: str, group: str, caption: str, info: Any) -> TheoryFigure:
 def _profile(
     rows: pd.DataFrame, profiles: Mapping[str, Table], accuracies: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """(a row a trial and K of its profile, the slack there) of trials at one K; accuracies belong to that K alone."""
+    """(one row per trial and K of its profile: the slack) of trials at one K; accuracies belong to that K alone."""
     tables = [pd.DataFrame(profiles[i]).assign(trial_id=i) for i in rows["trial_id"] if i in profiles]
     if not tables:
         return None
