@@ -23,7 +23,7 @@ class Server(Protocol):
     """Claims on a tracking server, which sessions with other storages share."""
 
     def claim(self, trial: str) -> str:
-        """Claim a trial: "ours", or "held by …", "finished by …" another; "ours" too where the server is unreachable."""
+        """Claim a trial: "ours", or "held by …", "finished by …" another; "ours" too where it is unreachable."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """A study in MLflow: a parent run for the study, a child run a trial. The only importer of MLflow.
 
 The driver sends what the store's files hold and MLflow does not, so trials neither know of MLflow nor wait for it, and
-a server that is unreachable costs nothing: what it missed is sent when it is back, in order. Sending twice changes nothing:
-a metric is identified by its name, step, time and value, and a trial's run by the tag `trial_id`.
+a server that is unreachable costs nothing: what it missed is sent when it is back, in order. Sending twice changes
+nothing: a metric is identified by its name, step, time and value, and a trial's run by the tag `trial_id`.
 """
 
 import json
@@ -123,7 +123,7 @@ class Tracker:
         self._watched[trial.id] = trial
 
     def sync(self) -> bool:
-        """Send everything that MLflow does not have yet. False: it is unreachable, and something waits for the next sync."""
+        """Send everything that MLflow does not have yet. False: something waits for the next sync."""
         return self._sync(lambda stamp: True)
 
     def _sync(self, wanted: Callable[[list[int]], bool]) -> bool:
