@@ -66,8 +66,8 @@ class RunBoard:
 
 
 class ServerClaims:
-    """A session's claims on a server. Where it is unreachable, what it said last holds: a finished trial stays so, a held one
-    for EXPIRES; the others are run, and it is said that nobody checked."""
+    """A session's claims on a server. Where it is unreachable, what it said last holds: a finished trial stays so, a
+    held one for EXPIRES; the others are run, and it is said that nobody checked."""
 
     def __init__(self, session: Session, board: RunBoard, is_away: Callable[[], bool]) -> None:
         self._session, self._board, self._is_away = session, board, is_away
