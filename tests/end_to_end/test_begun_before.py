@@ -50,5 +50,5 @@ def test_what_is_finished_is_kept(store: Store) -> None:
     before = (folder.path / "result.json").read_text()
     (trial,) = [t for t in load(str(store.path / "study.yaml")).trials() if t.id == folder.id]
     torch.manual_seed(0)
-    assert run_trial(trial, folder, threads=1)["metrics"] == json.loads(before)["metrics"]
+    assert run_trial(trial, folder, threads=1).metrics == json.loads(before)["metrics"]
     assert (folder.path / "result.json").read_text() == before
