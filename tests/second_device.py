@@ -137,6 +137,7 @@ def second_device(*, capability: tuple[int, int] = (9, 0)) -> Iterator[SecondDev
     with pytest.MonkeyPatch.context() as patch:
         for module in ("training", "timing"):
             patch.setattr(f"study.trial.{module}.generator", generator)
+        patch.delenv("STUDY_BFLOAT16", raising=False)  # the GPU is asked
         patch.setattr(Tensor, "pin_memory", lambda x: x)
         patch.setattr(Tensor, "backward", backward)
         save, load = torch.save, torch.load

@@ -11,7 +11,7 @@ import torch
 
 from models.encoders import seeded
 from models.precision import autocast, available
-from study.config import TrialConfig
+from study.config import ConfigError, TrialConfig
 from study.planning.resolve import resolve
 from study.trial import devices
 from study.trial.environment import environment
@@ -29,6 +29,10 @@ def bench(*, seconds: float = 10, only: str | None = None, device: str | None = 
     bounds at eight K against encoding for each. `device`: cuda where it can be used, else cpu."""
     place = devices.named(device or ("cpu" if devices.why_no_cuda() else "cuda"))
     devices.check_usable(place, f"--device {place}")
+    try:
+        available(place)
+    except ValueError as error:  # of STUDY_BFLOAT16
+        raise ConfigError([str(error)]) from None
     on = {"device": str(place), **devices.described(place), **devices.set_modes(place)}
     figures: dict[str, Any] = {"environment": environment() | on, "threads": torch.get_num_threads()}
     if only in (None, "training"):

@@ -77,9 +77,7 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
     kinds: dict[str, Trial] = {}
     for trial in trials:
         config = trial.config
-        key = repr(
-            [config[name] for name in ("data", "encoder", "head", "method", "negatives", "batch_size", "epochs")]
-        )
+        key = repr({name: value for name, value in config.items() if name not in ("temperature", "k", "seed")})
         kinds.setdefault(key, trial)
     torch.set_num_threads(study.threads)
     seconds, mib = [], []

@@ -13,6 +13,8 @@ from study.storage.store import Checkpoints
 
 SAMPLERS = ("grid", "random", "tpe")
 PRIMARY = {"linear.features.top1": "max"}
+LEAST_SHARE = 1e-4
+"""Of a core or a GPU, that Ray can give to a trial."""
 KEYS = (
     "name", "question", "base", "space", "seeds", "sampler", "cells", "metrics", "cpus", "gpus",
     "checkpoint_every", "checkpoints", "keep_checkpoint",
@@ -260,9 +262,9 @@ def _problems(study: StudyConfig) -> Iterator[str]:
     for metric, direction in study.metrics.items():
         if direction not in ("max", "min"):
             yield f"metrics.{metric}: the direction is max or min, got {direction!r}"
-    if study.cpus <= 0:
+    if study.cpus < LEAST_SHARE:
         yield f"cpus must be above 0, got {study.cpus}; a fraction such as 0.5 shares a core between trials"
-    if not 0 <= study.gpus <= 1:
+    if study.gpus != 0 and not LEAST_SHARE <= study.gpus <= 1:
         yield (
             f"gpus must be 0 (the CPU) or at most 1, got {study.gpus}: a trial uses one GPU at most; set gpus=1, or a "
             "fraction such as gpus=0.25, which shares one between trials"

@@ -42,7 +42,7 @@ def run_trial(
     what makes numbers equal. `report` is called after every epoch. A result that the storage does not take (a full
     disk) is returned as a failure; the trial stays open, to be resumed.
     """
-    place = devices.named(device)
+    place = devices.named(str(device))
     kept = checkpoints or Checkpoints()
     done = folder.result()
     if done is not None:

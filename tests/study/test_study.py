@@ -79,6 +79,8 @@ def test_all_cells_are_checked_before_anything_starts(tmp_path: Path) -> None:
         ({"seeds": [1, 1]}, "distinct whole numbers"),
         ({"metrics": {"linear.features.top1": "high"}}, "the direction is max or min, got 'high'"),
         ({"cpus": 0}, "cpus must be above 0"),
+        ({"cpus": 1e-9}, "cpus must be above 0"),
+        ({"gpus": 1e-9}, "gpus must be 0"),
         ({"space": [{"k": grid(8)}, {"temprature": grid(1)}]}, "did you mean 'temperature'?"),
         ({"space": [{"k": grid(8)}, {"k": grid(9)}], "sampler": "random", "cells": 2}, "draws from one space, got 2"),
     ],
