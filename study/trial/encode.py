@@ -23,6 +23,9 @@ from study.trial.streams import Stream, generator, layers_draw
 from study.trial.training import Training
 from study.trial.views import Examples, view_of
 
+AFTER_TRAINING = (Stream.EVALUATION, 1)
+"""What layers draw in evaluations is of no epoch: a word more than those have."""
+
 ENCODE_BATCH = 500
 """Examples that pass the encoder at once; its memory does not depend on the batch size of the training."""
 
@@ -93,7 +96,7 @@ def evaluate(training: Training) -> Findings:
         training.part = f"evaluating {name}"
 
     training.part = "encoding both splits"
-    with layers_draw(training.device, training.seed, Stream.EVALUATION):
+    with layers_draw(training.device, training.seed, *AFTER_TRAINING):
         return evaluate_encoded(
             training.trial.parts.evaluations.values(),
             encode(training),
@@ -136,7 +139,7 @@ def floor(training: Training, cache: Path | None) -> dict[str, float]:
     path = (cache or cache_root()) / "floors" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if not path.exists():
         training.part = "evaluating linear on the untrained encoder"
-        with layers_draw(training.device, training.seed, Stream.EVALUATION):
+        with layers_draw(training.device, training.seed, *AFTER_TRAINING):
             features = [_both(training, split)[0] for split in (train, test)]
         draw = generator("cpu", training.seed, Stream.EVALUATION)
         labels = (train.labels, test.labels)

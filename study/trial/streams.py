@@ -34,11 +34,11 @@ def seed_of(*words: int) -> int:
 
 
 @contextmanager
-def layers_draw(device: torch.device, *words: int) -> Iterator[None]:
+def layers_draw(device: torch.device, seed: int, *words: int) -> Iterator[None]:
     """What layers draw within (dropout, stochastic depth) comes from a hash of the words, on the CPU and the GPU.
 
     Layers draw from torch's global generators, which are as they were afterwards.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed_of(*words, Stream.LAYERS))
+        torch.manual_seed(seed_of(seed, Stream.LAYERS, *words))
         yield

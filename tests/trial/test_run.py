@@ -15,7 +15,9 @@ from study import TrialConfig
 from study.planning.resolve import resolve
 from study.storage.store import Store, TrialFolder
 from study.storage.trial_result import TrialResult
+from study.trial.encode import AFTER_TRAINING
 from study.trial.run import run_trial
+from study.trial.streams import Stream, layers_draw, seed_of
 from study.trial.training import Training
 from study.trial.trial import Trial
 from tests.conftest import TINY
@@ -246,3 +248,14 @@ def test_the_selection_of_every_epoch_is_told_against_its_pool(tmp_path: Path) -
         assert line["metrics"]["negatives.offered.same_class_share"] == pytest.approx(pool, abs=1e-6)
         assert line["metrics"]["negatives.selected.wup"] == line["metrics"]["negatives.selected.wup_other"]
     assert (folder(tmp_path).artifacts / "negatives.collisions.png").exists()
+
+
+def test_what_layers_draw_is_no_other_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch, "manual_seed", seeded.append)
+    for words in [*((epoch,) for epoch in range(40)), AFTER_TRAINING]:
+        with layers_draw(torch.device("cpu"), 5, *words):
+            pass
+    others = {seed_of(5, stream, epoch) for stream in Stream if stream != Stream.LAYERS for epoch in range(40)}
+    assert len(set(seeded)) == 41
+    assert not others & set(seeded)
