@@ -243,11 +243,11 @@ def _stored(study: "Study", storage: str | None) -> bool:
 
 def trial_(options: argparse.Namespace) -> int:
     from study.config import ConfigError
+    from study.machine.devices import device_of
+    from study.machine.memory import keep_freed
     from study.planning.plan import check, check_here
     from study.storage.claims import Session
     from study.storage.store import Store, check_writable
-    from study.trial.devices import device_of
-    from study.trial.memory import keep_freed
     from study.trial.run import run_trial
 
     keep_freed()

@@ -145,9 +145,11 @@ def second_device(*, capability: tuple[int, int] = (9, 0)) -> Iterator[SecondDev
         patch.setattr(torch, "load", lambda file, map_location, **options: tree_map(mode.put, load(file, **options)))
         patch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
         patch.setattr("study.trial.views.memory_of", lambda device: 2**34)
-        patch.setattr("study.trial.devices.why_no_cuda", lambda *args, **options: None)
-        patch.setattr("study.trial.devices.set_modes", lambda device: {})
-        patch.setattr("study.trial.devices.described", lambda device: {"gpu": "none"} if device.type == "cuda" else {})
+        patch.setattr("study.machine.devices.why_no_cuda", lambda *args, **options: None)
+        patch.setattr("study.machine.devices.set_modes", lambda device: {})
+        patch.setattr(
+            "study.machine.devices.described", lambda device: {"gpu": "none"} if device.type == "cuda" else {}
+        )
         for name, value in {
             "_lazy_init": None, "is_bf16_supported": capability >= (8, 0), "get_device_capability": capability,
             "synchronize": None, "reset_peak_memory_stats": None, "max_memory_allocated": 0, "set_rng_state": None,

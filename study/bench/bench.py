@@ -12,9 +12,9 @@ import torch
 from models.encoders import seeded
 from models.precision import autocast, available
 from study.config import ConfigError, TrialConfig
+from study.machine import devices
+from study.machine.environment import environment
 from study.planning.resolve import resolve
-from study.trial import devices
-from study.trial.environment import environment
 from study.trial.timing import time_steps
 from study.trial.training import Training
 

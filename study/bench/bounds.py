@@ -10,8 +10,8 @@ import torch
 
 from study.bounds.estimate import estimate_bounds
 from study.config import TrialConfig
+from study.machine.devices import synchronise
 from study.planning.resolve import resolve
-from study.trial.devices import synchronise
 from study.trial.encode import represent
 from study.trial.training import Training
 

@@ -13,8 +13,8 @@ from models.contrast import Contrast, StepContext
 from models.negatives import STRATEGIES, Strategy
 from models.objectives import OBJECTIVES
 from models.pools import Pool
-from study.trial.devices import synchronise
-from study.trial.memory import PeakMemory, give_back, keep_freed
+from study.machine.devices import synchronise
+from study.machine.memory import PeakMemory, give_back, keep_freed
 
 CLASSES = 10
 REQUIRED: dict[str, dict[str, Any]] = {"uniform": {"fraction": 0.05}, "mixing": {"warmup_epochs": 0}}

@@ -27,6 +27,8 @@ from study.execution import job, ray_compat
 from study.execution.progress import Progress
 from study.execution.queue import Queue, Wait
 from study.execution.samplers import sampler_of
+from study.machine.devices import device_of
+from study.machine.environment import cores
 from study.planning.plan import Plan, check, check_here, make_plan
 from study.planning.study_config import StudyConfig
 from study.results import Results, cell_label, tables
@@ -34,8 +36,6 @@ from study.storage.claims import Session
 from study.storage.store import Store, TrialFolder, check_writable, location, write_atomically
 from study.storage.trial_result import TrialResult
 from study.tracking.tracker import Tracker
-from study.trial.devices import device_of
-from study.trial.environment import cores
 from study.trial.run import described
 from study.trial.trial import Trial
 
@@ -197,7 +197,7 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
         result = TrialResult.failure("tried again alone on a GPU")
     if result is None:
         job.load_torch()
-        from study.trial.memory import give_back, keep_freed
+        from study.machine.memory import give_back, keep_freed
         from study.trial.run import run_trial
 
         keep_freed()

@@ -5,9 +5,9 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from study.machine.environment import cores
 from study.planning.study_config import StudyConfig
 from study.storage.store import Store
-from study.trial.environment import cores
 
 if TYPE_CHECKING:
     from study.trial.trial import Trial
@@ -67,8 +67,8 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
     """
     import torch
 
-    from study.trial import devices
-    from study.trial.memory import give_back
+    from study.machine import devices
+    from study.machine.memory import give_back
     from study.trial.timing import time_steps
     from study.trial.training import Training
 

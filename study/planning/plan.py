@@ -103,7 +103,7 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
 
 def check_here(study: StudyConfig, trials: "list[Trial]") -> None:
     """Refuse, with ConfigError, a study whose trials are to run on this machine and need what it has not."""
-    from study.trial.environment import cores
+    from study.machine.environment import cores
 
     if study.cpus > cores():
         raise ConfigError(

@@ -13,11 +13,12 @@ import torch
 
 from study.analysis.trial_figures import draw_figures
 from study.config import ConfigError
+from study.machine import devices
+from study.machine.environment import environment
 from study.storage.store import Checkpoints, TrialFolder, write_atomically
 from study.storage.trial_result import TrialResult
-from study.trial import checkpoint, devices
+from study.trial import checkpoint
 from study.trial.encode import evaluate, floor, on_the_way
-from study.trial.environment import environment
 from study.trial.training import Diverged, Training
 from study.trial.trial import Trial
 

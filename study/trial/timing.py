@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from study.trial.devices import synchronise
+from study.machine.devices import synchronise
 from study.trial.streams import generator
 from study.trial.training import Training
 from study.trial.views import sent

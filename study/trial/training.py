@@ -15,9 +15,9 @@ from models.optim import set_learning_rate
 from models.precision import autocast, choose_precision
 from study.data import Dataset
 from study.evaluation.geometry import alignment, uniformity
+from study.machine.memory import PeakMemory
 from study.semantics import selection_statistics
 from study.trial.learner import learner_of, supply
-from study.trial.memory import PeakMemory
 from study.trial.streams import Stream, generator, layers_draw
 from study.trial.trial import Trial
 from study.trial.views import Examples, sent, view_of

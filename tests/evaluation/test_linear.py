@@ -12,7 +12,7 @@ from torch import Tensor
 
 from study.evaluation import linear
 from study.evaluation.linear import Linear, fit_probe, logistic_regression, stratified_split
-from study.trial.memory import PeakMemory
+from study.machine.memory import PeakMemory
 from tests.second_device import second_device
 
 

@@ -96,7 +96,7 @@ import ray
 import torch
 
 from models.negatives import STRATEGIES, Candidates, Selection, Strategy
-from study.trial import devices
+from study.machine import devices
 
 
 @STRATEGIES.register("full_gpu")
@@ -139,8 +139,8 @@ def test_a_trial_for_which_its_share_of_a_gpu_is_full_is_tried_again_once_with_t
     import full_gpu  # noqa: F401
 
     from study import Study, TrialConfig
+    from study.machine import devices
     from study.storage.store import Store
-    from study.trial import devices
     from tests.conftest import TINY
 
     seen, named = tmp_path / "seen", devices.named

@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
+from study.machine.environment import cores
 from study.storage.store import Store
-from study.trial.environment import cores
 from tests.conftest import TINY
 from tests.faults.harness import Driver
 from tests.faults.table import conditions

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from study.trial.environment import environment
+from study.machine.environment import environment
 
 MARKS = ("<!-- figures: make test-faults -->", "<!-- end of figures -->")
 HEADER = """\

@@ -15,9 +15,9 @@ import torch
 from study import Study, TrialConfig
 from study.bench import bench
 from study.data import Dataset, Split
+from study.machine import devices
 from study.planning.resolve import resolve
 from study.storage.store import Store
-from study.trial import devices
 from study.trial.run import run_trial
 from study.trial.timing import time_steps
 from study.trial.training import Training

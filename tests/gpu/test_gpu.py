@@ -14,7 +14,7 @@ import torch
 
 from models.precision import FORCE_BFLOAT16
 from study import Study, grid
-from study.trial import devices
+from study.machine import devices
 from tests.gpu import measure
 from tests.gpu.page import write
 

@@ -10,9 +10,9 @@ import torch
 
 from study import ConfigError, Study, TrialConfig
 from study.cli import main
+from study.machine import devices
 from study.planning.resolve import resolve
 from study.storage.store import Store
-from study.trial import devices
 from study.trial.run import run_trial
 from tests.conftest import TINY
 
@@ -157,7 +157,7 @@ def test_a_cpu_has_no_modes_and_a_gpu_computes_float32_in_float32() -> None:
     """In a process of its own, whose modes these are from then on."""
     check = """
 import torch
-from study.trial.devices import set_modes
+from study.machine.devices import set_modes
 assert set_modes(torch.device("cpu")) == {}
 assert torch.backends.cudnn.conv.fp32_precision == "tf32"  # torch's choice, untouched
 found = set_modes(torch.device("cuda"))
@@ -190,7 +190,7 @@ def test_a_result_names_the_gpu_its_driver_and_its_modes(tmp_path: Path, tiny: T
 COUNTED = """
 from study import Study, TrialConfig
 from study.planning.cost import concurrency
-from study.trial.environment import environment
+from study.machine.environment import environment
 from study.execution.runner import connected
 import ray
 with connected(None):
@@ -214,7 +214,7 @@ def test_a_study_whose_trials_need_more_cores_than_there_are_is_refused_here_but
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("study.trial.environment.cores", lambda: 3)
+    monkeypatch.setattr("study.machine.environment.cores", lambda: 3)
     big = recipe(tmp_path), "--set", "cpus=4"
     for verb in ("plan", "run"):
         assert main([verb, *big]) == 2

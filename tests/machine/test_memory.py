@@ -9,8 +9,8 @@ import psutil
 import pytest
 import torch
 
-from study.trial import memory
-from study.trial.memory import PeakMemory
+from study.machine import memory
+from study.machine.memory import PeakMemory
 
 CPU = torch.device("cpu")
 
@@ -61,8 +61,8 @@ def test_a_gpu_is_asked_for_its_own_peak(monkeypatch):
 def test_what_is_freed_is_kept_for_the_next_step_until_it_is_given_back() -> None:
     script = """
 import torch
-from study.trial.memory import give_back, keep_freed
-from study.trial.memory import PeakMemory
+from study.machine.memory import give_back, keep_freed
+from study.machine.memory import PeakMemory
 import psutil
 def mib(): return psutil.Process().memory_info().rss / 2**20
 keep_freed()

@@ -1,0 +1,1 @@
+"""The machine a process runs on: its devices, memory, cores and software."""
