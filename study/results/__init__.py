@@ -1,0 +1,23 @@
+"""Results of a study: a tidy table, one row per trial, and what is made of it."""
+
+from study.results.cells import interval
+from study.results.fits import ACCURACY, Fits
+from study.results.frames import journals, tables
+from study.results.labels import cell_label, flat, floor_of, is_percentage, label, text, value_at
+from study.results.results import Results
+
+__all__ = [
+    "ACCURACY",
+    "Fits",
+    "Results",
+    "cell_label",
+    "flat",
+    "floor_of",
+    "interval",
+    "is_percentage",
+    "journals",
+    "label",
+    "tables",
+    "text",
+    "value_at",
+]

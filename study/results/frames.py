@@ -1,0 +1,110 @@
+"""A study's store as tables: a row a trial, a row a trial and epoch, and the trials' own tables."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from study.results.labels import flat, label, value_at
+from study.storage.store import Store
+
+BEFORE = ("trial_id", "status", "reason", "seed", "class_counts")
+"""The first columns; then what varies, `seconds`, and the metrics. class_counts: of the test split, as JSON. A `k` that
+does not vary stands before class_counts; earlier tables lack it."""
+
+
+def trials_of(store: Store) -> pd.DataFrame:
+    """Every trial that started, from the store's files: a row each, with the columns `BEFORE` and so on."""
+    contents, outcomes = [], []
+    for trial in store.trials():
+        contents.append(trial.config())
+        outcomes.append((trial, trial.result()))
+    paths = _varying(contents)
+    states = [(t.id, r.status, r.reason) if r else (t.id, t.status(), None) for t, r in outcomes]
+    frame = pd.DataFrame(states, columns=list(BEFORE[:3]))
+    frame["seed"] = pd.Series([content["seed"] for content in contents], dtype="int64")
+    ks = [content["config"].get("k") for content in contents]
+    if "k" not in paths and None not in ks:
+        frame["k"] = pd.Series(ks, dtype="int64")
+    counts = [result.data.get("class_counts") if result else None for _, result in outcomes]
+    frame["class_counts"] = [json.dumps(count or []) for count in counts]
+    for path in paths:
+        frame[path] = _column([_value(content, path) for content in contents])
+    frame["seconds"] = pd.Series([r.duration if r else None for _, r in outcomes], dtype="float64")
+    measured = pd.DataFrame([r.metrics if r else {} for _, r in outcomes], dtype="float64")
+    return pd.concat([frame, measured], axis=1)
+
+
+def read_trials(path: Path) -> pd.DataFrame:
+    """The table of trials that was saved as .csv or .parquet; ValueError for what is none."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"results are read from .csv or .parquet, got {path.name}; write {path.stem}.csv")
+    text = {"trial_id": str, "reason": object, "class_counts": object}
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the table in it, such as {path / 'results.csv'}")
+    try:
+        frame = pd.read_csv(path, dtype=text) if path.suffix == ".csv" else pd.read_parquet(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {path.absolute()}") from None
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's own, for bytes of another kind
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ValueError(f"{path} is no table of results ({reason}); `study report` writes one") from None
+    missing = [name for name in (*BEFORE, "seconds") if name not in frame]
+    if missing:
+        raise ValueError(f"{path} is no table of results: it has no column {', '.join(missing)}")
+    seeds = pd.to_numeric(frame["seed"], errors="coerce")
+    if seeds.isna().any():
+        raise ValueError(f"{path}: column seed holds whole numbers, got {frame['seed'][seeds.isna()].iloc[0]!r}")
+    doubled = frame["trial_id"][frame["trial_id"].duplicated()]
+    if len(doubled):
+        raise ValueError(f"{path}: trial {doubled.iloc[0]} is in it more than once; keep one row a trial")
+    return frame
+
+
+def journals(store: Store, metrics: Iterable[str]) -> pd.DataFrame:
+    """One row per trial and epoch: trial_id, epoch and these stepwise metrics."""
+    names = list(metrics)
+    rows = [
+        (trial.id, line["epoch"], *(line["metrics"].get(name) for name in names))
+        for trial in store.trials()
+        for line in trial.journal()
+    ]
+    return pd.DataFrame(rows, columns=["trial_id", "epoch", *names]).astype(dict.fromkeys(names, float))
+
+
+def tables(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
+    """Trial id → its table of this name, such as `bounds.profile`, of the trials that have it."""
+    return {trial.id: rows for trial in store.trials() if (rows := trial.table(name))}
+
+
+def configured_k(frame: pd.DataFrame) -> pd.Series:
+    """K as configured: what an anchor is offered on average, as measured, is close to it but need not be whole."""
+    return frame["k"] if "k" in frame else frame["train.k"].round()
+
+
+def _varying(contents: list[dict[str, Any]]) -> list[str]:
+    """The paths of the cells, and whatever else differs between the configs: trials of an earlier version of the study
+    lie in the same store, and are no replicates of the present ones."""
+    paths = list(dict.fromkeys(path for content in contents for path in content["cell"]))
+    values: dict[str, set[str]] = {}
+    for content in contents:
+        for path, value in flat(content["config"]):
+            values.setdefault(path, set()).add(repr(value))
+    for path, distinct in values.items():
+        known = any(path == old or path.startswith(f"{old}.") for old in (*paths, "seed"))
+        if not known and (len(distinct) > 1):
+            paths.append(path)
+    return paths
+
+
+def _value(content: Mapping[str, Any], path: str) -> Any:
+    value = content["cell"].get(path)
+    return value_at(content["config"], path) if value is None else value
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Numbers as they are; a column with anything else as labels, so that it has one type."""
+    numbers = all(isinstance(value, int | float) for value in values)
+    return values if numbers else [label(value) for value in values]

@@ -1,0 +1,172 @@
+"""The results of a study, and what one asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from study.results import fits
+from study.results.cells import interval
+from study.results.frames import BEFORE, read_trials, trials_of
+from study.results.labels import text
+from study.storage import yaml_text
+from study.storage.store import Store
+
+USUAL = ("linear.features.top1", "knn.features.top1", "mean_classifier.top1", "contrastive.loss")
+"""The metrics that are shown, after the study's own, where all would be too many."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """A study's trials, finished or not. `frame` has one row per trial.
+
+    A part of them: `Results(results.frame.query("negatives == 'all'"))`, which is fitted and compared like the whole.
+    """
+
+    frame: pd.DataFrame
+    study: str = ""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """the study's own metrics, "max" or "min": what its question asks for"""
+
+    @classmethod
+    def load(cls, store: Store) -> Results:
+        """Every trial that started, from the store's files."""
+        described = store.path / "study.yaml"
+        study = yaml_text.read(described.read_text()) if described.exists() else {}
+        return cls(trials_of(store), store.path.name, study.get("metrics", {}))
+
+    @classmethod
+    def read(cls, path: Path | str) -> Results:
+        """A table that `save` wrote: results.csv or results.parquet."""
+        return cls(read_trials(Path(path)), Path(path).absolute().parent.name)
+
+    def save(self, folder: Path | str) -> list[Path]:
+        """Write results.csv and results.parquet into the folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / "results.csv", folder / "results.parquet"]
+        self.frame.to_csv(paths[0], index=False)
+        self.frame.to_parquet(paths[1], index=False)
+        return paths
+
+    @property
+    def varying(self) -> list[str]:
+        """The config paths that differ between trials, apart from the seed: the columns that name a cell."""
+        columns = list(self.frame.columns)
+        return columns[columns.index(BEFORE[-1]) + 1 : columns.index("seconds")]
+
+    @property
+    def measured(self) -> list[str]:
+        """The names of all metrics."""
+        columns = list(self.frame.columns)
+        return columns[columns.index("seconds") + 1 :]
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        return self.frame[self.frame["status"] == "finished"]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        return self.frame[self.frame["status"] == "failed"]
+
+    def shown(self) -> list[str]:
+        """The metrics of a short table: the study's own, then the usual ones, as far as there are any."""
+        return [name for name in dict.fromkeys((*self.metrics, *USUAL)) if name in self.frame]
+
+    def upwards(self, metric: str) -> bool:
+        """Whether more of the metric is better: as the study says, else of all but losses."""
+        return self.metrics.get(metric, "min" if metric.endswith("loss") else "max") == "max"
+
+    def cells(self) -> pd.DataFrame:
+        """Mean and 95 % Student-t half-width over the seeds of each cell, one row per cell and metric.
+
+        Columns: what varies, metric, mean, half_width = t(.975; n−1)·s/√n (NaN for one seed), n (the finished
+        trials that have the metric).
+        """
+        return interval(self.finished, self.varying, ["seconds", *self.measured])
+
+    def table(self, metrics: Iterable[str] | None = None) -> pd.DataFrame:
+        """One row per cell: what varies, n, and each metric as text, mean ± half-width; the best cell first."""
+        shown = self.shown() if metrics is None else list(metrics)
+        cells, finished = self.cells(), self.finished
+        table = finished.groupby(self.varying or "status", dropna=False, sort=False).size().rename("n").reset_index()
+        table = table[[*self.varying, "n"]]
+        for name in shown:
+            of_metric = cells[cells["metric"] == name]
+            table[name] = [text(name, m, h) for m, h in zip(of_metric["mean"], of_metric["half_width"], strict=True)]
+        if shown and len(table):
+            means = cells.loc[cells["metric"] == shown[0], "mean"].to_numpy()
+            worst_first = np.argsort(means, kind="stable")
+            table = table.iloc[worst_first[::-1] if self.upwards(shown[0]) else worst_first]
+        return table.reset_index(drop=True)
+
+    def losses(self) -> tuple[pd.DataFrame, list[str]]:
+        """What the fits read, and the columns that name a curve over K: see `study.results.fits.losses`."""
+        return fits.losses(self.finished, self.varying)
+
+    def priors(self, trials: pd.DataFrame | None = None) -> list[float]:
+        """π of the test split of these rows of `losses`, by default of all finished trials."""
+        return fits.priors(self.finished if trials is None else trials)
+
+    def fit(self, bound: str, *, resamples: int = 1000) -> fits.Fits:
+        """The bound fitted to L_cont over K, one fit for each group that shares everything but K and the seed.
+
+        d is fixed at its measured value, without which L_sup, L_sub and d are not identified together. The classes are
+        those of each group's own test split.
+        """
+        return fits.fit(*self.losses(), bound, resamples=resamples)
+
+    def compare_bounds(self, *, accuracy: str = fits.ACCURACY, resamples: int = 1000) -> pd.DataFrame:
+        """Which bound explains L_cont over K better, and how its inversion ranks encoders, per group and bound."""
+        return fits.compare_bounds(*self.losses(), accuracy=accuracy, resamples=resamples)
+
+    def slack(self) -> pd.DataFrame:
+        """L_cont minus each lower bound, and which are violated: see `study.results.fits.slack`."""
+        return fits.slack(self.finished)
+
+    def importance(self, metric: str | None = None) -> pd.DataFrame:
+        """How much of the metric's variance each varying parameter explains, and whether that is told from chance.
+
+        Default: the study's first metric. Of a grid: `variance_components`, with the interactions, the seed and what is
+        unexplained. Of a random search: `importance` (fANOVA). ValueError where there are too few values or cells.
+        """
+        from study.analysis.importance import importance
+        from study.analysis.variance import is_grid, variance_components
+
+        draw, name, frame = np.random.default_rng(0), self._metric(metric), self.finished
+        if is_grid(frame, self.varying, name):
+            return variance_components(frame, self.varying, name, generator=draw)
+        frame = frame.copy().assign(seed=frame["seed"].astype(str))
+        return importance(frame, [*self.varying, "seed"], name, generator=draw)
+
+    def response(self, parameter: str, metric: str | None = None) -> pd.DataFrame:
+        """The metric's mean at each value of a varying parameter, with a 95 % interval over seeds or cells."""
+        from study.analysis.importance import response_curve
+
+        if parameter not in self.varying:
+            raise ValueError(f"{parameter} does not vary in this study; choose one of {', '.join(self.varying)}")
+        return response_curve(self.finished, self.varying, parameter, self._metric(metric))
+
+    def _metric(self, name: str | None) -> str:
+        if name is None and not self.shown():
+            raise ValueError("no finished trial has an accuracy or a loss; name a metric")
+        if name is not None and name not in self.measured:
+            raise ValueError(f"no finished trial has the metric {name!r}; there are {', '.join(self.measured)}")
+        return name or self.shown()[0]
+
+    def __str__(self) -> str:
+        return f"{self._headline()}\n{self.table().to_string(index=False)}" if len(self.finished) else self._headline()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._headline()}</p>{self.table().to_html(index=False, border=0)}"
+
+    def _headline(self) -> str:
+        counts = self.frame["status"].value_counts()
+        states = ", ".join(f"{count} {status}" for status, count in counts.items())
+        return f"{self.study}: {len(self.frame)} trials" + (f" ({states})" if states else "")
