@@ -1,6 +1,6 @@
 """Results of a study: a tidy table, one row per trial, and what is made of it."""
 
-from study.results.cells import interval
+from study.results.cells import blocked_interval, interval
 from study.results.fits import ACCURACY, Fits
 from study.results.frames import journals, tables
 from study.results.labels import cell_label, flat, floor_of, is_percentage, label, text, value_at
@@ -10,6 +10,7 @@ __all__ = [
     "ACCURACY",
     "Fits",
     "Results",
+    "blocked_interval",
     "cell_label",
     "flat",
     "floor_of",

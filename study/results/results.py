@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from study.results import fits
-from study.results.cells import interval
+from study.results import comparison, effects, fits
+from study.results.cells import blocked_interval
 from study.results.frames import BEFORE, read_trials, trials_of
 from study.results.labels import text
 from study.storage import yaml_text
@@ -82,12 +83,12 @@ class Results:
         return self.metrics.get(metric, "min" if metric.endswith("loss") else "max") == "max"
 
     def cells(self) -> pd.DataFrame:
-        """Mean and 95 % Student-t half-width over the seeds of each cell, one row per cell and metric.
+        """Mean and 95 % half-width of each cell with seeds as blocks, one row per cell and metric.
 
-        Columns: what varies, metric, mean, half_width = t(.975; n−1)·s/√n (NaN for one seed), n (the finished
+        Columns: what varies, metric, mean, half_width (see `blocked_interval`; NaN for one seed), n (the finished
         trials that have the metric).
         """
-        return interval(self.finished, self.varying, ["seconds", *self.measured])
+        return blocked_interval(self.finished, self.varying, ["seconds", *self.measured])
 
     def table(self, metrics: Iterable[str] | None = None) -> pd.DataFrame:
         """One row per cell: what varies, n, and each metric as text, mean ± half-width; the best cell first."""
@@ -128,28 +129,29 @@ class Results:
         """L_cont minus each lower bound, and which are violated: see `study.results.fits.slack`."""
         return fits.slack(self.finished)
 
-    def importance(self, metric: str | None = None) -> pd.DataFrame:
-        """How much of the metric's variance each varying parameter explains, and whether that is told from chance.
+    def compare(
+        self, baseline: Mapping[str, Any], metric: str | None = None, *, margin: float | None = None
+    ) -> pd.DataFrame:
+        """Every other cell minus its baseline cell: paired by seed, tested, adjusted for the number of comparisons.
 
-        Default: the study's first metric. Of a grid: `variance_components`, with the interactions, the seed and what is
-        unexplained. Of a random search: `importance` (fANOVA). ValueError where there are too few values or cells.
+        baseline: a cell, or a part of one, such as {"negatives": "all"}: each other cell is then compared with the
+        cell that differs from it in these paths only. metric: the study's first by default. margin: up to which
+        difference cells are equal. Columns: see `study.analysis.paired.differences`.
         """
-        from study.analysis.importance import importance
-        from study.analysis.variance import is_grid, variance_components
+        return comparison.compare(self.finished, self.varying, self._metric(metric), baseline, margin)
 
-        draw, name, frame = np.random.default_rng(0), self._metric(metric), self.finished
-        if is_grid(frame, self.varying, name):
-            return variance_components(frame, self.varying, name, generator=draw)
-        frame = frame.copy().assign(seed=frame["seed"].astype(str))
-        return importance(frame, [*self.varying, "seed"], name, generator=draw)
+    def best(self, metric: str | None = None) -> comparison.Best:
+        """The cell of the best mean, with the interval of its lead, or that no cell can be told apart."""
+        name = self._metric(metric)
+        return comparison.best(self.finished, self.varying, name, upwards=self.upwards(name))
+
+    def importance(self, metric: str | None = None) -> pd.DataFrame:
+        """How much of the metric's variance each parameter explains: see `study.results.effects.importance`."""
+        return effects.importance(self.finished, self.varying, self._metric(metric))
 
     def response(self, parameter: str, metric: str | None = None) -> pd.DataFrame:
         """The metric's mean at each value of a varying parameter, with a 95 % interval over seeds or cells."""
-        from study.analysis.importance import response_curve
-
-        if parameter not in self.varying:
-            raise ValueError(f"{parameter} does not vary in this study; choose one of {', '.join(self.varying)}")
-        return response_curve(self.finished, self.varying, parameter, self._metric(metric))
+        return effects.response(self.finished, self.varying, parameter, self._metric(metric))
 
     def _metric(self, name: str | None) -> str:
         if name is None and not self.shown():

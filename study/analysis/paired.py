@@ -1,0 +1,192 @@
+"""Comparison of cells that share seeds: differences by seed with a pooled residual, adjusted for their number."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import nctdtrinc, stdtr, stdtrit
+
+from study.analysis.intervals import half_width
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+LEVEL, POWER = 0.05, 0.8
+DRAWS = 50_000
+"""Of the largest |t| of a family: its quantile is then known to 0.1 % of probability."""
+CHUNK = 5_000
+HIGHER, LOWER, APART = "higher", "lower", "not told apart"
+
+
+class BlockDesign(NamedTuple):
+    """The two-way model outcome = cell + seed + residual: seeds are blocks, as cells under one seed share
+    initialisation, order and views; the residual's variance is one for all cells (Fisher 1935)."""
+
+    weights: Array
+    """[cells, trials]: the difference of two rows, times the outcomes, estimates the difference of two cells by least
+    squares; where both have every seed, it is the mean of the paired differences"""
+    basis: Array
+    """orthonormal, of what the model explains [trials, rank]"""
+    df: int
+    """of the residual; 0 where no two cells have two seeds in common"""
+    counts: Indices
+    """trials of each cell"""
+    shared: Indices
+    """seeds that two cells have in common [cells, cells]"""
+
+    def sigma(self, outcomes: Array) -> Array:
+        """The residual's standard deviation, in the metric's unit; NaN without degrees of freedom.
+
+        outcomes: [..., trials].
+        """
+        if not self.df:
+            return np.full(outcomes.shape[:-1], np.nan)
+        centred = outcomes - outcomes.mean(axis=-1, keepdims=True)
+        left = centred - centred @ self.basis @ self.basis.T
+        return np.sqrt((left**2).sum(axis=-1) / self.df)
+
+    def half_widths(self, outcomes: Array) -> Array:
+        """Half of the 95 % interval of each cell's mean under the seeds of the study, t(.975; df)·σ/√n [..., cells]
+        (Loftus & Masson 1994): what seeds share is no part of it. A difference has √2 of that."""
+        return half_width(self.sigma(outcomes)[..., None] / np.sqrt(self.counts), self.df + 1)
+
+
+def block_design(cells: Indices, seeds: Indices) -> BlockDesign:
+    """From each trial's cell and seed, both as 0, 1, 2 …"""
+    of_cells, of_seeds = (index[:, None] == np.arange(index.max() + 1) for index in (cells, seeds))
+    model = np.hstack([of_cells, of_seeds]).astype(float)
+    left, singular, right = np.linalg.svd(model, full_matrices=False)
+    kept = singular > 1e-9 * singular[0]
+    basis = left[:, kept]
+    inverse = (right[kept].T / singular[kept]) @ basis.T
+    pairs = (of_cells.T.astype(int) @ of_seeds.astype(int)) > 0
+    return BlockDesign(
+        weights=inverse[: of_cells.shape[1]],
+        basis=basis,
+        df=len(cells) - basis.shape[1],
+        counts=of_cells.sum(axis=0),
+        shared=pairs.astype(int) @ pairs.T.astype(int),
+    )
+
+
+def differences(
+    design: BlockDesign, outcomes: Array, pairs: Indices, *, generator: np.random.Generator, margin: float | None = None
+) -> pd.DataFrame:
+    """Each pair's first cell minus its second, a row a pair: seeds (in common), difference, low, high, p_value,
+    p_adjusted, detectable, verdict. Metric's unit; NaN where a pair has fewer than two seeds in common.
+
+    pairs: [m, 2], a family of comparisons. low, high: intervals that hold all m differences together in 95 % of
+    studies, ± c·σ·‖w‖ with c the quantile of max |t|; p_adjusted = P(max |T| ≥ |t|) (Dunnett 1955 for one baseline;
+    Hothorn, Bretz & Westfall 2008 for any family). detectable: the difference that is found in 80 % of studies.
+    verdict: higher or lower where p_adjusted ≤ 5 %; "equal within the margin" where the interval lies in ±margin.
+    """
+    table = pd.DataFrame({"seeds": design.shared[pairs[:, 0], pairs[:, 1]]})
+    told = (table["seeds"] > 1).to_numpy()
+    contrasts = (design.weights[pairs[:, 0]] - design.weights[pairs[:, 1]])[told]
+    family = Family(contrasts, design.df, generator) if told.any() else None
+    found: dict[str, Any] = {}
+    if family is not None:
+        difference, error = contrasts @ outcomes, design.sigma(outcomes) * family.norms
+        found = _judged(difference, error, design.df, family.critical(), family.p_values(_ratio(difference, error)))
+    return _table(table, told, found, margin)
+
+
+def differences_from_best(
+    design: BlockDesign, outcomes: Array, *, upwards: bool = True, margin: float | None = None
+) -> tuple[int, pd.DataFrame]:
+    """(the cell of the best mean, each cell's difference from it as in `differences`, a row a cell; NaN for itself).
+
+    Which cell is best is known only after looking, so intervals and p-values are those of all pairs at once, by the
+    studentized range (Tukey 1953; Kramer 1956 for unequal variances): c = q(.95; cells, df)/√2. A cell that is not told
+    from the best may be the best.
+    """
+    from scipy.stats import studentized_range  # it imports for seconds
+
+    effects = design.weights @ outcomes
+    best = int(np.argmax(effects if upwards else -effects))
+    cells = len(effects)
+    table = pd.DataFrame({"seeds": design.shared[:, best]})
+    told = (table["seeds"] > 1).to_numpy() & (np.arange(cells) != best)
+    found: dict[str, Any] = {}
+    if told.any():
+        contrasts = (design.weights - design.weights[best])[told]
+        difference, error = contrasts @ outcomes, design.sigma(outcomes) * np.linalg.norm(contrasts, axis=1)
+        p = studentized_range.sf(np.sqrt(2) * _ratio(difference, error), cells, design.df)
+        found = _judged(difference, error, design.df, tukey(cells, design.df), p)
+    return best, _table(table, told, found, margin)
+
+
+def tukey(cells: int, df: int) -> float:
+    """c of all pairs of cells: |difference| > c·σ·√(2/n) in 5 % of studies in which none differ (Tukey 1953)."""
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(1 - LEVEL, cells, df) / np.sqrt(2))
+
+
+def detectable_ratio(critical: float, df: int) -> float:
+    """The difference, in standard errors, whose |t| is above `critical` in 80 % of studies (noncentral t)."""
+    return float(nctdtrinc(df, 1 - POWER, critical))
+
+
+class Family:
+    """The distribution of the largest |t| of contrasts [m, trials] that share one estimate of σ, by simulation."""
+
+    def __init__(self, contrasts: Array, df: int, generator: np.random.Generator) -> None:
+        self.norms, self.df = np.linalg.norm(contrasts, axis=1), df
+        self.largest = np.empty(0)
+        if len(contrasts) == 1:  # Student's own
+            return
+        normed = contrasts / self.norms[:, None]
+        values, vectors = np.linalg.eigh(normed @ normed.T)
+        root = vectors[:, values > 1e-9] * np.sqrt(values[values > 1e-9])
+        chunks = (np.abs(generator.normal(size=(CHUNK, root.shape[1])) @ root.T).max(1) for _ in range(DRAWS // CHUNK))
+        self.largest = np.sort(np.concatenate(list(chunks)) / np.sqrt(generator.chisquare(df, DRAWS) / df))
+
+    def critical(self) -> float:
+        """What max |t| is above in 5 % of studies in which nothing differs."""
+        if not len(self.largest):
+            return float(stdtrit(self.df, 1 - LEVEL / 2))
+        return float(np.quantile(self.largest, 1 - LEVEL))
+
+    def p_values(self, t: Array) -> Array:
+        """P(max |T| ≥ t), adjusted for all contrasts; never below a single one's."""
+        alone = 2 * stdtr(self.df, -t)
+        if not len(self.largest):
+            return alone
+        above = len(self.largest) - np.searchsorted(self.largest, t)
+        return np.maximum((1 + above) / (1 + len(self.largest)), alone)
+
+
+def _ratio(difference: Array, error: Array) -> Array:
+    """|t|; ∞ for a difference without any noise, 0 for none."""
+    size = np.abs(difference)
+    return np.divide(size, error, out=np.where(size > 1e-12, np.inf, 0.0), where=error > 1e-12)
+
+
+def _judged(difference: Array, error: Array, df: int, critical: float, p_adjusted: Array) -> dict[str, Array]:
+    return {
+        "difference": difference,
+        "low": difference - critical * error,
+        "high": difference + critical * error,
+        "p_value": 2 * stdtr(df, -_ratio(difference, error)),
+        "p_adjusted": p_adjusted,
+        "detectable": detectable_ratio(critical, df) * error,
+    }
+
+
+def _table(table: pd.DataFrame, told: NDArray[np.bool_], found: dict[str, Array], margin: float | None) -> pd.DataFrame:
+    for name in ("difference", "low", "high", "p_value", "p_adjusted", "detectable"):
+        table[name] = np.nan
+        if found:
+            table.loc[told, name] = found[name]
+    table["verdict"] = [_verdict(row, margin) for row in table.to_dict("records")]
+    return table
+
+
+def _verdict(row: dict[Any, Any], margin: float | None) -> str:
+    if np.isnan(row["difference"]):
+        return "" if row["seeds"] > 1 else f"seeds in common: {row['seeds']}; add seeds"
+    if margin is not None and -margin <= row["low"] and row["high"] <= margin:
+        return f"equal within {margin:g}"
+    return APART if row["p_adjusted"] > LEVEL else HIGHER if row["difference"] > 0 else LOWER
