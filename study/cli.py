@@ -120,8 +120,6 @@ def _verb(
 
 def load_target(options: argparse.Namespace) -> "Study":
     """The study named on the command line, with its overrides in place."""
-    import yaml
-
     from study.config import ConfigError
     from study.recipes import load
     from study.storage import yaml_text
@@ -135,10 +133,10 @@ def load_target(options: argparse.Namespace) -> "Study":
             raise ConfigError([f"--set {path.strip()}: given twice; give it once, several values as a list: [16,64]"])
         try:
             overrides[path.strip()] = yaml_text.read(text)
-        except yaml_text.DoubledKeys as error:
-            raise ConfigError([f"--set {path}: {text!r} has {error}"]) from None
-        except yaml.YAMLError:
-            raise ConfigError([f"--set {path}: {text!r} is not a YAML value; write a list as [16,64]"]) from None
+        except yaml_text.NotYAML as error:
+            raise ConfigError(
+                [f"--set {path}: {text!r} is not a YAML value ({error}); write a list as [16,64]"]
+            ) from None
     return load(options.study).with_overrides(overrides)
 
 
@@ -366,7 +364,7 @@ def report_(options: argparse.Namespace) -> int:
 
 def ui_(options: argparse.Namespace) -> int:
     from study.config import ConfigError
-    from study.tracking.tracker import serve
+    from study.tracking.ui import serve
 
     if not 1 <= options.port <= 65535:
         raise ConfigError([f"--port must lie between 1 and 65535, got {options.port}; such as --port 5000"])

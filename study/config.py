@@ -6,11 +6,13 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal
+from contextlib import suppress
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
-from pydantic import BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import ArgsKwargs, PydanticCustomError
 
 from models.registry import Registry, did_you_mean
 
@@ -90,20 +92,64 @@ class TrialConfig:
     @pydantic.model_validator(mode="wrap")
     @classmethod
     def _explain(cls, values: Any, validate: pydantic.ModelWrapValidatorHandler["TrialConfig"]) -> "TrialConfig":
-        try:
-            return validate(values)
-        except pydantic.ValidationError as error:
-            raise ConfigError(describe(error, (f.name for f in dataclasses.fields(cls)))) from None
+        return explained(cls, values, validate)
 
     def plain(self) -> dict[str, Any]:
         """The fields as JSON and YAML can hold them."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {field.name: plain_value(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """The value as JSON and YAML can hold it: NumPy's numbers and arrays, tuples, ranges and paths become plain.
+
+    A float32 becomes the shortest number that it is the nearest of: 0.1, not 0.10000000149011612.
+    """
     if isinstance(value, Mapping):
-        return {key: _plain(v) for key, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+        return {plain_value(key): plain_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | range) or (hasattr(value, "ndim") and value.ndim):
+        return [plain_value(inner) for inner in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if not (hasattr(value, "dtype") and hasattr(value, "item")):
+        return value
+    number = value.item()
+    with suppress(ValueError):  # a tensor prints more than its number
+        return float(str(value)) if isinstance(number, float) else number
+    return number
+
+
+_T = TypeVar("_T")
+
+
+def explained(cls: Any, values: Any, validate: Callable[[Any], _T]) -> _T:
+    """Validate the arguments of a pydantic dataclass, made plain; ConfigError with every problem.
+
+    None for an argument that has another default, such as an empty key in study.yaml, is that default.
+    """
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    if not isinstance(values, Mapping | ArgsKwargs):
+        return validate(values)
+    arguments, given = ((), values) if isinstance(values, Mapping) else (values.args, values.kwargs or {})
+    if unnamed := [key for key in given if not isinstance(key, str)]:
+        raise ConfigError([f"a key must be a text, got {unnamed[0]!r} (known: {', '.join(known)})"])
+    left_out = {name for name, field in known.items() if field.default is not None and given.get(name, 0) is None}
+    given = {name: plain_value(value) for name, value in given.items() if name not in left_out}
+    try:
+        return validate(ArgsKwargs(tuple(map(plain_value, arguments)), given))
+    except pydantic.ValidationError as error:
+        raise ConfigError(describe(error, known)) from None
+
+
+def takes(wanted: str) -> WrapValidator:
+    """Say a field's rule in these words, whatever pydantic found."""
+
+    def validate(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return inner(value)
+        except pydantic.ValidationError:
+            raise PydanticCustomError("kind", "takes {wanted}", {"wanted": wanted}) from None
+
+    return WrapValidator(validate)
 
 
 RULES = {
@@ -120,22 +166,27 @@ def describe(error: pydantic.ValidationError, known: Iterable[str], prefix: str 
     known = list(known)
     lines: dict[str, str] = {}
     for finding in error.errors():
-        key = str(finding["loc"][0]) if finding["loc"] else ""
+        place = finding["loc"][0] if finding["loc"] else ""
+        key = known[place] if isinstance(place, int) and place < len(known) else str(place)
         if finding["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             lines[key] = f"no such key{did_you_mean(key, known)} (known: {', '.join(known)})"
+        elif "[key]" in finding["loc"]:
+            lines[key] = f"a key must be a text, got {finding['input']!r}; quote it: '{finding['input']}'"
+        elif finding["type"] == "value_error":
+            lines[key] = str(finding["ctx"]["error"]).removeprefix(key)
         elif key not in lines:
             message = finding["msg"][0].lower() + finding["msg"][1:]
             lines[key] = RULES.get(finding["type"], message) + f", got {finding['input']!r}"
             if finding["type"] == "missing":
                 lines[key] = f"has no default, so it needs a value (takes: {', '.join(known)})"
-    return [f"{prefix}{key}: {message}" for key, message in lines.items()]
+    return [f"{prefix}{key}{message if message[0] in '.:' else f': {message}'}" for key, message in lines.items()]
 
 
 def with_value(plain: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     """The plain config with the value at a dotted path; a component given by name alone becomes {"name": …}."""
     key, _, rest = path.partition(".")
     if not rest:
-        return {**plain, key: _plain(value)}
+        return {**plain, key: plain_value(value)}
     inner = plain.get(key)
     inner = {"name": inner} if isinstance(inner, str) else inner or {}
     if not isinstance(inner, dict):
@@ -159,6 +210,8 @@ def build(
     name, given = split_component(value)
     entry = registry.get(name)
     schema = schema_of(registry, name)
+    if "name" in schema:
+        raise ValueError(f"{name}: its parameter `name` is the key that names a component; give it another name")
     bare = [n for n, parameter in schema.items() if parameter.annotation is inspect.Parameter.empty]
     if bare:
         raise ValueError(f"{name}: its parameter {bare[0]} has no annotation, such as {bare[0]}: float; add one")

@@ -5,19 +5,15 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-import yaml
 
 import search_spaces
-from models.registry import UnknownName, did_you_mean
-from study.config import ConfigError, TrialConfig
-from study.planning.study_config import KEYS
-from study.space import from_plain
+from models.registry import UnknownName
+from study.config import ConfigError
+from study.planning.study_config import keys
 from study.storage import yaml_text
 from study.study import Study
 
@@ -54,37 +50,16 @@ def from_yaml(text: str) -> Study:
     """The inverse of `StudyConfig.to_yaml`; ConfigError for keys or values that a study does not take."""
     try:
         content = yaml_text.read(text)
-    except yaml_text.DoubledKeys as error:
-        raise ConfigError([f"{path}: study.yaml has it more than once; keep one" for path in error.paths]) from None
-    except yaml.YAMLError as error:
-        raise ConfigError([f"study.yaml is not YAML: {' '.join(str(error).split())}"]) from None
-    known = [*KEYS, "modules"]
-    if not isinstance(content, Mapping):
-        raise ConfigError([f"study.yaml must be a mapping with the keys {', '.join(known)}"])
-    unknown = [key for key in content if key not in known]
-    if unknown or "name" not in content:
-        missing = [] if "name" in content else ["name: a study needs one"]
-        raise ConfigError(
-            [
-                *(f"{key}: no such key{did_you_mean(key, known)} (known: {', '.join(known)})" for key in unknown),
-                *missing,
-            ]
-        )
-    modules = content.get("modules") or []
+    except yaml_text.NotYAML as error:
+        raise ConfigError([f"study.yaml: {error}"]) from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError([f"study.yaml must be a mapping with the keys {', '.join([*keys(), 'modules'])}"])
+    modules = content.pop("modules", None) or []
     if not isinstance(modules, list) or not all(isinstance(m, str) and m and m[0] != "." for m in modules):
         raise ConfigError([f"modules: takes a list of module names, such as [my_strategies], got {modules!r}"])
     for module in modules:
         import_from_here(module)
-    arguments: dict[str, Any] = {key: value for key, value in content.items() if key != "modules"}
-    base = content.get("base") or {}
-    if not isinstance(base, dict) or not all(isinstance(key, str) for key in base):
-        raise ConfigError([f"base: takes a mapping of a trial's keys, such as {{epochs: 10}}, got {base!r}"])
-    arguments["base"] = TrialConfig(**base)
-    try:
-        arguments["space"] = from_plain(content.get("space") or {})
-    except ValueError as error:
-        raise ConfigError([str(error)]) from None
-    return Study(**arguments)
+    return Study(**content)
 
 
 def import_from_here(module: str) -> ModuleType:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from study.config import plain_value
+
 Cell = dict[str, Any]  # dotted config path → value
 
 
@@ -80,13 +82,13 @@ def choice(*values: Any) -> Choice:
 
 def uniform(low: float, high: float) -> Uniform:
     """A real number in [low, high]."""
-    _ordered("uniform", low, high)
+    low, high = _ordered("uniform", low, high)
     return Uniform(low, high)
 
 
 def loguniform(low: float, high: float) -> LogUniform:
     """A real number in [low, high], uniform in its logarithm; low > 0."""
-    _ordered("loguniform", low, high, positive=True)
+    low, high = _ordered("loguniform", low, high, positive=True)
     return LogUniform(low, high)
 
 
@@ -94,21 +96,25 @@ def randint(low: int, high: int, *, log: bool = False) -> RandInt:
     """A whole number in [low, high], both included."""
     if not isinstance(log, bool):
         raise ValueError(f"randint: log is true or false, got {log!r}")
-    _ordered("randint", low, high, positive=log)
+    low, high = _ordered("randint", low, high, positive=log)
     return RandInt(low, high, log)
 
 
 def _distinct(kind: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    values = tuple(map(plain_value, values))
     if not values:
         raise ValueError(f"{kind} needs at least one value, such as {kind}(0.1, 0.5)")
+    if len(values) == 1 and isinstance(values[0], list):
+        raise ValueError(f"{kind} takes the values one by one, got the list {values[0]!r}; unpack it: {kind}(*values)")
     doubled = [v for i, v in enumerate(values) if v in values[:i]]
     if doubled:
         raise ValueError(f"{kind} names {doubled[0]!r} twice; each value makes a cell of its own")
     return values
 
 
-def _ordered(kind: str, low: float, high: float, *, positive: bool = False) -> None:
+def _ordered(kind: str, low: float, high: float, *, positive: bool = False) -> tuple[Any, Any]:
     whole = kind == "randint"
+    low, high = plain_value(low), plain_value(high)
     for end in (low, high):
         if isinstance(end, bool) or not isinstance(end, int if whole else int | float) or not math.isfinite(end):
             raise ValueError(f"{kind} needs two {'whole' if whole else 'finite'} numbers, got {low!r} and {high!r}")
@@ -116,6 +122,7 @@ def _ordered(kind: str, low: float, high: float, *, positive: bool = False) -> N
         raise ValueError(f"{kind} needs low < high, got {low} and {high}")
     if positive and low <= 0:
         raise ValueError(f"{kind} on a log scale needs low > 0, got {low}")
+    return low, high
 
 
 def grid_cells(space: SearchSpace) -> Iterator[Cell]:
@@ -150,17 +157,22 @@ def to_plain(space: Spaces) -> Any:
 
 
 def from_plain(plain: Any) -> Spaces:
-    """The inverse of `to_plain`; a bare list of values is a grid. ValueError for what is no space."""
-    return [_space(one) for one in plain] if isinstance(plain, list) else _space(plain)
+    """The inverse of `to_plain`; dimensions stay, a list of values is a grid. ValueError for what is no space."""
+    return tuple(map(_space, plain)) if isinstance(plain, list | tuple) else _space(plain)
 
 
 def _space(plain: Any) -> SearchSpace:
     if not isinstance(plain, Mapping):
-        raise ValueError(f"space must map paths to values, such as {{k: [16, 64]}}, or list such maps; got {plain!r}")
+        raise ValueError(f"space: takes a mapping such as {{k: [16, 64]}}, or a list of mappings, got {plain!r}")
+    for path in plain:
+        if not isinstance(path, str):
+            raise ValueError(f"space: a path is a text such as k or temperature, got {path!r}")
     return {path: _dimension(path, content) for path, content in plain.items()}
 
 
 def _dimension(path: str, content: Any) -> Dimension:
+    if isinstance(content, Dimension):
+        return content
     content = {"grid": content} if isinstance(content, list) else content
     if not isinstance(content, dict) or len(content) != 1 or next(iter(content)) not in KINDS:
         raise ValueError(f"space.{path} must be one of {', '.join(KINDS)}, such as {{grid: [16, 64]}}; got {content!r}")

@@ -1,13 +1,16 @@
 """The settings of a study: a named question = base config + search space + seeds (+ sampler)."""
 
-import math
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import KW_ONLY, field
+from typing import Annotated, Any, Self
+
+import pydantic
+from pydantic import AllowInfNan, BeforeValidator, ConfigDict, Strict
 
 from models.registry import did_you_mean
-from study.config import ConfigError, TrialConfig, with_value
-from study.space import Cell, Dimension, Grid, SearchSpace, Spaces, grid, grid_cells, random_cells, to_plain
+from study.config import ConfigError, TrialConfig, explained, takes, with_value
+from study.space import Cell, Grid, SearchSpace, from_plain, grid, grid_cells, random_cells, to_plain
 from study.storage import yaml_text
 from study.storage.store import Checkpoints
 
@@ -15,86 +18,71 @@ SAMPLERS = ("grid", "random", "tpe")
 PRIMARY = {"linear.features.top1": "max"}
 LEAST_SHARE = 1e-4
 """Of a core or a GPU, that Ray can give to a trial."""
-KEYS = (
-    "name", "question", "base", "space", "seeds", "sampler", "cells", "metrics", "cpus", "gpus",
-    "checkpoint_every", "checkpoints", "keep_checkpoint",
-)  # fmt: skip
-"""A study's arguments, and the keys of study.yaml."""
 
 
-@dataclass(frozen=True, init=False)
+def _seeds(seeds: Any) -> tuple[int, ...]:
+    """A count as that many seeds from 0."""
+    found = tuple(range(seeds)) if type(seeds) is int else seeds
+    listed = isinstance(found, list | tuple)
+    if (
+        not listed
+        or not found
+        or not all(type(s) is int and 0 <= s < 2**63 for s in found)
+        or len(set(found)) < len(found)
+    ):
+        raise ValueError(
+            f"seeds: takes a count such as 3, or distinct whole numbers from 0 to 2**63 - 1; got {seeds!r}"
+        )
+    return tuple(found)
+
+
+Text = Annotated[str, Strict(), takes("a text")]
+Whole = Annotated[int, Strict(), takes("a whole number")]
+Number = Annotated[
+    Annotated[int, Strict()] | Annotated[float, Strict(), AllowInfNan(False)], takes("a finite number such as 0.5")
+]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class StudyConfig:
     """A named question: which cells of `space`, each under every seed, on top of `base`.
 
-    `space` maps a dotted config path to grid, choice, uniform, loguniform or randint. The sampler "grid" takes the
-    product of the dimensions, or, where `space` is a list of spaces, the cells of all their products; "random" draws
-    `cells` cells; "tpe" (Optuna's, multi-objective where `metrics` has several) proposes `cells` cells, each from what
-    the finished ones gave. `metrics` maps a metric to "max" or "min".
+    `space` maps a dotted config path to grid, choice, uniform, loguniform or randint; a list of values is a grid. The
+    sampler "grid" takes the product of the dimensions, or, where `space` is a list of spaces, the cells of all their
+    products; "random" draws `cells` cells; "tpe" (Optuna's, multi-objective where `metrics` has several) proposes
+    `cells` cells, each from what the finished ones gave. `metrics` maps a metric to "max" or "min".
     `cpus` and `gpus` are what a trial is given: it runs on a GPU where `gpus` is above 0 (a fraction shares one), else
     on the CPU, whatever is visible. It writes a checkpoint every `checkpoint_every` epochs and keeps the last
     `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`.
     Raises ConfigError with every problem.
     """
 
-    name: str
-    base: TrialConfig
-    space: Spaces
-    seeds: tuple[int, ...]
-    question: str
-    sampler: str
-    cells: int | None
-    metrics: Mapping[str, str]
-    cpus: float
-    gpus: float
-    checkpoint_every: int
-    checkpoints: int
-    keep_checkpoint: bool
+    name: Text
+    _: KW_ONLY
+    base: Annotated[TrialConfig, takes("a TrialConfig, in study.yaml a mapping such as {epochs: 10}")] = field(
+        default_factory=TrialConfig
+    )
+    space: Annotated[Any, BeforeValidator(from_plain)] = field(default_factory=dict)
+    seeds: Annotated[Any, BeforeValidator(_seeds)] = (0,)
+    question: Text = ""
+    sampler: Text = "grid"
+    cells: Annotated[Annotated[int, Strict()] | None, takes("a whole number")] = None
+    metrics: Annotated[dict[str, Any], takes("a mapping such as {linear.features.top1: max}")] = field(
+        default_factory=PRIMARY.copy
+    )
+    cpus: Number = 1
+    gpus: Number = 0
+    checkpoint_every: Whole = 1
+    checkpoints: Whole = 2
+    keep_checkpoint: Annotated[bool, Strict(), takes("true or false")] = False
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        base: TrialConfig | None = None,
-        space: Spaces | None = None,
-        seeds: int | Sequence[int] = 1,
-        question: str = "",
-        sampler: str = "grid",
-        cells: int | None = None,
-        metrics: Mapping[str, str] | None = None,
-        cpus: float = 1,
-        gpus: float = 0,
-        checkpoint_every: int = 1,
-        checkpoints: int = 2,
-        keep_checkpoint: bool = False,
-    ) -> None:
-        values: dict[str, Any] = {
-            "name": name,
-            "base": TrialConfig() if base is None else base,
-            "space": space or {},
-            "seeds": tuple(range(seeds)) if type(seeds) is int else seeds,
-            "question": question,
-            "sampler": sampler,
-            "cells": cells,
-            "metrics": PRIMARY if metrics is None else metrics,
-            "cpus": cpus,
-            "gpus": gpus,
-            "checkpoint_every": checkpoint_every,
-            "checkpoints": checkpoints,
-            "keep_checkpoint": keep_checkpoint,
-        }
-        problems = list(_wrong_kinds(values))
-        if problems:
+    @pydantic.model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, values: Any, validate: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
+        study = explained(cls, values, validate)
+        if problems := list(_problems(study)):
             raise ConfigError(problems)
-        values |= {
-            "space": _frozen(values["space"]),
-            "seeds": tuple(values["seeds"]),
-            "metrics": dict(values["metrics"]),
-        }
-        for key, value in values.items():
-            object.__setattr__(self, key, value)
-        problems = list(_problems(self))
-        if problems:
-            raise ConfigError(problems)
+        return study
 
     @property
     def spaces(self) -> tuple[SearchSpace, ...]:
@@ -126,7 +114,7 @@ class StudyConfig:
 
     def plain(self) -> dict[str, Any]:
         """As study.yaml holds it."""
-        plain = {key: getattr(self, key) for key in KEYS}
+        plain = {key: getattr(self, key) for key in keys()}
         plain |= {"seeds": list(self.seeds), "base": self.base.plain(), "space": to_plain(self.space)}
         return {key: value for key, value in plain.items() if value is not None}
 
@@ -140,15 +128,15 @@ class StudyConfig:
         A value for a path of the space takes that dimension's place: a list makes a grid of it, another value fixes it.
         """
         fields = tuple(self.base.plain())
-        keys = [key for key in KEYS if key not in ("base", "space")]
-        unknown = [path for path in overrides if path.split(".")[0] not in fields and path not in keys]
+        own = [key for key in keys() if key not in ("base", "space")]
+        unknown = [path for path in overrides if path.split(".")[0] not in fields and path not in own]
         if unknown:
-            raise ConfigError(f"{path}: no such key{_set_instead(path, [*fields, *keys])}" for path in unknown)
+            raise ConfigError(f"{path}: no such key{_set_instead(path, [*fields, *own])}" for path in unknown)
         if "seed" in overrides:
             raise ConfigError(
                 ["seed: a study's seeds are its replicates; set seeds=3, or seeds=[3] for this one alone"]
             )
-        changes: dict[str, Any] = {path: value for path, value in overrides.items() if path in KEYS}
+        changes: dict[str, Any] = {path: value for path, value in overrides.items() if path in own}
         base, spaces = self.base.plain(), [dict(space) for space in self.spaces]
         for path, value in _wholes_first(overrides):
             if path in changes:
@@ -169,11 +157,12 @@ class StudyConfig:
             spaces = [{p: d for p, d in s.items() if p != path and not p.startswith(f"{path}.")} for s in spaces]
             base = with_value(base, path, value)
         of_old_kind = spaces[0] if isinstance(self.space, Mapping) else spaces
-        return self.replace(base=TrialConfig(**base), space=of_old_kind, **changes)
+        return dataclasses.replace(self, base=TrialConfig(**base), space=of_old_kind, **changes)
 
-    def replace(self, **changes: Any) -> Self:
-        """A copy with some arguments changed; checked anew."""
-        return type(self)(**({key: getattr(self, key) for key in KEYS} | changes))
+
+def keys() -> tuple[str, ...]:
+    """The arguments of a study, which are the keys of study.yaml."""
+    return tuple(one.name for one in dataclasses.fields(StudyConfig))
 
 
 def _wholes_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -186,43 +175,6 @@ def _set_instead(path: str, known: Sequence[str]) -> str:
     if first in ("base", "space"):
         return f"; set what is in it, such as {rest or 'epochs'}=…"
     return did_you_mean(first, list(known)) + f" (known: {', '.join(known)})"
-
-
-def _wrong_kinds(values: Mapping[str, Any]) -> Iterator[str]:
-    """What is not even of the kind that an argument takes; the rules of `_problems` can count on it afterwards."""
-    kinds: dict[str, tuple[type | tuple[type, ...], str]] = {
-        "name": (str, "a text"),
-        "base": (TrialConfig, "a TrialConfig, in study.yaml a mapping such as {epochs: 10}"),
-        "space": ((Mapping, list, tuple), "a mapping such as {k: [16, 64]}, or a list of mappings"),
-        "seeds": ((list, tuple, range), "a count such as 3, or a list of whole numbers such as [0, 1]"),
-        "question": (str, "a text"),
-        "cells": ((int, type(None)), "a whole number"),
-        "metrics": (Mapping, "a mapping such as {linear.features.top1: max}"),
-        "cpus": ((int, float), "a number"),
-        "gpus": ((int, float), "a number"),
-        "checkpoint_every": (int, "a whole number"),
-        "checkpoints": (int, "a whole number"),
-        "keep_checkpoint": (bool, "true or false"),
-    }
-    for key, (kind, wanted) in kinds.items():
-        value = values[key]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            yield f"{key}: takes {wanted}, got {value!r}"
-        elif isinstance(value, float) and not math.isfinite(value):
-            yield f"{key}: takes a finite number, got {value!r}"
-    spaces = values["space"] if isinstance(values["space"], list | tuple) else [values["space"]]
-    for space in spaces:
-        if not isinstance(space, Mapping):
-            yield f"space: takes mappings such as {{k: [16, 64]}}, got {space!r}"
-            continue
-        for path, dimension in space.items():
-            if not isinstance(path, str) or not isinstance(dimension, Dimension):
-                got = f"{{{path!r}: {dimension!r}}}"
-                yield f"space: takes a path and its values, such as {{'k': grid(16, 64)}}, got {got}"
-
-
-def _frozen(space: Spaces) -> Spaces:
-    return dict(space) if isinstance(space, Mapping) else tuple(map(dict, space))
 
 
 def _problems(study: StudyConfig) -> Iterator[str]:
@@ -247,9 +199,6 @@ def _problems(study: StudyConfig) -> Iterator[str]:
         yield f'cells: sampler "{study.sampler}" needs the number of cells to draw, such as cells=20'
     elif not study.spaces[0]:
         yield f'space: sampler "{study.sampler}" needs something to draw; name a dimension, or set sampler="grid"'
-    whole = all(type(seed) is int and seed >= 0 for seed in study.seeds)
-    if not study.seeds or not whole or len(set(study.seeds)) < len(study.seeds):
-        yield f"seeds: a count of at least 1, or distinct whole numbers from 0; got {list(study.seeds)}"
     if study.base.seed:
         yield f"base.seed: a study's seeds are its replicates; write seeds=[{study.base.seed}]"
     fields = list(study.base.plain())

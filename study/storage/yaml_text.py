@@ -1,53 +1,34 @@
-"""YAML as users mean it: 1e-3 is a number, which YAML 1.1 reads as a text, and no key comes twice."""
+"""YAML 1.2, where 1e-3 is a number and `no` a word; a key that comes twice is refused."""
 
-import re
-from collections.abc import Iterator
+from io import StringIO
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
 
-class DoubledKeys(yaml.YAMLError):
-    """`paths`: the dotted paths of keys that a mapping has more than once, of which PyYAML takes the last."""
-
-    def __init__(self, paths: list[str]) -> None:
-        super().__init__(f"{', '.join(paths)} more than once; keep one")
-        self.paths = paths
-
-
-class _Loader(yaml.SafeLoader):
-    pass
-
-
-class _Dumper(yaml.SafeDumper):
-    pass
-
-
-yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"), _Loader, _Dumper
-)
+class NotYAML(ValueError):
+    """The text is not YAML, or has a key twice: the rule and its place in one line."""
 
 
 def read(text: str) -> Any:
-    """Plain values; yaml.YAMLError where the text is not YAML, DoubledKeys where it has a key twice."""
-    loader = _Loader(text)
-    node = loader.get_single_node()
-    if paths := list(_doubled(node)):
-        raise DoubledKeys(paths)
-    return None if node is None else loader.construct_document(node)
+    """Return the plain values of a text; NotYAML with what is wrong, and where."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        if isinstance(error, DuplicateKeyError):
+            problem = f"{problem.partition(' with value')[0]}; keep one"
+        raise NotYAML(where + problem) from None
 
 
 def write(plain: Any) -> str:
-    """The inverse of `read`, keys in their order."""
-    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
-def _doubled(node: yaml.Node | None, above: str = "") -> Iterator[str]:
-    if isinstance(node, yaml.MappingNode):
-        names = [str(key.value) for key, _ in node.value]
-        yield from (above + name for name in dict.fromkeys(names) if names.count(name) > 1)
-        for key, inner in node.value:
-            yield from _doubled(inner, f"{above}{key.value}.")
-    elif isinstance(node, yaml.SequenceNode):
-        for inner in node.value:
-            yield from _doubled(inner, above)
+    """Return the inverse of `read`, keys in their order."""
+    yaml, text = YAML(typ="safe", pure=True), StringIO()
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(plain, text)
+    return text.getvalue()

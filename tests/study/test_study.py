@@ -4,10 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.registry import UnknownName
 from study import ConfigError, Study, TrialConfig, choice, grid, loguniform, randint
+from study.config import plain_value
 from study.recipes import from_yaml, load, names
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
@@ -63,20 +65,26 @@ def test_all_cells_are_checked_before_anything_starts(tmp_path: Path) -> None:
         ({"sampler": "random", "cells": 3.5}, "cells: takes a whole number, got 3.5"),
         ({"name": 5}, "name: takes a text, got 5"),
         ({"name": "x" * 101}, "up to 100 letters"),
-        ({"base": {"epochs": 3}}, "base: takes a TrialConfig"),
+        ({"base": 3}, "base: takes a TrialConfig"),
+        ({"base": {"epoch": 3}}, "did you mean 'epochs'?"),
         ({"base": TrialConfig(seed=3)}, "write seeds=[3]"),
-        ({"space": {"k": [8, 32]}}, "such as {'k': grid(16, 64)}, got {'k': [8, 32]}"),
-        ({"space": [3]}, "space: takes mappings"),
-        ({"seeds": None}, "seeds: takes a count such as 3"),
+        ({"space": {"k": 8}}, "space.k must be one of grid, choice"),
+        ({"space": [3]}, "space: takes a mapping such as {k: [16, 64]}, or a list of mappings, got 3"),
         ({"seeds": True}, "seeds: takes a count such as 3"),
-        ({"seeds": [0, "x"]}, "distinct whole numbers from 0; got [0, 'x']"),
-        ({"seeds": [1.5]}, "distinct whole numbers from 0; got [1.5]"),
+        (
+            {"seeds": [0, "x"]},
+            "seeds: takes a count such as 3, or distinct whole numbers from 0 to 2**63 - 1; got [0, 'x']",
+        ),
+        ({"seeds": [1.5]}, "distinct whole numbers from 0 to 2**63 - 1; got [1.5]"),
         ({"metrics": "linear.features.top1"}, "metrics: takes a mapping"),
-        ({"cpus": float("nan")}, "cpus: takes a finite number, got nan"),
-        ({"gpus": "one"}, "gpus: takes a number, got 'one'"),
+        ({"cpus": float("nan")}, "cpus: takes a finite number such as 0.5, got nan"),
+        ({"gpus": "one"}, "gpus: takes a finite number such as 0.5, got 'one'"),
         ({"checkpoints": True}, "checkpoints: takes a whole number, got True"),
         ({"keep_checkpoint": "maybe"}, "keep_checkpoint: takes true or false, got 'maybe'"),
         ({"seeds": [1, 1]}, "distinct whole numbers"),
+        ({"seeds": [2**63]}, "distinct whole numbers from 0 to 2**63 - 1; got [9223372036854775808]"),
+        ({"seeds": [-1]}, "got [-1]"),
+        ({"seeds": []}, "got []"),
         ({"metrics": {"linear.features.top1": "high"}}, "the direction is max or min, got 'high'"),
         ({"cpus": 0}, "cpus must be above 0"),
         ({"cpus": 1e-9}, "cpus must be above 0"),
@@ -88,6 +96,36 @@ def test_all_cells_are_checked_before_anything_starts(tmp_path: Path) -> None:
 def test_a_study_that_makes_no_sense_is_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         study(**arguments)
+
+
+def test_plain_values_are_taken_as_study_yaml_has_them() -> None:
+    plain = study(base={"epochs": 3}, space={"k": [8, 32]}, seeds=None)
+    assert (plain.base, plain.space, plain.seeds) == (TrialConfig(epochs=3), {"k": grid(8, 32)}, (0,))
+
+
+def test_numpy_values_are_the_trials_of_plain_ones() -> None:
+    plain = Study("s", base=TrialConfig(**TINY, k=8), space={"temperature": grid(0.1, 0.5)}, seeds=2, cpus=1)
+    same = Study(
+        "s",
+        base=TrialConfig(**TINY, k=np.int64(8)),
+        space={"temperature": grid(*np.array([0.1, 0.5], dtype=np.float32))},
+        seeds=np.arange(2),
+        cpus=np.int64(1),
+    )
+    assert same == plain
+    assert [trial.id for trial in same.trials()] == [trial.id for trial in plain.trials()]
+    assert same.to_yaml() == plain.to_yaml()
+
+
+def test_paths_and_numbers_of_numpy_become_plain() -> None:
+    found = plain_value({"root": Path("a/b"), "lr": np.float32(0.1), "ks": np.arange(2), "on": np.bool_(True)})
+    assert found == {"root": "a/b", "lr": 0.1, "ks": [0, 1], "on": True}
+    assert [type(value) for value in found.values()] == [str, float, list, bool]
+
+
+def test_a_list_given_to_grid_is_to_be_unpacked() -> None:
+    with pytest.raises(ValueError, match=re.escape("got the list [8, 16]; unpack it: grid(*values)")):
+        grid([8, 16])
 
 
 def test_several_spaces_are_taken_together_and_overridden_together() -> None:
@@ -165,12 +203,15 @@ def test_the_quickstart_sweeps_k_temperature_and_strategy_in_at_least_twelve_tri
     ("content", "message"),
     [
         ("name: x\nversion: 2", "version: no such key"),
-        ("name: x\nspace: {k: [1, 2]}\nseeds: 2\nspace: {temperature: [1]}", "space: study.yaml has it more than once"),
-        ("name: x\nspace: {k: {grid: [1]}, k: {grid: [2]}}", "space.k: study.yaml has it more than once; keep one"),
-        ("name: x\nbase: [a]", "base: takes a mapping"),
-        ("name: x\nbase: {3: 3}", "base: takes a mapping"),
-        ("name: x\nspace: 3", "space must map paths to values"),
-        ("name: x\nspace: {3: [1]}", "space: takes a path and its values"),
+        (
+            "name: x\nspace: {k: [1, 2]}\nseeds: 2\nspace: {temperature: [1]}",
+            'line 3, column 1: found duplicate key "space"; keep one',
+        ),
+        ("name: x\nspace: {k: {grid: [1]}, k: {grid: [2]}}", 'line 2, column 25: found duplicate key "k"; keep one'),
+        ("name: x\nbase: [a]", "base: takes a TrialConfig, in study.yaml a mapping"),
+        ("name: x\nbase: {3: 3}", "a key must be a text, got 3"),
+        ("name: x\nspace: 3", "space: takes a mapping such as"),
+        ("name: x\nspace: {3: [1]}", "space: a path is a text such as k or temperature, got 3"),
         ("name: x\nspace: {k: []}", "space.k: grid needs at least one value"),
         ("name: x\nspace: {k: {grid: 3}}", "space.k: grid is written grid: [0.1, 0.5], got 3"),
         ("name: x\nspace: {k: {uniform: [1]}}", "space.k: uniform is written uniform: {low: 1, high: 10}, got [1]"),
