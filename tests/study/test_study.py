@@ -205,7 +205,7 @@ def test_the_quickstart_sweeps_k_temperature_and_strategy_in_at_least_twelve_tri
         ("name: x\nversion: 2", "version: no such key"),
         (
             "name: x\nspace: {k: [1, 2]}\nseeds: 2\nspace: {temperature: [1]}",
-            'line 3, column 1: found duplicate key "space"; keep one',
+            'line 4, column 1: found duplicate key "space"; keep one',
         ),
         ("name: x\nspace: {k: {grid: [1]}, k: {grid: [2]}}", 'line 2, column 25: found duplicate key "k"; keep one'),
         ("name: x\nbase: [a]", "base: takes a TrialConfig, in study.yaml a mapping"),
