@@ -16,7 +16,7 @@ from study.bounds.probabilities import (
     expected_log_collisions,
 )
 
-_BLOCKS = 40  # independent blocks of anchors and keys; the standard errors are those of a mean over blocks
+BLOCKS = 40  # independent blocks of anchors and keys; the standard errors are those of a mean over blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ def estimate_bounds(
             f"not {means.shape}; number the classes 0 … C−1 in both splits"
         )
     keys = max(*ks, min(ENOUGH_KEYS, count - 1))
-    order, size = generator.permutation(count), max(1, count // _BLOCKS)
+    order, size = generator.permutation(count), max(1, count // BLOCKS)
     blocks = [order[start : start + size] for start in range(0, count - size + 1, size)]
     draws = (_random_draw(views, labels, block, keys, replacement, generator) for block in blocks)
     replicates = [draw_terms(draw, means, temperature, ks) for draw in draws]

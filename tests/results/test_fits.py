@@ -221,6 +221,25 @@ def test_slack_has_a_row_a_trial_and_bound_and_says_which_are_violated() -> None
     ]  # fmt: skip
 
 
+def slacks_of(slack: list[float], error: list[float]) -> pd.Series:
+    frame = pd.DataFrame({
+        "trial_id": [str(i) for i in range(len(slack))], "status": "finished", "reason": None, "seed": 0,
+        "class_counts": "[]", "seconds": 1.0, "train.k": 8, "bounds.a.slack": slack, "bounds.a.slack_se": error,
+    })  # fmt: skip
+    return Results(frame).slack()["violated"]
+
+
+def test_one_in_hundred_lower_bounds_has_to_be_violated_by_more_than_one_alone() -> None:
+    assert slacks_of([-2.5], [1.0]).all()
+    assert not slacks_of([-2.5, *[0.0] * 99], [1.0] * 100).any()
+    assert slacks_of([-5.0, *[0.0] * 99], [1.0] * 100).tolist() == [True, *[False] * 99]
+
+
+def test_a_bound_that_holds_with_equality_is_not_violated_by_rounding() -> None:
+    assert not slacks_of([-1e-7, -3e-7, 0.0], [1e-18, 1e-9, 0.0]).any()
+    assert slacks_of([-1e-3], [0.0]).all()
+
+
 def test_results_without_losses_say_what_to_run() -> None:
     frame = pd.DataFrame({"trial_id": [], "status": [], "reason": [], "seed": [], "class_counts": [], "seconds": []})
     with pytest.raises(ValueError, match="no finished trial has a contrastive loss on test"):
