@@ -30,7 +30,7 @@ class AgNews(DataSource):
     """AG News: titles and descriptions of news articles in 4 topics, as padded word ids."""
 
     root: str | None = None
-    """Folder or tar archive with train.csv (or train_subset.csv) and test.csv (None: ag_news in $STUDY_DATA)."""
+    """Folder or archive with train.csv (or train_subset.csv) and test.csv (None: ag_news in $STUDY_DATA)."""
     vocabulary: int = 20_000
     """Word ids at most, 0 (padding) and 1 (unknown) included: the most frequent words of the training texts."""
     max_length: int = 64
@@ -92,7 +92,14 @@ def encode(texts: list[list[str]], vocabulary: dict[str, int], length: int) -> n
 def _read_files(root: Path) -> dict[str, str]:
     wanted = {*_TRAIN_FILES, _TEST_FILE}
     found = ((entry.path.name, entry.read()) for entry in entries(root) if entry.read and entry.path.name in wanted)
-    return {name: content.decode("utf-8") for name, content in found}
+    return {name: _text(content, root / name) for name, content in found}
+
+
+def _text(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); fetch it again") from error
 
 
 def _parse(content: str, name: str) -> tuple[np.ndarray, list[list[str]]]:
@@ -102,9 +109,18 @@ def _parse(content: str, name: str) -> tuple[np.ndarray, list[list[str]]]:
 
 
 def _rows(content: str, name: str) -> Iterator[tuple[int, str]]:
-    for number, row in enumerate(csv.reader(io.StringIO(content, newline="")), start=1):
+    for number, row in enumerate(_cells(content, name), start=1):
+        if number == 1 and row[:1] == ["Class Index"]:  # the heading of a copy on Kaggle
+            continue
         if len(row) != 3 or row[0] not in ("1", "2", "3", "4"):
             raise ValueError(
                 f'{name} row {number} is not "class 1-4","title","description": {row!r:.80}; fetch it again'
             )
         yield int(row[0]) - 1, f"{row[1]} {row[2]}"
+
+
+def _cells(content: str, name: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(content, newline=""))
+    except csv.Error as error:
+        raise ValueError(f"{name} is no CSV file ({error}); fetch it again") from error

@@ -46,7 +46,7 @@ class _Cifar(DataSource):
     """What CIFAR-10 and CIFAR-100 share: 50,000 training and 10,000 test images of 32×32."""
 
     root: str | None = field(default=None, metadata={"identity": False})
-    """Folder of the published files, or a folder or tar archive of <split>/<class>/ images (None: $STUDY_DATA)."""
+    """Folder of the published files, or a folder or archive of <split>/<class>/ images (None: $STUDY_DATA)."""
     download: bool = field(default=False, metadata={"identity": False})
     """Fetch the published files into root where they are missing or damaged."""
 
@@ -63,18 +63,27 @@ class _Cifar(DataSource):
         object.__setattr__(self, "root", absolute(self.root))
 
     def available(self) -> DataShape:
-        if self._layout() == "images":
-            return super().available()
-        return DataShape(50_000, 10_000, self.folder_classes, (32, 32))
+        """Of files that are yet to be fetched it is known; what lies at the root is decoded, and refused if damaged."""
+        if self.download and self._layout() == "published":
+            return DataShape(50_000, 10_000, self.folder_classes, (32, 32))
+        return super().available()
 
     def fingerprint(self) -> dict[str, Any]:
         """The published contents are one and the same wherever they lie; images in folders are what they are."""
-        return super().fingerprint() | {"files": state(self._root()) if self._layout() == "images" else "published"}
+        if self._layout() == "published":
+            return super().fingerprint() | {"files": "published"}
+        return super().fingerprint() | {"files": [ImageFolder.version, *state(self._root())]}
 
     def decode(self) -> Dataset:
         if self._layout() == "published":
             return self._read_published()
-        whole = ImageFolder(root=str(self._root())).decode()
+        try:
+            whole = ImageFolder(root=str(self._root())).decode()
+        except ValueError as error:
+            raise ValueError(
+                f"{error} ({self.name} is read as images in folders where there is no {' or '.join(self.published)}; "
+                "the data set image_folder has these settings)"
+            ) from error
         if set(whole.classes) != set(self.folder_classes):
             foreign = ", ".join(sorted(set(whole.classes) ^ set(self.folder_classes)))
             raise ValueError(f"{self._root()} does not hold the classes of {self.name}; these differ: {foreign}")

@@ -5,13 +5,14 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from models.registry import Registry
-from study.data.cache import Arrays, Meta, stored
+from study.data.cache import Arrays, Meta, code_of, stored
 
 DATASETS = Registry("data set")
 
@@ -42,6 +43,8 @@ class DataShape:
     """Of one example: (H, W) of an image, (L,) of a text."""
     modality: Literal["image", "text"] = "image"
     labelled: bool = True
+    remarks: tuple[str, ...] = ()
+    """What a plan says of the data: what was left out."""
 
     @property
     def classes(self) -> int:
@@ -63,7 +66,8 @@ class Dataset:
     vocabulary_size: int | None = None
     """Text: number of token ids, padding included."""
     notes: Mapping[str, Any] = field(default_factory=dict)
-    """Provenance that JSON can hold: source, skipped files, synsets of the classes where the source knows them."""
+    """Provenance that JSON can hold: source, skipped files, synsets of the classes where the source knows them; under
+    `said` the lines that a plan shows."""
 
     def __post_init__(self) -> None:
         dtype, form = {"image": ("uint8", "[N, H, W, 3]"), "text": ("int32", "[N, L]")}[self.modality]
@@ -85,7 +89,8 @@ class Dataset:
         """The facts that `DataSource.shape` tells, read off the contents."""
         size = self.train.inputs.shape[1:3]
         labelled = self.train.labels is not None and self.test.labels is not None
-        return DataShape(len(self.train), len(self.test), self.classes, size, self.modality, labelled)
+        said = tuple(self.notes.get("said", ()))
+        return DataShape(len(self.train), len(self.test), self.classes, size, self.modality, labelled, said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +122,8 @@ class DataSource(ABC):
     def fingerprint(self) -> dict[str, Any]:
         """What decides the contents of `decode`, as JSON can hold it: the cache's key.
 
-        By default the class, its version and every field that is part of its identity. A source that reads files
-        adds their state, so that changed files are decoded again.
+        By default the class, its version and every field that is part of its identity; `load` adds the code of a
+        class of one's own. A source that reads files adds their state, so that changed files are decoded again.
         """
         sizes = {"train_size", "test_size"}
         content = {f.name for f in fields(self) if f.metadata.get("identity", True)} - sizes
@@ -135,7 +140,13 @@ class DataSource(ABC):
     def check(self) -> None:
         """Refuse at plan time what `load` would refuse: missing or unusable data (what this node has not decoded yet
         is decoded now, into the cache), sizes that it does not have."""
-        self.shape()
+        try:
+            self.shape()
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # a mistake in a source of one's own
+            problem = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{type(self).__name__} cannot be decoded ({problem}); mend it") from error
 
     def shape(self) -> DataShape:
         """Counts, classes and size of an example, for plan time."""
@@ -155,7 +166,16 @@ class DataSource(ABC):
         return replace(whole, train=subset(whole.train, train_size), test=subset(whole.test, test_size), digest=digest)
 
     def _whole(self, cache: Path | None) -> Dataset:
-        return _unpack(*stored(self.fingerprint(), lambda: _pack(self.decode()), cache))
+        key = self.fingerprint() | ({"code": self._code} if self._code else {})
+        return _unpack(*stored(key, lambda: _pack(self.decode()), cache))
+
+    @cached_property
+    def _code(self) -> str:
+        return code_of(type(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the digest of the code: a worker that gets the class by value has not its file."""
+        return vars(self) | {"_code": self._code}
 
     def _size(self, name: str, available: int, shape: DataShape) -> int:
         size = getattr(self, name)

@@ -1,19 +1,18 @@
-"""Images in `<split>/<class>/<image>`, from a folder or from a tar archive."""
+"""Images in folders, by split and class, from a folder or an archive."""
 
-import io
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from study.data.dataset import DATASETS, Dataset, DataSource, Split
-from study.data.files import Entry, absolute, entries, state
+from study.data.files import Entry, absolute, entries, printable, state
+from study.data.layouts import Key, Part, WrongLayout, find_splits
+from study.data.pixels import UnreadableImage, decode_image
 
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 _LARGEST = 1024
 """Pixels of a side: all images are held in memory, decoded."""
 _NAMED = 10
@@ -23,18 +22,21 @@ _NAMED = 10
 @DATASETS.register("image_folder")
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(DataSource):
-    """Your own images in <split>/<class>/ folders, from a directory or a tar archive."""
+    """Your own images in <split>/<class>/ folders, from a directory or an archive (tar, zip); docs/data.md."""
 
     root: str | None = None
-    """The directory or tar archive (any compression) that holds the splits, directly or in one top folder."""
+    """The directory or archive (zip, tar of any compression) that holds the splits, directly or in one top folder."""
     train_split: str = "train"
-    """Folder of the training images."""
-    test_split: str | None = None
-    """Folder of the test images (None: `test`, or else `val`)."""
+    """Folder of the training images (`train`: in any case of letters, or else `training`)."""
+    test_split: str | dict[str, int | float] | None = None
+    """Folder of the test images (None: the first of test, testing, val, validation, valid that holds the training
+    classes), or {share: 0.2, seed: 0}: that share of every class, held out of the training images."""
     image_size: int = 32
     """Side in pixels: images of another size have their centre square resized to it."""
     skip_unreadable: bool = False
-    """Leave out images that cannot be decoded, named in the data set's notes, instead of refusing them."""
+    """Leave out images that cannot be read, named in the data set's notes, instead of refusing them."""
+
+    version: ClassVar = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,130 +45,106 @@ class ImageFolder(DataSource):
             raise ValueError(f"image_size must lie between 1 and {_LARGEST} pixels, not {self.image_size}")
         if self.train_split == self.test_split:
             raise ValueError(f"train_split and test_split must differ, not both be {self.train_split!r}")
+        if isinstance(self.test_split, Mapping):
+            _check_hold_out(self.test_split)
 
     def fingerprint(self) -> dict[str, Any]:
         return super().fingerprint() | {"files": state(self._location())}
 
     def decode(self) -> Dataset:
-        """Raises ValueError, naming what is wrong, for anything but whole images in <split>/<class>/."""
+        """Raises ValueError, naming what is wrong, for anything but whole images in one of the known layouts."""
         root = self._location()
-        tests = ("test", "val") if self.test_split is None else (self.test_split,)
-        found = _decode_splits(root, (self.train_split, *tests), self.image_size)
-        test_split = next((name for name in tests if name in found), tests[0])
-        used = {name: found[name] for name in (self.train_split, test_split) if name in found}
-        unreadable = {path: reason for split in used.values() for path, reason in split.unreadable.items()}
-        problem = (
-            _missing_split(used, self.train_split, test_split)
-            or _several_places(used)
-            or _class_difference(used, self.train_split, test_split)
-            or (not self.skip_unreadable and _damage(unreadable))
-            or _empty_classes(used)
-        )
-        if problem:
-            raise ValueError(f"{root} {problem}")
-        train, test = (used[name].stack() for name in (self.train_split, test_split))
-        classes = tuple(sorted(used[test_split].classes))
-        notes = {"source": root.name, "skipped": len(unreadable), "skipped_files": sorted(unreadable)[:_NAMED]}
-        return Dataset("image_folder", "image", train, test, classes, notes=notes)
+        try:
+            parts = find_splits(root, self.train_split, self.test_split)
+        except WrongLayout as error:
+            raise ValueError(f"{root} {error}") from None
+        train, test = (_Found(part) for part in parts)
+        if not (train.part.lost or test.part.lost):
+            _refuse(root, _class_difference(train, test))
+        several = _decode(root, (train, test), self.image_size)
+        unreadable = train.unreadable | test.unreadable
+        problems = (_class_difference(train, test), _empty_classes(train, test))
+        _refuse(root, "" if self.skip_unreadable else _damage(unreadable), *problems)
+        notes: dict[str, Any] = {"source": printable(root.name), "splits": [train.part.name, test.part.name]}
+        notes |= {"skipped": len(unreadable), "skipped_files": sorted(unreadable)[:_NAMED]}
+        notes |= {"said": list(_remarks(train, test, several))}
+        splits = (train.stack(), test.stack())
+        return Dataset("image_folder", "image", *splits, tuple(sorted(train.part.classes)), notes=notes)
 
     def _location(self) -> Path:
         if not self.root:
-            raise ValueError("image_folder needs a root: set data.root to a folder or tar archive of <split>/<class>/")
+            raise ValueError("image_folder needs a root: set data.root to a folder or archive of <split>/<class>/")
         return Path(self.root)
+
+
+def _check_hold_out(wanted: Mapping[str, int | float]) -> None:
+    share, seed = wanted.get("share"), wanted.get("seed")
+    right = set(wanted) == {"share", "seed"} and isinstance(seed, int) and seed >= 0
+    if not right or share is None or not 0 < share < 1:
+        raise ValueError(
+            "test_split must be a folder's name, or a share between 0 and 1 with a whole seed, such as "
+            f"{{share: 0.2, seed: 0}}, not {dict(wanted)}"
+        )
 
 
 @dataclass
 class _Found:
-    """What was found of one split."""
+    """One split: what was listed of it, and what of that could be read."""
 
-    places: set[str] = field(default_factory=set)
-    """The top folders that it lies in ("" is the root itself)."""
-    classes: set[str] = field(default_factory=set)
-    """Its class folders, empty ones included."""
-    images: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    part: Part
+    images: dict[Key, np.ndarray] = field(default_factory=dict)
     """By (class, path below it): uint8 [S, S, 3]."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Path → reason."""
 
+    def __post_init__(self) -> None:
+        self.unreadable |= {printable(str(path)): why for path, why in self.part.lost.items()}
+
     def stack(self) -> Split:
         """The images in the order of their paths, labelled by their class's place in the alphabet."""
-        label = {name: index for index, name in enumerate(sorted(self.classes))}
+        label = {name: index for index, name in enumerate(sorted(self.part.classes))}
         keys = sorted(self.images)
         return Split(
             np.stack([self.images[key] for key in keys]), np.array([label[name] for name, _ in keys], np.int64)
         )
 
 
-def _decode_splits(root: Path, splits: tuple[str, ...], size: int) -> dict[str, _Found]:
-    found: dict[str, _Found] = {}
-    for place, (split, *inside), entry in _under_splits(root, splits):
-        here = found.setdefault(split, _Found())
-        here.places.add(place)
-        if len(inside) == 1 and entry.read is None:
-            here.classes.add(inside[0])
-        elif len(inside) > 1 and entry.read is not None:
-            here.classes.add(inside[0])
-            if entry.path.suffix.lower() in _SUFFIXES:
-                try:
-                    here.images[inside[0], "/".join(inside[1:])] = decode_image(entry.read(), size)
-                except UnreadableImage as error:
-                    here.unreadable[str(entry.path)] = str(error)
-    return found
-
-
-def _under_splits(root: Path, splits: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Entry]]:
-    """(top folder, path from the split on, entry) of all that lies in a split."""
+def _decode(root: Path, splits: tuple[_Found, _Found], size: int) -> int:
+    """Read every image that was listed; the number of those that have several frames."""
+    home: dict[PurePosixPath, _Found] = {path: found for found in splits for path in found.part.images}
+    several = 0
     for entry in entries(root):
-        parts = entry.path.parts
-        if parts and parts[0] in splits:
-            yield "", parts, entry
-        elif len(parts) > 1 and parts[1] in splits:
-            yield parts[0], parts[1:], entry
+        if found := home.get(entry.path):
+            try:
+                pixels, more = decode_image(_content(entry), size)
+                found.images[found.part.images[entry.path]] = pixels
+                several += more
+            except UnreadableImage as error:
+                found.unreadable[printable(str(entry.path))] = str(error)
+    return several
 
 
-class UnreadableImage(ValueError):
-    """The bytes are no whole image of a known format."""
-
-
-def decode_image(content: bytes, size: int) -> np.ndarray:
-    """RGB uint8 [size, size, 3]; of an image of another size the centre square, resized (bicubic, anti-aliased)."""
+def _content(entry: Entry) -> bytes:
+    assert entry.read is not None  # a file
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as file:
-            image = file.convert("RGBA") if "transparency" in file.info else file
-            image = image.convert("RGB")
-    except UnidentifiedImageError as error:  # its message is an address in memory
-        raise UnreadableImage(f"none of {', '.join(_FORMATS)}") from error
-    except Exception as error:  # Pillow's decoders raise of many kinds on damaged files
-        raise UnreadableImage(str(error) or type(error).__name__) from error
-    if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+        return entry.read()
+    except OSError as error:
+        raise UnreadableImage(error.strerror or str(error)) from error
 
 
 # Each of these tells what is wrong with the splits and what to do, or nothing where all is well.
 
 
-def _missing_split(found: dict[str, _Found], train: str, test: str) -> str:
-    missing = [name for name in (train, test) if name not in found]
-    if not missing:
-        return ""
-    return (
-        f"has no split {' and no split '.join(missing)} in <split>/<class>/<image> layout; "
-        "set data.root to the folder that holds the splits, or data.train_split and data.test_split to their names"
-    )
+def _refuse(root: Path, *problems: str) -> None:
+    if problem := next(filter(None, problems), ""):
+        raise ValueError(f"{root} {problem}")
 
 
-def _several_places(found: dict[str, _Found]) -> str:
-    places = set().union(*(split.places for split in found.values()))
-    listed = ", ".join(repr(place) for place in sorted(places))
-    return f"holds splits in several top folders ({listed}); set data.root to one of them" if len(places) > 1 else ""
-
-
-def _class_difference(found: dict[str, _Found], train: str, test: str) -> str:
+def _class_difference(train: _Found, test: _Found) -> str:
     sides = [
-        f"{', '.join(sorted(extra))} in {one} only"
+        f"{', '.join(sorted(extra))} in {one.part.name} only"
         for one, other in ((train, test), (test, train))
-        if (extra := found[one].classes - found[other].classes)
+        if (extra := one.part.classes - other.part.classes)
     ]
     return f"has classes that differ between its splits: {'; '.join(sides)}; make them the same" if sides else ""
 
@@ -182,10 +160,32 @@ def _damage(unreadable: dict[str, str]) -> str:
     )
 
 
-def _empty_classes(found: dict[str, _Found]) -> str:
+def _empty_classes(*splits: _Found) -> str:
     empty = [
-        f"{name}/{label}"
-        for name, split in found.items()
-        for label in sorted(split.classes - {class_name for class_name, _ in split.images})
+        f"{found.part.name}/{label}"
+        for found in splits
+        for label in sorted(found.part.classes - {class_name for class_name, _ in found.images})
     ]
-    return f"has class folders without readable images: {', '.join(empty)}; fill or remove them" if empty else ""
+    others = _left_out(splits)
+    hint = f" (other files: {others})" if others else ""
+    return f"has class folders without readable images: {', '.join(empty)}{hint}; fill or remove them" if empty else ""
+
+
+def _left_out(splits: tuple[_Found, ...]) -> str:
+    counts = sum((found.part.others for found in splits), Counter())
+    return ", ".join(f"{count} of {suffix}" for suffix, count in counts.most_common(_NAMED))
+
+
+def _remarks(train: _Found, test: _Found, several: int) -> list[str]:
+    """What a plan says of the data set: what was left out, and of what only a part was taken."""
+    skipped = len(train.unreadable) + len(test.unreadable)
+    loose = train.part.loose + test.part.loose
+    others = _left_out((train, test))
+    said = (
+        (test.part.passed_over, f"{test.part.name} is the test split: {test.part.passed_over}"),
+        (skipped, f"{skipped} unreadable images are left out"),
+        (loose, f"{loose} images outside class folders are left out"),
+        (others, f"files that are no images are left out: {others}"),
+        (several, f"of {several} files with several frames the first frame is taken"),
+    )
+    return [f"data: {line}" for condition, line in said if condition]

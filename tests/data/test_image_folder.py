@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study.data.image_folder import ImageFolder, UnreadableImage, decode_image
+from study.data.image_folder import ImageFolder
+from tests.data.conftest import image_bytes
 
 Files = dict[str, bytes]
 MakeFiles = Callable[..., Files]
@@ -71,38 +72,6 @@ def test_images_in_a_folder_below_their_class_are_its_images(image_files: MakeFi
     assert load(write_folder(nested)).load().shape.train == 6
 
 
-def test_an_image_of_another_size_has_its_centre_square_resized() -> None:
-    wide = np.zeros((40, 120, 3), np.uint8)
-    wide[:, 40:80] = (200, 100, 50)
-    pixels = decode_image(encoded(Image.fromarray(wide)), 20)
-    np.testing.assert_array_equal(pixels[:, 2:-2], np.broadcast_to([200, 100, 50], (20, 16, 3)))
-    assert decode_image(encoded(Image.new("RGB", (5, 900))), 32).shape == (32, 32, 3)
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1"])
-def test_every_colour_mode_becomes_rgb(mode: str) -> None:
-    form = "JPEG" if mode == "CMYK" else "PNG"
-    pixels = decode_image(encoded(Image.new("RGB", (8, 8), "white").convert(mode), form), 8)
-    assert pixels.shape == (8, 8, 3)
-    assert pixels.min() > 250
-
-
-def test_a_palette_with_transparency_is_read_without_a_warning() -> None:
-    image = Image.new("P", (8, 8))
-    assert decode_image(encoded(image, transparency=b"\x00\x80"), 8).shape == (8, 8, 3)
-
-
-def test_postscript_is_never_interpreted() -> None:
-    with pytest.raises(UnreadableImage):
-        decode_image(encoded(Image.new("RGB", (8, 8)), "EPS"), 8)
-
-
-@pytest.mark.parametrize("content", [jpeg()[:-400], jpeg()[:30], b"", b"no image", bytes(500)])
-def test_truncated_and_foreign_bytes_are_unreadable(content: bytes) -> None:
-    with pytest.raises(UnreadableImage):
-        decode_image(content, 32)
-
-
 @pytest.fixture
 def damaged(image_files: MakeFiles) -> Files:
     return image_files() | {"train/cat/7.jpg": jpeg()[:-400], "test/dog/9.png": b"no image"}
@@ -136,7 +105,10 @@ def test_unreadable_images_of_a_split_that_is_not_used_do_not_matter(image_files
 def test_a_class_folder_without_images_is_named(image_files: MakeFiles, write_folder: Write) -> None:
     root = write_folder(image_files() | {"train/emu/notes.txt": b""})
     (root / "test" / "emu").mkdir()
-    with pytest.raises(ValueError, match=r"has class folders without readable images: train/emu, test/emu; fill"):
+    with pytest.raises(
+        ValueError,
+        match=r"has class folders without readable images: train/emu, test/emu \(other files: 1 of .txt\); fill",
+    ):
         load(root).check()
 
 
@@ -199,10 +171,199 @@ def test_folders_named_by_wnid_and_a_val_split_are_read_from_the_shared_archive(
     assert set(np.bincount(data.test.labels)) == {50}
 
 
-def test_what_is_said_of_a_file_that_is_no_image_is_the_same_each_time() -> None:
-    said = set()
-    for _ in range(2):
-        with pytest.raises(UnreadableImage) as caught:
-            decode_image(b"hello", 32)
-        said.add(str(caught.value))
-    assert said == {"none of JPEG, PNG, BMP, GIF, PPM, TIFF, WEBP"}
+def shape_of(root: Path, **parameters: object) -> tuple[int, int, tuple[str, ...]]:
+    shape = load(root, **parameters).shape()
+    return shape.train, shape.test, shape.class_names
+
+
+@pytest.mark.parametrize("test", ["test", "testing", "val", "validation", "valid", "Test", "VAL", "Validation"])
+@pytest.mark.parametrize("train", ["train", "Train", "TRAIN", "training"])
+def test_splits_are_known_by_the_names_that_people_give_them(
+    train: str, test: str, image_files: MakeFiles, write_folder: Write
+) -> None:
+    assert shape_of(write_folder(image_files(splits=(train, test), count=1))) == (2, 2, ("cat", "dog"))
+
+
+def test_a_test_folder_without_the_classes_gives_way_to_the_next_and_that_is_said(
+    image_files: MakeFiles, write_folder: Write
+) -> None:
+    files = image_files(splits=("train", "val")) | {f"test/images/{i}.png": image_bytes(i) for i in range(4)}
+    shape = load(write_folder(files)).shape()
+    assert (shape.train, shape.test) == (6, 6)
+    assert shape.remarks == ("data: val is the test split: test holds none of the training classes",)
+
+
+def test_folders_beside_the_splits_are_no_data_sets(image_files: MakeFiles, write_folder: Write) -> None:
+    files = image_files()
+    beside = {f"{top}/{path}.txt": b"0 0.5 0.5" for top in ("labels", "annotations") for path in files}
+    beside |= {f"__MACOSX/{path}": b"\0" for path in files}
+    assert shape_of(write_folder(files | beside)) == (6, 6, ("cat", "dog"))
+    below = {f"images/{path}": content for path, content in files.items()}
+    assert shape_of(write_folder(below | beside, "below")) == (6, 6, ("cat", "dog"))
+
+
+def test_class_names_are_equal_in_every_unicode_form(image_files: MakeFiles, write_folder: Write) -> None:
+    files = image_files(("café", "thé"), ("train",)) | image_files(("cafe\u0301", "the\u0301"), ("test",))
+    assert shape_of(write_folder(files)) == (6, 6, ("café", "thé"))
+
+
+def test_class_names_of_latin_1_and_with_control_characters_are_made_printable(
+    image_files: MakeFiles, write_folder: Write
+) -> None:
+    shape = load(write_folder(image_files(("caf\udce9", "a\nb", "$\\frac$ <b>")))).shape()
+    assert shape.class_names == ("$\\frac$ <b>", "a\\x0ab", "café")
+    "".join(shape.class_names).encode()
+
+
+def tiny_imagenet() -> Files:
+    """As it is downloaded, in small."""
+    files = {f"train/{name}/images/{name}_{i}.JPEG": jpeg(8) for name in ("n01443537", "n02084071") for i in range(3)}
+    files |= {f"train/{name}/{name}_boxes.txt": b"x 0 0 8 8" for name in ("n01443537", "n02084071")}
+    files |= {f"val/images/val_{i}.JPEG": image_bytes(i, (8, 8), "JPEG") for i in range(4)}
+    rows = "".join(f"val_{i}.JPEG\t{('n02084071', 'n01443537')[i % 2]}\t0\t0\t8\t8\n" for i in range(4))
+    files |= {f"test/images/test_{i}.JPEG": jpeg(8) for i in range(5)}
+    return files | {"val/val_annotations.txt": rows.encode(), "wnids.txt": b"n01443537\nn02084071\n", "words.txt": b""}
+
+
+@pytest.mark.parametrize("top", ["", "tiny-imagenet-200/"])
+def test_tiny_imagenet_is_read_as_it_is_downloaded(top: str, write_folder: Write, write_tar: Write) -> None:
+    files = tiny_imagenet()
+    data = load(write_tar(files, top=top)).load()
+    assert data.classes == ("n01443537", "n02084071")
+    np.testing.assert_array_equal(data.train.labels, [0, 0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(data.test.labels, [0, 0, 1, 1])
+    expected = [np.asarray(Image.open(io.BytesIO(files[f"val/images/val_{i}.JPEG"]))) for i in (1, 3, 0, 2)]
+    np.testing.assert_array_equal(load(write_tar(files), image_size=8).load().test.inputs, expected)
+
+
+def test_images_that_the_annotations_do_not_name_are_unreadable(write_tar: Write) -> None:
+    files = tiny_imagenet() | {"val/images/val_9.JPEG": jpeg(8)}
+    files["val/val_annotations.txt"] += b"val_8.JPEG\tn02084071\t0\t0\t8\t8\n"
+    message = (
+        r"2 of them: val/images/val_8.JPEG \(named in the table .* not there\), val/images/val_9.JPEG \(not in the"
+    )
+    with pytest.raises(ValueError, match=message):
+        load(write_tar(files)).check()
+    assert load(write_tar(files), skip_unreadable=True).shape().test == 4
+
+
+def flat(count: int = 4) -> Files:
+    return {f"{split}/{i}.png": image_bytes(i) for split in ("train", "test") for i in range(count)}
+
+
+def table(*splits: str, count: int = 4, column: str = "label") -> bytes:
+    rows = [f"{split}{i}.png,{('cat', 'dog')[i % 2]}" for split in splits for i in range(count)]
+    return "\n".join([f"file_name,{column}", *rows]).encode()
+
+
+def test_flat_folders_take_their_classes_from_a_table(write_folder: Write) -> None:
+    each = flat() | {"train/metadata.csv": table(""), "test/metadata.csv": table("")}
+    one = flat() | {"metadata.csv": table("train/", "test/")}
+    for name, files in (("each", each), ("one", one)):
+        data = load(write_folder(files, name)).load()
+        assert data.classes == ("cat", "dog")
+        np.testing.assert_array_equal(data.train.labels, [0, 0, 1, 1])
+        np.testing.assert_array_equal(data.test.inputs[2], np.asarray(Image.open(io.BytesIO(image_bytes(1)))))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (flat(), r"has 4 images directly in train, which do not tell their classes \(there is no metadata.csv\); put"),
+        (flat() | {"metadata.csv": table("train/", column="text")}, r"\(metadata.csv has no column label\); put them"),
+        ({"0.png": image_bytes(0)}, r"has 1 images directly in it, which do not tell their classes"),
+        (flat() | {"metadata.csv": b"\xff\xfe"}, r"holds metadata.csv, which is no CSV file of UTF-8 text"),
+    ],
+)
+def test_a_flat_folder_without_classes_is_refused(files: Files, message: str, write_folder: Write) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(write_folder(files)).check()
+
+
+HOLD_OUT = {"share": 0.25, "seed": 0}
+
+
+@pytest.mark.parametrize("top", ["", "flowers/"])
+def test_a_folder_of_classes_is_split_on_request(top: str, image_files: MakeFiles, write_folder: Write) -> None:
+    files = image_files(splits=("whole",), count=8) | {f"whole/emu/{i}.png": image_bytes(90 + i) for i in range(3)}
+    root = write_folder({top + path.removeprefix("whole/"): content for path, content in files.items()})
+    with pytest.raises(ValueError, match=r"but images in the folders cat, dog, emu; .*set data.test_split to {share"):
+        load(root).check()
+    data = load(root, test_split=HOLD_OUT).load()
+    np.testing.assert_array_equal(np.bincount(data.train.labels), [6, 6, 2])
+    np.testing.assert_array_equal(np.bincount(data.test.labels), [2, 2, 1])
+    seen = {image.tobytes() for split in (data.train, data.test) for image in split.inputs}
+    assert len(seen) == len(set(files.values())) == 19
+    assert load(root, test_split=HOLD_OUT).load().digest == data.digest
+    assert load(root, test_split=HOLD_OUT | {"seed": 1}).load().digest != data.digest
+
+
+def test_a_share_is_held_out_of_the_training_folder_where_there_is_one(
+    image_files: MakeFiles, write_folder: Write
+) -> None:
+    root = write_folder(image_files(splits=("train",), count=4))
+    with pytest.raises(ValueError, match=r"has no split test in .*, or data.test_split to {share: 0.2, seed: 0}"):
+        load(root).check()
+    assert shape_of(root, test_split=HOLD_OUT) == (6, 2, ("cat", "dog"))
+
+
+def test_a_class_of_one_image_cannot_be_split(image_files: MakeFiles, write_folder: Write) -> None:
+    with pytest.raises(ValueError, match="has one image of class cat, which cannot be split"):
+        load(write_folder(image_files(splits=("train",), count=1)), test_split=HOLD_OUT).check()
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"share": 0.2}, {"share": 1, "seed": 0}, {"share": 0.2, "seed": -1}, {"share": 0.2, "seed": 0.5}]
+)
+def test_a_share_without_a_size_or_a_seed_is_refused(wanted: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"or a share between 0 and 1 with a whole seed, such as {share: 0.2, seed"):
+        ImageFolder(root="x", test_split=wanted)
+
+
+def test_a_link_to_the_folder_above_counts_no_image_twice(image_files: MakeFiles, write_folder: Write) -> None:
+    root = write_folder(image_files())
+    (root / "train" / "cat" / "all").symlink_to("..")
+    assert shape_of(root) == (6, 6, ("cat", "dog"))
+
+
+def test_links_that_lead_nowhere_are_named_and_skipped_if_asked(image_files: MakeFiles, write_folder: Write) -> None:
+    root = write_folder(image_files())
+    (root / "train" / "cat" / "gone.png").symlink_to("/nowhere/gone.png")
+    (root / "test" / "emu").symlink_to("/nowhere/emu")
+    with pytest.raises(
+        ValueError, match=r"2 of them: test/emu \(a link to /nowhere/emu, which does not exist\), train"
+    ):
+        load(root).check()
+    data = load(root, skip_unreadable=True).load()
+    assert (len(data.train), len(data.test)) == (6, 6)
+    assert data.notes["skipped_files"] == ["test/emu", "train/cat/gone.png"]
+    assert data.shape.remarks == ("data: 2 unreadable images are left out",)
+
+
+def test_a_split_that_is_a_link_to_nowhere_is_named(image_files: MakeFiles, write_folder: Write) -> None:
+    root = write_folder(image_files(splits=("train",)))
+    (root / "test").symlink_to("/nowhere")
+    with pytest.raises(ValueError, match=r"no split test in .* \(test is a link to /nowhere, which does not exist\)"):
+        load(root).check()
+
+
+def test_jpeg_files_of_every_suffix_count_and_formats_that_are_not_read_are_named(
+    image_files: MakeFiles, write_folder: Write
+) -> None:
+    files = image_files()
+    root = write_folder(files | {f"train/cat/x{suffix}": jpeg() for suffix in (".jfif", ".jpe", ".JPG", ".jif")})
+    assert load(root).shape().train == 10
+    write_folder({"train/cat/x.heic": b"\0\0\0\x18ftypheic"})
+    with pytest.raises(ValueError, match=r"unreadable images, 1 of them: train/cat/x.heic \(none of JPEG, PNG"):
+        load(root).check()
+
+
+def test_what_is_left_out_is_said(image_files: MakeFiles, write_folder: Write) -> None:
+    files = image_files() | {"train/cat/a.txt": b"", "test/cat/b.txt": b"", "train/dog/README": b""}
+    animated = encoded(Image.new("RGB", (8, 8)), "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")])
+    files |= {"train/stray.png": image_bytes(0), "train/cat/a.gif": animated}
+    assert load(write_folder(files)).shape().remarks == (
+        "data: 1 images outside class folders are left out",
+        "data: files that are no images are left out: 2 of .txt, 1 of no suffix",
+        "data: of 1 files with several frames the first frame is taken",
+    )
