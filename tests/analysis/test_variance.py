@@ -12,7 +12,6 @@ from study.analysis.variance import (
     FOUND,
     LEVEL,
     TOO_FEW,
-    Design,
     design_of,
     holm,
     is_grid,
@@ -67,12 +66,30 @@ def test_p_values_approach_those_of_the_f_distribution():
     frame = grid(seeds=6)
     y = np.random.default_rng(4).normal(size=len(frame)) + 0.35 * (frame["strategy"] == "hard").to_numpy()
     design = design_of(frame, PARAMETERS)
-    p = permutation_p_values(y, design, generator=np.random.default_rng(0), permutations=4999)
+    alone = design._replace(trends={})
+    p = permutation_p_values(y, alone, generator=np.random.default_rng(0), permutations=4999)
     bases = [*design.effects.values(), design.others["interactions"]]
     residual = ((y @ design.residual) ** 2).mean()
     f = [((y @ basis) ** 2).mean() / residual for basis in bases]
     tails = [stats.f.sf(x, basis.shape[1], design.residual.shape[1]) for x, basis in zip(f, bases, strict=True)]
     assert p == pytest.approx(tails, abs=0.025)
+
+
+def test_what_rises_with_k_is_found_by_its_trend_and_what_peaks_by_the_f_test():
+    frame = grid(seeds=3)
+    design, draw = design_of(frame, PARAMETERS), np.random.default_rng(0)
+    assert list(design.trends) == ["k"]
+    of_k = pd.Series(design.trends["k"][:, 0]).groupby(frame["k"]).mean()
+    assert np.diff(of_k) == pytest.approx([np.ptp(of_k) / 3] * 3)  # equal steps
+    rising, peaking = (np.array(means)[np.log2(frame["k"]).astype(int) - 4] for means in ([0, 1, 2, 3], [0, 3, 3, 0]))
+    noise = draw.normal(size=(20, len(frame)))
+    for effect, better in ((0.7 * rising, np.less), (0.7 * peaking, np.greater)):
+        both, by_f = (
+            permutation_p_values(effect + noise, of, generator=np.random.default_rng(1), permutations=199)[:, 0]
+            for of in (design, design._replace(trends={}))
+        )
+        assert better(np.median(both), np.median(by_f))
+        assert np.median(both) < 0.05
 
 
 def test_holm_multiplies_the_smallest_by_their_number_and_keeps_the_order():
@@ -140,7 +157,7 @@ def test_a_constant_metric_has_nothing_to_explain():
 def test_shares_of_noise_are_zero_on_average_before_the_floor():
     design = design_of(grid(), PARAMETERS)
     outcomes = np.random.default_rng(0).normal(size=(4000, 16))
-    whole = Design(design.effects, {}, design.residual, design.blocks)
+    whole = design._replace(others={})
     assert omega_squared(outcomes, whole).mean(axis=0) == pytest.approx([0.05, 0.03], abs=0.03)
 
 
