@@ -54,7 +54,7 @@ class Status:
 
 def tracked_status(name: str, tracking_uri: str | None = None, storage: Path | str | None = None) -> Status:
     """The trials that MLflow has, from anywhere that reaches it."""
-    from study.tracking.tracker import states
+    from study.tracking.queries import states
 
     planned, found = states(name, tracking_uri, Path(storage) if storage else default_storage())
     lines = sorted((TrialStatus(**state) for state in found), key=lambda line: (line.status, line.label, line.seed))

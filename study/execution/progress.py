@@ -89,11 +89,6 @@ class Progress:
             self.console.print(f"{others}; waiting for their results", highlight=False, soft_wrap=True)
         self.others = others
 
-    def skip(self, label: str, why: str) -> None:
-        """A trial will not be run here."""
-        self.finished += 1
-        self.console.print(f"skipped {label}: {why}", highlight=False, soft_wrap=True)
-
     def _table(self) -> Table:
         over = self.finished + self.failed
         left = self.plan.trials - self.plan.done - self.plan.failed - over

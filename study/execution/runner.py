@@ -122,10 +122,7 @@ def _tune(
 ) -> None:
     with Progress(plan, *next(iter(study.metrics.items()))) as progress:
         proposals = _Proposals(study, trials, store, session, tracker, progress)
-        try:
-            _fit(study, proposals)
-        finally:
-            proposals.queue.close()
+        _fit(study, proposals)
     if proposals.stopped is not None:
         raise proposals.stopped
 
@@ -245,9 +242,7 @@ class _Proposals(Searcher):
             sampler_of(study, trials, store),
             store,
             session.claims,
-            tracker.server,
             heard=self._heard,
-            skipped=lambda trial, why: progress.skip(_label(trial), why),
         )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from study.storage.store import Store, create, write_atomically
 
@@ -32,26 +32,7 @@ EXPIRES = 60.0
 """Seconds without a heartbeat after which a session on another machine counts as dead."""
 LOOKS = 30.0
 """Seconds between two looks at a heartbeat after which its standstill counts anew: EXPIRES without the two beats (of
-BEAT and a time-out of a server each) that a session may still need where a storage or server was away."""
-
-
-class Board(Protocol):
-    """Where sessions meet."""
-
-    def put(self, register: str, value: str) -> bool:
-        """Write a register that nobody has written yet, atomically; whether it holds this value afterwards."""
-
-    def get(self, register: str) -> str | None:
-        """What a register holds; None while it is not written (as of the last refresh)."""
-
-    def announce(self, session: str, text: str | None) -> None:
-        """A session's heartbeat; None: it is over."""
-
-    def session(self, session: str) -> str | None:
-        """The last heartbeat of a session; None: it is over (as of the last refresh)."""
-
-    def refresh(self) -> None:
-        """Read anew what others wrote."""
+BEAT and a time-out of the storage each) that a session may still need where the storage was unreachable."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +59,22 @@ class Holder:
         return self.machine == _machine() and _started(self.pid) != self.started
 
 
-class FolderBoard:
-    """A board in a study's folder, on any filesystem that can create a file exclusively."""
+class Board:
+    """Where the sessions of a study meet: its folder, in any storage that can create a file exclusively."""
 
     def __init__(self, path: Path) -> None:
         self._claims, self._sessions = path / "claims", path / "sessions"
         self._known: dict[str, str] = {}  # a register never changes
 
     def put(self, register: str, value: str) -> bool:
+        """Write a register that nobody has written yet, atomically; whether it holds this value afterwards."""
         if not create(self._claims / register, value):
             return self.get(register) == value
         self._known[register] = value
         return True
 
     def get(self, register: str) -> str | None:
+        """What a register holds; None while it is not written."""
         if register not in self._known:
             try:
                 self._known[register] = (self._claims / register).read_text()
@@ -100,6 +83,7 @@ class FolderBoard:
         return self._known[register]
 
     def announce(self, session: str, text: str | None) -> None:
+        """A session's heartbeat; None: it is over."""
         path = self._sessions / f"{session}.json"
         if text is None:
             path.unlink(missing_ok=True)
@@ -107,17 +91,15 @@ class FolderBoard:
             write_atomically(path, text)
 
     def session(self, session: str) -> str | None:
+        """The last heartbeat of a session; None: it is over."""
         try:
             return (self._sessions / f"{session}.json").read_text()
         except FileNotFoundError:
             return None
 
-    def refresh(self) -> None:
-        """Nothing: files are read when they are asked for."""
-
 
 class Claims:
-    """One session's claims on one board."""
+    """One session's claims."""
 
     def __init__(self, board: Board, session: str) -> None:
         self.board, self.session = board, session
@@ -138,12 +120,6 @@ class Claims:
         """The living session that holds a trial."""
         session = self._last(trial)[1]
         return self.alive(session) if session else None
-
-    def claimant(self, trial: str) -> Holder | None:
-        """The other session that claimed a trial last, alive or not, unless it said that it is over."""
-        session = self._last(trial)[1]
-        text = self.board.session(session) if session and session != self.session else None
-        return Holder(**json.loads(text)) if text else None
 
     def is_free(self, trial: str) -> bool:
         """Whether no other living session holds it."""
@@ -177,28 +153,21 @@ class Claims:
 
 
 class Session:
-    """One running driver of a study: `with Session(store, owner) as session: …` beats on every board it joined.
-
-    Its name begins with the storage's, so that a claim tells in which storage its trial's files are.
-    """
+    """One running driver of a study: `with Session(store, owner) as session: …` beats until it ends."""
 
     def __init__(self, store: Store, owner: str | None = None) -> None:
         self.owner = owner or user()
-        board = FolderBoard(store.path)
-        self.storage = storage_id(board)
+        self.board = Board(store.path)
+        self.board.put("storage", uuid.uuid4().hex[:12])
+        self.storage = self.board.get("storage") or ""
+        """the storage's own name, whatever path leads to it"""
         self.name = f"{self.storage}-{uuid.uuid4().hex[:12]}"
+        self.claims = Claims(self.board, self.name)
         self._holder = Holder.here(self.owner)
-        self._boards: list[Board] = []
         self._beat = 0
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        self.claims = self.join(board)
-
-    def join(self, board: Board) -> Claims:
-        """Announce the session on a board, and beat there from now on."""
-        board.announce(self.name, self._text())
-        self._boards.append(board)
-        return Claims(board, self.name)
+        self._announce()
 
     def __str__(self) -> str:
         return str(self._holder)
@@ -218,21 +187,15 @@ class Session:
         self._over.set()
         if self._thread is not None:
             self._thread.join()
-        for board in self._boards:
-            self._tolerantly(lambda board=board: board.announce(self.name, None))  # type: ignore[misc]
-
-    def is_ours(self, session: str) -> bool:
-        """Whether a session's trials lie in this storage."""
-        return session.startswith(f"{self.storage}-")
+        self._tolerantly(lambda: self.board.announce(self.name, None))
 
     def _keep_beating(self) -> None:
         while not self._over.wait(BEAT):
             self._beat += 1
-            for board in self._boards:
-                self._tolerantly(lambda board=board: board.announce(self.name, self._text()))  # type: ignore[misc]
+            self._tolerantly(self._announce)
 
-    def _text(self) -> str:
-        return json.dumps(asdict(self._holder) | {"beat": self._beat})
+    def _announce(self) -> None:
+        self.board.announce(self.name, json.dumps(asdict(self._holder) | {"beat": self._beat}))
 
     def _tolerantly(self, act: Callable[[], Any]) -> None:
         """A beat that is missed is no reason to stop: the next one, or EXPIRES, will do."""
@@ -240,12 +203,6 @@ class Session:
             act()
         except Exception as error:
             log.debug("no heartbeat: %s", error)
-
-
-def storage_id(board: Board) -> str:
-    """The storage's own name, whatever path leads to it."""
-    board.put("storage", uuid.uuid4().hex[:12])
-    return board.get("storage") or ""
 
 
 def user() -> str:

@@ -35,6 +35,8 @@ class Sent:
     """the same of the artifacts"""
     stamp: list[int] | None = None
     """of the files when all of them was sent"""
+    elsewhere: bool = False
+    """a session with another storage has sent all of it: nothing of this one's is"""
 
 
 @dataclass(frozen=True)

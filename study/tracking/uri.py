@@ -31,7 +31,7 @@ def without_secrets(text: str) -> str:
     return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("", text))
 
 
-def resolve(uri: str | None, storage: Path) -> str:
+def absolute(uri: str | None, storage: Path) -> str:
     """The absolute tracking URI; None: $MLFLOW_TRACKING_URI, else a database in the storage folder.
 
     Raises TrackingRefused for a URI without a scheme, an unknown scheme, MLflow's plain file store, and None where the

@@ -1,6 +1,5 @@
 """Sessions share a study: what one runs the other waits for, takes over when it is left, and hears of."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,9 @@ def study(**arguments: Any) -> Study:
 
 
 class Driver:
-    """A session at work on the study."""
+    """A session that runs the study."""
 
-    def __init__(self, of: Study, store: Store, **options: Any) -> None:
+    def __init__(self, of: Study, store: Store) -> None:
         self.store, self.session = store, Session(store)
         self.heard: list[str] = []
         self.queue = Queue(
@@ -38,7 +37,6 @@ class Driver:
             store,
             self.session.claims,
             heard=lambda trial, result: self.heard.append(trial.id),
-            **options,
         )
 
     def next(self) -> Trial | Wait | None:
@@ -110,36 +108,3 @@ def test_two_tpe_sessions_run_as_many_cells_as_asked_for_together(tmp_path: Path
     assert ended == {0, 1}
     assert len(ran) == len(set(ran)) == 12
     assert len(list(store.trials())) == 12
-
-
-def test_what_a_server_says_is_finished_elsewhere_is_skipped_and_what_is_held_waits(tmp_path: Path) -> None:
-    said = {}
-
-    class Server:
-        def claim(self, trial: str) -> str:
-            return said.get(trial, "ours")
-
-    trials, skipped = study().trials(), []
-    said[trials[0].id] = "finished by alice@node7 in another storage"
-    said[trials[1].id] = "held by alice@node7"
-    b = Driver(study(), Store.of("s", tmp_path), server=Server(), skipped=lambda p, why: skipped.append((p, why)))
-    assert [b.trial().id, b.trial().id] == [p.id for p in trials[2:]]
-    waiting = b.next()
-    assert waiting == Wait("1 trial is being run by alice@node7")
-    assert [(p.id, why) for p, why in skipped] == [(trials[0].id, "finished by alice@node7 in another storage")]
-    del said[trials[1].id]
-    assert b.trial().id == trials[1].id
-
-
-def test_a_slow_claim_holds_up_nobody(tmp_path: Path) -> None:
-    class Slow:
-        def claim(self, trial: str) -> str:
-            time.sleep(2 * turns.INSTANT)
-            return "ours"
-
-    b = Driver(study(), Store.of("s", tmp_path), server=Slow())
-    started = time.monotonic()
-    assert b.next() == Wait()
-    assert time.monotonic() - started < 1.5 * turns.INSTANT
-    time.sleep(2 * turns.INSTANT)
-    assert isinstance(b.next(), Trial)

@@ -208,7 +208,6 @@ def test_a_trial_that_ray_starts_again_after_its_end_finds_its_result_and_counts
         for _ in range(2):
             proposals.start("a")
             proposals.on_trial_complete("a", {"status": "finished", "reason": None, "stored": True})
-    proposals.queue.close()
     assert (progress.finished, progress.running) == (1, {})
     said = {"status": "finished", "reason": None, "stored": True, "retry_alone": False}
     assert _work({"folder": config["folder"]}) == said
@@ -235,7 +234,6 @@ def test_a_trial_that_needs_a_gpu_alone_keeps_the_study_from_its_end_and_is_prop
             proposals.on_trial_complete(name, {"status": "failed", "reason": "full", "stored": True})
     assert proposals.suggest("d") == Searcher.FINISHED
     assert progress.failed == 2
-    proposals.queue.close()
 
 
 def test_a_free_worker_takes_the_newest_trial_but_one_that_has_waited_too_long_first(
@@ -271,7 +269,6 @@ def test_a_result_that_a_shared_folder_does_not_show_yet_is_not_recorded_as_a_fa
     with progress:
         proposals.on_trial_complete("a", {"status": "finished", "reason": None, "stored": True})
         proposals.on_trial_complete("b", {}, error=True)
-    proposals.queue.close()
     assert store.trial(late).result() is None
     failure = store.trial(dead).result()
     assert failure is not None

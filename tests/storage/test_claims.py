@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from study.storage import claims
-from study.storage.claims import FolderBoard, Session
+from study.storage.claims import Board, Session
 from study.storage.store import Store
 
 
@@ -22,7 +22,7 @@ def elsewhere(store: Store, beat: int = 0) -> str:
     """A session on another machine."""
     name = "elsewhere-1"
     holder = {"owner": "alice", "host": "node7", "machine": "another", "pid": 1, "started": "9", "beat": beat}
-    FolderBoard(store.path).announce(name, json.dumps(holder))
+    Board(store.path).announce(name, json.dumps(holder))
     return name
 
 
@@ -71,7 +71,7 @@ def test_a_claim_outlives_neither_its_session_nor_its_process(store: Store) -> N
 def test_a_process_of_the_same_number_but_another_start_is_not_the_holder(store: Store) -> None:
     first, second = Session(store), Session(store)
     assert first.claims.take("a")
-    board = FolderBoard(store.path)
+    board = Board(store.path)
     text = json.loads(board.session(first.name) or "")
     board.announce(first.name, json.dumps(text | {"started": "1"}))
     assert second.claims.take("a")
@@ -96,7 +96,7 @@ def looks(session: Session, clock: list[float], seconds: float) -> bool:
 
 
 def test_a_session_on_another_machine_is_dead_once_its_heartbeat_stands_still(store: Store, clock: list[float]) -> None:
-    FolderBoard(store.path).put("a.0", elsewhere(store))
+    Board(store.path).put("a.0", elsewhere(store))
     session = Session(store)
     assert not session.claims.take("a")
     assert str(session.claims.holder("a")) == "alice@node7"
@@ -108,8 +108,8 @@ def test_a_session_on_another_machine_is_dead_once_its_heartbeat_stands_still(st
 
 
 def test_a_heartbeat_that_nobody_could_look_at_has_not_stood_still(store: Store, clock: list[float]) -> None:
-    """A storage or server that was away for minutes took the others' heartbeats away too."""
-    FolderBoard(store.path).put("a.0", elsewhere(store))
+    """A storage that was unreachable for minutes took the others' heartbeats away too."""
+    Board(store.path).put("a.0", elsewhere(store))
     session = Session(store)
     assert not session.claims.take("a")
     clock[0] += 2 * claims.EXPIRES
@@ -121,7 +121,7 @@ def test_a_heartbeat_that_nobody_could_look_at_has_not_stood_still(store: Store,
 
 def test_a_session_beats_until_it_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "BEAT", 0.01)
-    board = FolderBoard(store.path)
+    board = Board(store.path)
     with Session(store, "ada") as session:
         waited = threading.Event()
         while json.loads(board.session(session.name) or "{}")["beat"] < 3:
@@ -129,8 +129,8 @@ def test_a_session_beats_until_it_ends(store: Store, monkeypatch: pytest.MonkeyP
     assert board.session(session.name) is None
 
 
-def test_a_storage_has_one_name_and_sessions_bear_it(store: Store, tmp_path: Path) -> None:
+def test_a_storage_has_one_name_for_all_its_sessions(store: Store, tmp_path: Path) -> None:
     first, second = Session(store), Session(store)
     assert first.storage == second.storage
-    assert second.is_ours(first.name)
-    assert not second.is_ours(Session(Store.of("s", tmp_path / "other")).name)
+    assert first.storage != Session(Store.of("s", tmp_path / "other")).storage
+    assert first.name != second.name

@@ -14,7 +14,7 @@ from study.results import Results
 from study.storage.claims import Session
 from study.storage.store import Store, check_writable, location
 from study.tracking.uri import TrackingRefused
-from study.tracking.uri import resolve as tracking_uri
+from study.tracking.uri import absolute as tracking_uri
 from study.trial.run import run_trial
 from tests.conftest import TINY
 from tests.trial.test_run import Killed, numbers

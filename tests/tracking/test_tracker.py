@@ -1,15 +1,17 @@
 import json
 import logging
 import math
+import shutil
 import threading
 from collections import Counter
 
 import pytest
+from mlflow.entities import ViewType
 
 from study.results import Results
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
-from study.tracking import tracker as tracking
+from study.tracking import client as tracking
 from study.tracking.tracker import Tracker
 from study.tracking.uri import TrackingRefused
 
@@ -59,13 +61,13 @@ def storage(tmp_path_factory):
 @pytest.fixture
 def lines(monkeypatch):
     """The clients that trackers opened."""
-    opened, connect = [], tracking._client
+    opened, connect = [], tracking.connect
 
     def client(uri):
         opened.append(Line(connect(uri)))
         return opened[-1]
 
-    monkeypatch.setattr(tracking, "_client", client)
+    monkeypatch.setattr(tracking, "connect", client)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return opened
 
@@ -206,6 +208,7 @@ def test_what_an_outage_missed_is_sent_afterwards_in_order_and_said_once(tracker
     first = start(tracker, "aaa")
     tracker.sync()
     lines[0].down = True
+    lines[0].calls.clear()
     train(first, 4, 6)
     finish(first)
     finish(start(tracker, "bbb"))
@@ -215,7 +218,7 @@ def test_what_an_outage_missed_is_sent_afterwards_in_order_and_said_once(tracker
         assert not tracker.sync()
     assert len(caplog.records) == 1
     assert "hunter2" not in caplog.text
-    assert lines[0].calls["search_runs"] <= 4  # two trials in a row: then the rest waits, so the outage costs little
+    assert lines[0].calls["search_runs"] <= 2  # two trials in a row: then the rest waits, so the outage costs little
     lines[0].down = False
     assert tracker.sync()
     found = runs(tracker)
@@ -307,30 +310,100 @@ def test_long_values_are_cut_and_secrets_taken_out(tracker):
     assert "hunter2" not in json.dumps(run.to_dictionary())
 
 
-def test_run_that_someone_deleted_is_sent_again(tracker, caplog):
+def again(tracker):
+    """The study's next session."""
+    tracker.session.end()
+    following = Tracker(tracker.study, tracker.store, tracker.uri)
+    following.open(STUDY_YAML, {})
+    return following
+
+
+def every_run(tracker):
+    """Of all trials, the deleted too."""
+    return tracker._client.search_runs([tracker.experiment_id], "tags.role = 'trial'", ViewType.ALL)
+
+
+def test_run_that_someone_deleted_is_restored_and_goes_on(tracker, caplog):
     trial = start(tracker)
     tracker.sync()
-    tracker._client.delete_run(runs(tracker)["aaa"].info.run_id)
+    deleted = runs(tracker)["aaa"].info.run_id
+    tracker._client.delete_run(deleted)
     train(trial, 4, 4)
     assert tracker.sync()
     assert "MLflow refuses trial aaa" in caplog.text
     assert tracker.sync()
+    assert "the run of trial aaa had been deleted in MLflow; it is restored" in caplog.text
+    assert runs(tracker)["aaa"].info.run_id == deleted
     assert history(tracker, runs(tracker)["aaa"]) == expected_losses(4)
 
 
-def test_new_parent_run_gets_everything(tracker):
+def test_deleted_run_of_a_finished_trial_is_restored_by_the_next_session_which_says_so(tracker, caplog):
+    for name in ("aaa", "bbb"):
+        finish(start(tracker, name))
+    tracker.sync()
+    tracker._client.delete_run(runs(tracker)["aaa"].info.run_id)
+    following = again(tracker)
+    assert "deleted in MLflow and are restored: 1" in caplog.text
+    assert set(runs(following)) == {"aaa", "bbb"}
+    assert len(every_run(following)) == 2
+
+
+def test_deleted_parent_is_restored_and_no_trial_doubled(tracker, caplog):
     finish(start(tracker))
     tracker.sync()
     tracker._client.delete_run(tracker.parent_id)
-    tracker.session.end()
-    again = Tracker(tracker.study, tracker.store)
-    again.open(STUDY_YAML, {})
-    assert again.sync()
-    parents = [
-        run.data.tags["mlflow.parentRunId"]
-        for run in again._client.search_runs([again.experiment_id], "tags.role = 'trial'")
-    ]
-    assert sorted(parents) == sorted([tracker.parent_id, again.parent_id])
+    following = again(tracker)
+    assert following.sync()
+    assert following.parent_id == tracker.parent_id
+    assert f"the study's run {tracker.parent_id} had been deleted in MLflow; it is restored" in caplog.text
+    assert len(every_run(following)) == 1
+
+
+def test_trials_of_a_parent_that_is_gone_for_good_are_adopted_by_the_new_one(tracker):
+    finish(start(tracker))
+    tracker.sync()
+    run = runs(tracker)["aaa"].info.run_id
+    tracker._client.delete_run(tracker.parent_id)
+    tracker._client.client._tracking_client.store._hard_delete_run(tracker.parent_id)  # as `mlflow gc` does
+    following = again(tracker)
+    assert following.parent_id != tracker.parent_id
+    assert following.sync()
+    (adopted,) = every_run(following)
+    assert adopted.info.run_id == run
+    assert adopted.data.tags["mlflow.parentRunId"] == following.parent_id
+    assert (adopted.info.status, history(following, adopted)) == ("FINISHED", expected_losses(3))
+    assert len(history(following, adopted, "linear.features.top1")) == 1
+
+
+def test_trial_whose_folder_was_deleted_has_one_run_with_the_new_epochs_only(tracker):
+    finish(start(tracker))
+    tracker.sync()
+    shutil.rmtree(tracker.store.trial("aaa").path)
+    following = again(tracker)
+    trial = following.store.trial("aaa")
+    trial.write_config({"config": CONFIG, "cell": CELL, "seed": 0})
+    trial.append({"epoch": 1, "time": 3e9, "metrics": {"train.loss": 4.5}})
+    finish(trial, at=4e9)
+    assert following.sync()
+    assert len(following._client.search_runs([following.experiment_id], "tags.role = 'trial'")) == 1
+    run = runs(following)["aaa"]
+    assert history(following, run)[0] == (1, 3_000_000_000_000, 4.5)
+    assert 2 not in {step for step, _, _ in history(following, run)}
+    assert history(following, run, "linear.features.top1") == [(0, 4_000_000_000_000, 53.3)]
+
+
+def test_experiment_deleted_meanwhile_is_said_with_the_command_and_goes_on_where_it_is_restored(tracker, caplog):
+    trial = start(tracker)
+    tracker.sync()
+    tracker._client.delete_experiment(tracker.experiment_id)
+    train(trial, 4, 4)
+    tracker.sync()
+    assert not tracker.sync()
+    assert f"mlflow experiments restore --experiment-id {tracker.experiment_id}" in caplog.text
+    tracker._client.restore_experiment(tracker.experiment_id)
+    assert tracker.sync()
+    assert history(tracker, runs(tracker)["aaa"]) == expected_losses(4)
+    assert len(every_run(tracker)) == 1
 
 
 def test_two_drivers_at_once_double_no_run(tracker, lines):
@@ -391,5 +464,7 @@ def test_parent_sums_up_the_study(tracker, tmp_path):
 
 def test_deleted_experiment_is_refused_with_the_command_that_restores_it(tracker):
     tracker._client.delete_experiment(tracker.experiment_id)
-    with pytest.raises(TrackingRefused, match=f"mlflow experiments restore --experiment-id {tracker.experiment_id}"):
+    with pytest.raises(TrackingRefused) as refusal:
         Tracker(tracker.study, tracker.store).open(STUDY_YAML, {})
+    command = f"MLFLOW_TRACKING_URI={tracker.uri} mlflow experiments restore --experiment-id {tracker.experiment_id}"
+    assert f"`{command}`" in str(refusal.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from study.tracking.uri import TrackingRefused, check, resolve, without_secrets
+from study.tracking.uri import TrackingRefused, absolute, check, without_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -16,37 +16,37 @@ def _no_ambient_uri(monkeypatch):
 
 def test_default_is_an_absolute_database_in_the_storage(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert resolve(None, Path("runs")) == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    assert absolute(None, Path("runs")) == f"sqlite:///{tmp_path}/runs/mlflow.db"
 
 
 def test_mlflows_own_variable_is_the_default_before_that(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
-    assert resolve(None, tmp_path) == "http://tracking:5000"
+    assert absolute(None, tmp_path) == "http://tracking:5000"
 
 
 def test_relative_database_becomes_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert resolve("sqlite:///mlflow.db", Path("elsewhere")) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert absolute("sqlite:///mlflow.db", Path("elsewhere")) == f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.mark.parametrize(
     "uri", ["http://host:5000", "https://host/mlflow", "postgresql+psycopg://u:p@db/mlflow", "databricks"]
 )
 def test_other_tracking_uris_stay_as_they_are(uri, tmp_path):
-    assert resolve(uri, tmp_path) == uri
+    assert absolute(uri, tmp_path) == uri
 
 
 @pytest.mark.parametrize("uri", ["/data/mlruns", "file:///data/mlruns"])
 def test_plain_file_store_is_refused_with_what_to_type(uri, tmp_path):
     with pytest.raises(TrackingRefused, match=r"plain file store.*write sqlite:////data/mlruns/mlflow\.db"):
-        resolve(uri, tmp_path)
+        absolute(uri, tmp_path)
 
 
 def test_uri_without_scheme_is_refused_with_what_to_type(tmp_path):
     with pytest.raises(
         TrackingRefused, match=r"starts with its scheme, got 'localhost:5000'; write http://localhost:5000"
     ):
-        resolve("localhost:5000", tmp_path)
+        absolute("localhost:5000", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_a_folder_is_no_database(tmp_path):
 
 def test_unknown_scheme_is_refused_with_the_nearest_one(tmp_path):
     with pytest.raises(TrackingRefused, match=r"'htp://host'; did you mean 'http'\?"):
-        resolve("htp://host", tmp_path)
+        absolute("htp://host", tmp_path)
 
 
 def test_refusal_does_not_show_a_password(tmp_path):
     with pytest.raises(TrackingRefused) as refusal:
-        resolve("htp://ada:hunter2@host", tmp_path)
+        absolute("htp://ada:hunter2@host", tmp_path)
     assert "hunter2" not in str(refusal.value)
 
 
