@@ -79,6 +79,8 @@ def test_the_default_place_is_below_the_data_home(write_folder: Write, monkeypat
         ({"test.csv": TEST}, r"must hold test.csv and train.csv or train_subset.csv"),
         ({"train.csv": TRAIN + b'"5","a","b"\n', "test.csv": TEST}, r'train.csv row 5 is not "class 1-4"'),
         ({"train.csv": TRAIN, "test.csv": TEST + b'"1","a'}, r'test.csv row 5 is not "class 1-4"'),
+        ({"train.csv": TRAIN, "test.csv": b'"1","caf\xe9",""'}, r"test.csv is no UTF-8 text .* at byte 8\); fetch it"),
+        ({"train.csv": TRAIN, "test.csv": b'"1","a","' + 200_000 * b"a"}, r"test.csv is no CSV file \(field larger"),
     ],
 )
 def test_missing_files_and_malformed_rows_are_refused(
@@ -86,6 +88,13 @@ def test_missing_files_and_malformed_rows_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         AgNews(root=str(write_folder(files))).check()
+
+
+def test_a_heading_and_a_byte_order_mark_are_no_articles(write_folder: Write) -> None:
+    heading = b"\xef\xbb\xbfClass Index,Title,Description\n"
+    root = write_folder({"train.csv": heading + TRAIN, "test.csv": heading + TEST}, "headed")
+    plain = write_folder({"train.csv": TRAIN, "test.csv": TEST}, "plain")
+    assert AgNews(root=str(root)).load().digest == AgNews(root=str(plain)).load().digest
 
 
 def test_parameters_out_of_range_are_refused() -> None:

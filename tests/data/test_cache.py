@@ -1,13 +1,18 @@
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+import types
+from collections.abc import Iterator
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
 
-from study.data.cache import cache_root, data_home, stored
+from study.data import DATASETS, DataSource
+from study.data.cache import cache_root, code_of, data_home, stored
 
 KEY = {"source": "test", "version": 1}
 
@@ -140,3 +145,98 @@ def test_the_environment_says_where_things_lie(tmp_path: Path, monkeypatch: pyte
     assert data_home() == tmp_path / "mine"
     monkeypatch.delenv("STUDY_CACHE")
     assert cache_root() == Path.home() / ".cache" / "negatives-study"
+
+
+SOURCE = """
+from dataclasses import dataclass
+import numpy as np
+from study.data import Dataset, DataSource, Split
+
+LEVEL = {level}
+
+def image():
+    return np.full((2, 4, 4, 3), LEVEL {sign} 1, np.uint8)
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(DataSource):
+    def decode(self):
+        split = Split(image(), np.zeros(2, np.int64))
+        return Dataset("mine", "image", split, split, ("a",))
+"""
+
+
+def first_pixel(source: DataSource) -> int:
+    return int(source.load().train.inputs[0, 0, 0, 0])
+
+
+def imported(folder: Path, text: str) -> type[DataSource]:
+    """The class of a mydata.py in that folder, as a script beside it imports it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "mydata.py").write_text(text)
+    spec = importlib.util.spec_from_file_location("mydata", folder / "mydata.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["mydata"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Mine
+
+
+@pytest.fixture
+def _no_mydata() -> Iterator[None]:
+    yield
+    sys.modules.pop("mydata", None)
+
+
+@pytest.mark.usefixtures("_no_mydata")
+def test_two_projects_with_a_module_of_one_name_have_each_their_own_arrays(tmp_path: Path) -> None:
+    one = imported(tmp_path / "one", SOURCE.format(level=10, sign="+"))()
+    assert first_pixel(one) == 11
+    assert first_pixel(imported(tmp_path / "two", SOURCE.format(level=20, sign="+"))()) == 21
+    assert len({code_of(imported(tmp_path / name, SOURCE.format(level=10, sign="+"))) for name in "abc"}) == 3
+    assert first_pixel(one) == 11
+
+
+@pytest.mark.usefixtures("_no_mydata")
+@pytest.mark.parametrize(("level", "sign", "expected"), [(10, "-", 9), (30, "+", 31)], ids=["helper", "constant"])
+def test_edited_code_is_decoded_anew(level: int, sign: str, expected: int, tmp_path: Path) -> None:
+    assert first_pixel(imported(tmp_path / "one", SOURCE.format(level=10, sign="+"))()) == 11
+    assert first_pixel(imported(tmp_path / "one", SOURCE.format(level=level, sign=sign))()) == expected
+    assert first_pixel(imported(tmp_path / "one", SOURCE.format(level=10, sign="+"))()) == 11
+
+
+@pytest.mark.usefixtures("_no_mydata")
+@pytest.mark.parametrize(("level", "sign", "expected"), [(10, "-", 9), (30, "+", 31)], ids=["helper", "constant"])
+def test_a_class_without_a_file_is_known_by_its_methods_and_what_they_name(
+    level: int, sign: str, expected: int
+) -> None:
+    def in_a_notebook(text: str) -> DataSource:
+        module = sys.modules["mydata"] = types.ModuleType("mydata")
+        exec(text, vars(module))
+        return module.Mine()
+
+    assert first_pixel(in_a_notebook(SOURCE.format(level=10, sign="+"))) == 11
+    assert first_pixel(in_a_notebook(SOURCE.format(level=level, sign=sign))) == expected
+    before = code_of(type(in_a_notebook(SOURCE.format(level=10, sign="+"))))
+    assert before == code_of(type(in_a_notebook(SOURCE.format(level=10, sign="+"))))
+
+
+@pytest.mark.usefixtures("_no_mydata")
+def test_a_worker_without_the_file_finds_the_arrays_of_the_driver(tmp_path: Path) -> None:
+    source = imported(tmp_path / "one", SOURCE.format(level=10, sign="+"))()
+    assert first_pixel(source) == 11
+    cloudpickle.register_pickle_by_value(sys.modules["mydata"])
+    try:
+        sent = cloudpickle.dumps(source)
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules["mydata"])
+    (tmp_path / "source").write_bytes(sent)
+    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).load().train.inputs.filename)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "source")], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == str(source.load().train.inputs.filename)
+    assert len(list((tmp_path / "cache" / "data").glob("*/entry.json"))) == 1
+
+
+def test_the_code_of_the_package_is_told_by_its_version() -> None:
+    assert {code_of(DATASETS[name]) for name in ("shapes", "image_folder", "cifar10", "ag_news")} == {""}

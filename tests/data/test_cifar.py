@@ -217,6 +217,36 @@ def test_damaged_files_are_refused_without_download_and_repaired_with_it(
     expect_whole(Cifar10(root=str(tmp_path), download=True).load(), archive)
 
 
+@pytest.mark.parametrize("half", ["empty", "half-extracted", "archive cut off"])
+def test_published_files_that_are_not_whole_are_refused_before_a_trial_starts(
+    half: str, published: Server, archive: Files, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    if half == "archive cut off":
+        (tmp_path / "cifar-10-python.tar.gz").write_bytes(published.content[:1000])
+    else:
+        folder.mkdir()
+    if half == "half-extracted":
+        for path, content in list(archive.items())[:4]:
+            (tmp_path / path).write_bytes(content)
+    for root in (tmp_path, folder) if folder.exists() else (tmp_path,):
+        with pytest.raises(ValueError, match=r"cifar10 in .* is not usable .* set data.download to true"):
+            Cifar10(root=str(root)).check()
+    assert published.requests == 0
+
+
+def test_whole_published_files_are_told_as_they_are(published: Server, archive: Files, tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(published.content)
+    source = Cifar10(root=str(tmp_path))
+    source.check()
+    assert source.shape() == source.load().shape
+
+
+def test_a_folder_of_neither_is_refused_with_the_names_of_both(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no split train .*read as images .* no cifar-10-batches-py or cifar-10-py"):
+        Cifar10(root=str(tmp_path)).check()
+
+
 def test_a_download_that_is_not_what_was_published_is_refused(published: Server, tmp_path: Path) -> None:
     published.content = b"something else"
     with pytest.raises(ValueError, match=r"cifar10 in .* is not usable"):

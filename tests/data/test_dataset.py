@@ -100,6 +100,16 @@ def test_sizes_that_the_data_does_not_have_are_refused(name: str, size: int, mos
             refuse()
 
 
+def test_a_mistake_in_a_source_of_ones_own_is_refused_with_its_name() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Mistaken(DataSource):
+        def decode(self) -> Dataset:
+            raise KeyError("images")
+
+    with pytest.raises(ValueError, match=r"Mistaken cannot be decoded \(KeyError: 'images'\); mend it"):
+        Mistaken().check()
+
+
 def test_sizes_below_one_are_refused_at_once() -> None:
     with pytest.raises(ValueError, match="train_size must be at least 1, not 0; leave it out"):
         Mine(train_size=0)
