@@ -2,7 +2,11 @@
 
 Every objective has the signature `(positive[B], negatives[B, K], *, temperature, log_weight=None, **params)`, takes raw
 cosines, divides them by the temperature itself, and returns the mean over the B anchors. `log_weight[B, K]` is the
-selection's log-weight of each negative; −∞ leaves it out. An anchor may have no negative left: InfoNCE is 0 there.
+selection's log-weight of each negative; −∞ leaves it out.
+
+An anchor may have no negatives. Where the positive stands in the denominator (info_nce, nt_xent, debiased, hard, ifm),
+the sum over the empty set is 0, the anchor's loss −log(e^{s⁺/t}/e^{s⁺/t}) = 0, and it counts in the mean. The decoupled
+ones would be log 0 = −∞: there the anchor is left out of the batch, of its mean and of its softmax.
 
 The trait `directions` says which views are anchors: "one" of the two, or "both"; without it, as the method has it.
 `many_positives`: it takes M positives an anchor, positive [B, M]. `attracts`: a selection's further positives add to it
@@ -51,9 +55,11 @@ def nt_xent(positive: Tensor, negatives: Tensor, *, temperature: float, log_weig
 def decoupled(positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None) -> Tensor:
     """Decoupled: −s⁺/t + log Σ_k w_k e^{s_k/t}, the positive left out of the denominator; may be negative (Yeh 2021).
 
-    Shapes: positive [B], negatives [B, K]. Nats. Source: 2110.06848, L_DC (the mean, not the sum, of the directions).
+    The mean is over the anchors that have negatives. Shapes: positive [B], negatives [B, K]. Nats. Source: 2110.06848,
+    L_DC (the mean, not the sum, of the directions).
     """
-    return (log_sum_exp(negatives, temperature, log_weight) - scaled(positive, temperature)).mean()
+    log_neg = log_sum_exp(negatives, temperature, log_weight)  # [B]
+    return _mean(log_neg - scaled(positive, temperature), met=~log_neg.isneginf())
 
 
 @OBJECTIVES.register("decoupled_weighted")
@@ -62,13 +68,16 @@ def decoupled_weighted(
 ) -> Tensor:
     """Decoupled with weighted positives: −w s⁺/t + log Σ_k e^{s_k/t}, w = 2 − B softmax(s⁺/σ) (Yeh 2021).
 
-    The softmax runs over the B anchors, and gradient flows through it, as in the published code. Shapes: positive [B],
-    negatives [B, K]. Nats. Source: 2110.06848, L_DCLW.
+    The softmax runs over the B anchors that have negatives, and gradient flows through it, as in the published code.
+    Shapes: positive [B], negatives [B, K]. Nats. Source: 2110.06848, L_DCLW.
     """
     if sigma <= 0:
         raise ValueError(f"decoupled_weighted: sigma must be positive, got {sigma}; the authors use 0.5")
-    w = 2 - len(positive) * scaled(positive, sigma).softmax(dim=0)  # [B]
-    return (log_sum_exp(negatives, temperature, log_weight) - w * scaled(positive, temperature)).mean()
+    log_neg = log_sum_exp(negatives, temperature, log_weight)  # [B]
+    met = ~log_neg.isneginf()
+    s = scaled(positive, sigma)
+    w = 2 - met.sum() * s.masked_fill(~met, torch.finfo(s.dtype).min).softmax(dim=0)  # [B]
+    return _mean(log_neg - w * scaled(positive, temperature), met)
 
 
 @OBJECTIVES.register("debiased", many_positives=True)
@@ -123,6 +132,11 @@ def ifm(
     return (softplus(margin) + softplus(margin + 2 * epsilon / temperature)).mean() / 2
 
 
+def _mean(loss: Tensor, met: Tensor) -> Tensor:
+    """The mean over the anchors where `met`; 0 where there are none. Shapes: [B], bool [B] → []."""
+    return torch.where(met, loss, 0.0).sum() / met.sum().clamp(min=1)
+
+
 def softplus(x: Tensor) -> Tensor:
     """log(1 + e^x), without torch's shortcut at 20, which is off by 2e-9. Any shape."""
     return F.softplus(x, threshold=40)
@@ -160,8 +174,9 @@ def clamped_fraction(
     tau_plus: float = 0.1,
     beta: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Share of the anchors at which N_g is clamped, which cuts the gradient of their negatives."""
-    clamped = _corrected(positive, negatives, temperature, log_weight, tau_plus, beta)[2]
+    """Share of the anchors at which N_g is clamped, which cuts the gradient of the negatives that they have."""
+    _, log_ng, clamped = _corrected(positive, negatives, temperature, log_weight, tau_plus, beta)
+    clamped = clamped & ~log_ng.isneginf()
     return {"clamped_fraction": clamped.float().mean()}
 
 

@@ -15,40 +15,46 @@ from models.objectives import OBSERVERS, Objective
 def observe(
     candidates: Candidates, negatives: Tensor, log_weight: Tensor | None, positive: Tensor, temperature: float
 ) -> dict[str, Tensor]:
-    """What a step's negatives are like; means over the anchors.
+    """What a step's negatives are like; means over the anchors, of what negatives are like over those that have any.
 
-    K and K_eff; mean similarities; with labels, the collision rates of the pool and of the selection; the entropy, in
-    nats, of the relative penalty r(j) = w_j e^{s_j/t}/Σ_k w_k e^{s_k/t} (Wang & Liu 2021, 2012.09740), and the
-    share of the gradient on the negatives that the hardest 5 % of them bear. Shapes: negatives [B, P + S],
-    positive [B].
+    K, K_eff and the share of anchors without negatives; mean similarities; with labels, the collision rates of the
+    pool and of the selection; the entropy, in nats, of the relative penalty r(j) = w_j e^{s_j/t}/Σ_k w_k e^{s_k/t}
+    (Wang & Liu 2021, 2012.09740), and the share of the gradient on the negatives that the hardest 5 % of them bear; NaN
+    where no anchor has any. Shapes: negatives [B, P + S], positive [B].
     """
     p = candidates.similarity.shape[1]
     sums: dict[str, Tensor] = {}
+    counts: dict[str, Tensor] = {}
 
-    def add(name: str, value: Tensor) -> None:
-        sums[name] = sums.get(name, 0.0) + value.sum(dtype=torch.float64)
+    def add(name: str, value: Tensor, of: Tensor | None = None) -> None:
+        over = torch.ones_like(value, dtype=torch.bool) if of is None else of
+        sums[name] = sums.get(name, 0.0) + torch.where(over, value, 0.0).sum(dtype=torch.float64)
+        counts[name] = counts.get(name, 0) + over.sum()
 
     for at in row_blocks(negatives.shape, negatives.device):
         s, block = negatives[at], candidates.rows(at)
         log_w = torch.zeros_like(s) if log_weight is None else log_weight[at].to(s.dtype)
         kept = log_w > float("-inf")
-        log_r = (s / temperature + log_w).log_softmax(dim=1)  # [b, P + S]
+        log_r = (s / temperature + log_w).log_softmax(dim=1)  # [b, P + S], NaN where none is kept
         r = log_r.exp()
         k_eff = kept.sum(dim=1)
+        met = k_eff > 0
         hardest = band(s.masked_fill(~kept, -2), 0, at_least(share(0.05, k_eff), 1))
         add("k", s.new_full((len(s),), p) if block.offered is None else block.offered.sum(dim=1))
         add("k_eff", k_eff)
+        add("empty_share", (~met).to(s.dtype))
         add("similarity.positive", positive[at].reshape(len(s), -1)[:, 0])
-        add("similarity.negative", (s * kept).sum(dim=1) / k_eff)
-        add("penalty.entropy", -(r * log_r.masked_fill(~kept, 0)).sum(dim=1))
-        add("penalty.hardest_5pct_share", (r * hardest).sum(dim=1))
+        add("similarity.negative", (s * kept).sum(dim=1) / k_eff, met)
+        add("penalty.entropy", -(r * log_r.masked_fill(~kept, 0)).sum(dim=1), met)
+        add("penalty.hardest_5pct_share", (r * hardest).sum(dim=1), met)
         if block.anchor_labels is not None and block.key_labels is not None:
             same = block.same_class()
             offered = torch.ones_like(same) if block.offered is None else block.offered.to(same.dtype)
             add("collision_rate.pool", (same * offered).sum(dim=1) / offered.sum(dim=1))
             real = kept[:, :p]
-            add("collision_rate.selection", (same * real).sum(dim=1) / real.sum(dim=1).clamp(min=1))
-    return {name: value / len(negatives) for name, value in sums.items()}
+            selected = real.sum(dim=1)
+            add("collision_rate.selection", (same * real).sum(dim=1) / selected, selected > 0)
+    return {name: value / counts[name] for name, value in sums.items()}
 
 
 def observe_classes(candidates: Candidates, log_weight: Tensor | None, classes: int) -> dict[str, Tensor]:

@@ -109,7 +109,8 @@ def noise_contrastive(
 ) -> Tensor:
     """NCE: −log P⁺/(P⁺ + c) − Σ_k w_k log (K/n)/(P_k + c), P = e^{s/t}/Z, c = K/n + 1e-7; mean over anchors.
 
-    K = Σ_k w_k, and the noise is uniform over the n rows. log P/(P + c) is −softplus(log c − log P), which neither
+    K = Σ_k w_k, and the noise is uniform over the n rows; an anchor with K = 0 has no noise to be told from, and adds 0
+    to the mean. log P/(P + c) is −softplus(log c − log P), which neither
     overflows nor becomes 0. Shapes: positive [B], negatives [B, K]. Nats. Source: 1805.01978, with the ε of the
     published code.
     """
@@ -119,5 +120,6 @@ def noise_contrastive(
     log_p_pos = scaled(positive, temperature) - log_z  # [B]
     log_p_neg = scaled(negatives, temperature) - log_z  # [B, K]
     of_data = -softplus(log_c - log_p_pos)
-    of_noise = weight * ((noise.log() - log_c)[:, None] - softplus(log_p_neg - log_c[:, None]))
-    return -(of_data + of_noise.sum(dim=1)).mean()
+    noise_to_c = torch.where(noise > 0, noise, 1.0).log() - log_c  # log of (K/n)/c, [B]
+    of_noise = weight * (noise_to_c[:, None] - softplus(log_p_neg - log_c[:, None]))
+    return -torch.where(noise > 0, of_data + of_noise.sum(dim=1), 0.0).mean()

@@ -103,6 +103,10 @@ class Method(ABC):
         """The largest K: how many rows of the pool can be offered to an anchor; 0 for a method without negatives."""
         return 0
 
+    def copies(self, batch_size: int, train_count: int, directions: str) -> int:
+        """How many rows of the pool show one instance."""
+        return 1
+
     def check(self, batch_size: int, train_count: int, epochs: int) -> None:  # noqa: B027 (a hook)
         """Refuse, with ValueError, what does not fit the batch, the data or the training's length."""
 

@@ -39,6 +39,10 @@ class MoCo(Method):
         outlasts = self.queue_size > train_count - batch_size
         return self.queue_size - (self.own_rows(batch_size, train_count) if outlasts else 0)
 
+    def copies(self, batch_size: int, train_count: int, directions: str) -> int:
+        """One row of each view that is a key, from each epoch that the queue reaches back."""
+        return self.own_rows(batch_size, train_count)
+
     def own_rows(self, batch_size: int, train_count: int) -> int:
         """How many rows of the queue may show an anchor's own instance: those of so many epochs."""
         keys = 2 if self.symmetric else 1

@@ -37,7 +37,11 @@ class SimCLR(Method):
         return ("one", "both")
 
     def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
-        return batch_size - 1 if directions == "one" else 2 * batch_size - 2
+        return self.copies(batch_size, train_count, directions) * (batch_size - 1)
+
+    def copies(self, batch_size: int, train_count: int, directions: str) -> int:
+        """Both views of an instance are in the pool where both are anchors."""
+        return 1 if directions == "one" else 2
 
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext

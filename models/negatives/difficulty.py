@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.negatives.rank import band, edges
+from models.negatives.rank import band, check_rounding, edges
 from models.negatives.strategy import STRATEGIES, Candidates, Filter
 from models.negatives.uniform import random_subset
 
@@ -34,6 +34,9 @@ class Difficulty(Filter):
 
     def __post_init__(self) -> None:
         check_band("difficulty", self.lo, self.hi)
+
+    def check(self, epochs: int, k: int) -> None:
+        check_rounding("difficulty", self.lo, self.hi, k)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         first, last = edges(self.lo, self.hi, candidates.count())

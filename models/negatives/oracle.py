@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.negatives.difficulty import check_band
-from models.negatives.rank import band, edges
+from models.negatives.rank import band, check_rounding, edges
 from models.negatives.strategy import STRATEGIES, Candidates, Filter
 
 
@@ -17,6 +17,10 @@ class WithoutSameClass(Filter):
     """Every candidate but those of the anchor's class: no collisions (uses labels)."""
 
     uses_labels: ClassVar[bool] = True
+
+    def classes_met(self, classes: int, class_similarity: Tensor | None) -> Tensor:
+        """Bool [C, C]: all but the diagonal."""
+        return ~torch.eye(classes, dtype=torch.bool)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         return candidates.same_class().neg_().add_(1)
@@ -28,6 +32,10 @@ class OnlySameClass(Filter):
     """Only the candidates of the anchor's class: collisions alone (uses labels)."""
 
     uses_labels: ClassVar[bool] = True
+
+    def classes_met(self, classes: int, class_similarity: Tensor | None) -> Tensor:
+        """Bool [C, C]: the diagonal."""
+        return torch.eye(classes, dtype=torch.bool)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         return candidates.same_class()
@@ -49,6 +57,9 @@ class WithoutSameClassIn(Filter):
 
     def __post_init__(self) -> None:
         check_band("without_same_class_in", self.lo, self.hi)
+
+    def check(self, epochs: int, k: int) -> None:
+        check_rounding("without_same_class_in", self.lo, self.hi, k)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         first, last = edges(self.lo, self.hi, candidates.count())

@@ -43,6 +43,35 @@ def edges(lo: float, hi: float, k: Count) -> tuple[Count, Count]:
     return first, at_most(at_least(share(hi, k), first + 1), k)
 
 
+def reach(n: int, fraction: float) -> int:
+    """The smallest K of which that fraction is n candidates or more: share(fraction, K) ≥ n."""
+    return math.ceil((n - 1e-6) / fraction)
+
+
+def check_rounding(name: str, lo: float, hi: float, k: int) -> None:
+    """Refuse, with ValueError, a band [lo, hi) that rounds away at K candidates, and name the next K that serves.
+
+    It does where it keeps none, ⌊hi · K⌋ = ⌊lo · K⌋, or leaves none out before it, though lo > 0: then it is not what
+    its name says.
+    """
+    first, last = share(lo, k), share(hi, k)
+    if first < last and (lo == 0 or first > 0):
+        return
+    told = f"keeps none of the K = {k} candidates" if first == last else f"leaves out none of the K = {k} candidates"
+    raise ValueError(
+        f"{name}: the band from {lo:g} to {hi:g} {told}, rounded down; raise k to {_next_k(lo, hi, k)}, the smallest "
+        "that works, or widen the band"
+    )
+
+
+def _next_k(lo: float, hi: float, k: int) -> int:
+    """The smallest K above k at which the band [lo, hi) does not round away."""
+    k = max(k + 1, reach(1, lo) if lo else 1)
+    while share(lo, k) == share(hi, k):
+        k = reach(int(share(hi, k)) + 1, hi)
+    return k
+
+
 def band(scores: Tensor, first: Count, last: Count) -> Tensor:
     """1 for the candidates with a rank in [first, last), the highest score first, else 0; exactly last − first a row.
 

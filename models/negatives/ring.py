@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.negatives.rank import at_least, at_most, band, share
+from models.negatives.rank import at_least, at_most, band, check_rounding, reach, share
 from models.negatives.strategy import STRATEGIES, Candidates, Filter
 
 
@@ -38,6 +38,12 @@ class Ring(Filter):
                 f"ring: anneal_epochs {self.anneal_epochs} is longer than the training's {epochs} epochs; "
                 "lower anneal_epochs or raise epochs"
             )
+        least = reach(reach(1, self.inner) if self.inner else 1, self.outer)
+        if k < least:
+            raise ValueError(
+                f"ring: outer {self.outer:g} of K = {k} candidates, or inner {self.inner:g} of those, rounds down to "
+                f"none; raise k to {least}, the smallest that works, or widen the ring"
+            )
 
     def outer_at(self, epoch: int) -> float:
         """The outer share in that epoch, from 0."""
@@ -67,6 +73,9 @@ class Hardest(Filter):
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 1:
             raise ValueError(f"hardest: alpha must lie in (0, 1], got {self.alpha}; the authors use 0.0819 on CIFAR")
+
+    def check(self, epochs: int, k: int) -> None:
+        check_rounding("hardest", 0, self.alpha, k)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         n = at_least(share(self.alpha, candidates.count()), 1)

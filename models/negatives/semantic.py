@@ -33,18 +33,18 @@ class Semantic(Filter):
     def needs_similarity(self) -> str | None:
         return self.measure
 
-    def classes_met(self, class_similarity: Tensor) -> Tensor:
+    def classes_met(self, classes: int, class_similarity: Tensor | None) -> Tensor:
         """Bool [C, C]: where the similarity lies in the band."""
+        if class_similarity is None:
+            raise ValueError(f"semantic: no matrix of {self.measure!r} was given; set Contrast.class_similarity to it")
         above = class_similarity >= self.lo
         return above if self.hi is None else above & (class_similarity < self.hi)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
-        matrix, anchors, keys = candidates.class_similarity, candidates.anchor_labels, candidates.key_labels
+        anchors, keys = candidates.anchor_labels, candidates.key_labels
         if anchors is None or keys is None:
             raise ValueError("the data has no labels: choose a strategy that does not use them")
-        if matrix is None:
-            raise ValueError(f"semantic: no matrix of {self.measure!r} was given; set Contrast.class_similarity to it")
-        in_band = torch.nn.functional.pad(self.classes_met(matrix), (0, 1)).to(
-            candidates.similarity.dtype
-        )  # column −1: no class
+        matrix = candidates.class_similarity
+        met = self.classes_met(0 if matrix is None else len(matrix), matrix)
+        in_band = torch.nn.functional.pad(met, (0, 1)).to(candidates.similarity.dtype)  # column −1: no class
         return in_band[anchors].index_select(1, keys % in_band.shape[1])  # [B, P]

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.blocks import on_cpu, row_blocks
+from models.blocks import row_blocks
 from models.negatives.rank import Count
 from models.registry import Registry
 
@@ -113,8 +113,11 @@ class Strategy(ABC):
         """Whether its selections hold further positives, which only some objectives can take."""
         return False
 
-    def classes_met(self, class_similarity: Tensor) -> Tensor | None:
-        """Bool [C, C]: which classes of negatives an anchor's class can meet at all; None: it does not go by class."""
+    def classes_met(self, classes: int, class_similarity: Tensor | None) -> Tensor | None:
+        """Bool [C, C]: which classes of negatives an anchor's class can meet at all; None: it does not go by class.
+
+        `class_similarity` [C, C] is that of the measure it needs, if any.
+        """
         return None
 
     @abstractmethod
@@ -129,7 +132,7 @@ class Strategy(ABC):
 class Filter(Strategy):
     """A strategy that only leaves candidates out: give `kept`. It is called for a block of the anchors at a time.
 
-    An anchor that it would leave without negatives keeps its easiest candidate: the one that weighs least.
+    An anchor of which it leaves nothing has no negatives; what that adds to the loss is the objective's to say.
     """
 
     @abstractmethod
@@ -138,19 +141,6 @@ class Filter(Strategy):
 
     def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
         def log_weight(block: Candidates) -> Tensor:
-            return log_of_marks(_not_empty(self.kept(block, generator=generator), block))
+            return log_of_marks(self.kept(block, generator=generator))
 
         return Selection(candidates.by_rows(log_weight, dtype=WEIGHTS))
-
-
-def _not_empty(kept: Tensor, candidates: Candidates) -> Tensor:
-    if candidates.offered is not None:
-        kept = kept * candidates.offered
-    empty = kept.sum(dim=1) == 0
-    if on_cpu(kept) and not empty.any():
-        return kept
-    easiest = -candidates.similarity
-    if candidates.offered is not None:
-        easiest = easiest.masked_fill(~candidates.offered, float("-inf"))
-    alone = torch.zeros_like(kept).scatter_(1, easiest.argmax(dim=1, keepdim=True), 1)
-    return torch.where(empty[:, None], alone, kept)

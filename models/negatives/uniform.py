@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.negatives.rank import Count, at_least, at_most, share
+from models.negatives.rank import Count, at_least, at_most, check_rounding, share
 from models.negatives.strategy import STRATEGIES, Candidates, Filter, Selection, Strategy
 
 TRIES = 64  # to draw a step that is coprime to P: at least a fifth of all numbers are, for any P in use
@@ -44,6 +44,8 @@ class Uniform(Filter):
     def check(self, epochs: int, k: int) -> None:
         if self.count is not None and self.count > k:
             raise ValueError(f"uniform: count {self.count} is more than the K = {k} candidates; lower count or raise k")
+        if self.fraction is not None:
+            check_rounding("uniform", 0, self.fraction, k)
 
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
         k = candidates.count()

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from models.augment import AUGMENTATIONS
@@ -29,6 +28,7 @@ from models.temperature import TEMPERATURES
 from study.config import Component, ConfigError, TrialConfig, build, split_component
 from study.data import DATASETS, DataShape
 from study.evaluation import EVALUATIONS
+from study.planning.classes import Offer, check_classes
 from study.trial.class_synsets import Meaning, find_meaning
 from study.trial.trial import Parts, Trial
 
@@ -145,7 +145,7 @@ class Resolver:
                 meaning=meaning,
                 **{name: parts[name].value for name in plain},
             ),
-            notes=(*notes, *filter(None, [meaning.note])),
+            notes=(*shape.remarks, *notes, *filter(None, [meaning.note])),
         )
 
     def _parts(self, config: TrialConfig) -> dict[str, Resolved]:
@@ -246,40 +246,11 @@ def _check(
             for f in set_in_vain
         ]
         return 0, problems, []
-    k, of_contrast = _check_contrast(config, parts, shape)
-    strategy = parts["negatives"].value
-    problems += of_contrast + _refused("negatives", strategy.check, config.epochs, k)
-    of_classes, notes = _check_classes(strategy, parts["data"].plain["name"], shape, meaning)
-    return k, problems + of_classes, notes
-
-
-def _check_classes(strategy: Strategy, dataset: str, shape: DataShape, meaning: Meaning) -> tuple[list[str], list[str]]:
-    """Problems and notes of a strategy that goes by the meaning of classes."""
-    measure = strategy.needs_similarity
-    if measure is None or not shape.labelled:
-        return [], []
-    if not meaning.synsets:
-        needs = f"negatives: selecting by {measure} needs the synset of every class: {meaning.off}"
-        return [needs] if meaning.off else [], []
-    try:
-        matrix = meaning.semantics(shape.class_names, measures=[measure]).similarities[measure]
-    except (ValueError, UnknownName) as error:
-        return [f"negatives: {error}"], []
-    met = strategy.classes_met(torch.from_numpy(matrix).float())
-    if met is None or met.any(dim=1).all():
-        return [], []
-    between = matrix[~np.eye(len(matrix), dtype=bool)] if len(matrix) > 1 else matrix
-    scale = (
-        f"{measure} between the classes of {dataset} goes from {between.min():.3g} to {between.max():.3g}, and is "
-        f"{matrix.diagonal().min():.3g} or more of a class with itself"
-    )
-    if not met.any():
-        return [f"negatives: the band selects nothing: {scale}; choose lo and hi within that"], []
-    without = [name for name, some in zip(shape.class_names, met.any(dim=1).tolist(), strict=True) if not some]
-    return [], [
-        f"negatives: the band holds no class for anchors of {', '.join(without)}: each keeps one candidate, its "
-        f"easiest; {scale}"
-    ]
+    offer, of_contrast = _check_contrast(config, parts, shape)
+    strategy, named = parts["negatives"].value, parts["negatives"].plain["name"]
+    problems += of_contrast + _refused("negatives", strategy.check, config.epochs, offer.k)
+    of_classes, notes = check_classes(strategy, named, parts["data"].value, shape, meaning, offer)
+    return offer.k, problems + of_classes, notes
 
 
 def _meaning(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[Meaning, list[str]]:
@@ -299,7 +270,8 @@ def _meaning(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShap
         return Meaning(), [*problems, f"synsets: {error}"]
 
 
-def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[int, list[str]]:
+def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[Offer, list[str]]:
+    """What an anchor is offered, and what does not fit together."""
     method: Method = parts["method"].value
     name, objective = parts["method"].plain["name"], parts["objective"].plain["name"]
     problems = []
@@ -331,7 +303,10 @@ def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: D
             f"k: {config.k} candidates are more than the {size} rows of {name}'s pool (batch_size {config.batch_size}, "
             f"{shape.train} training examples); lower k, or raise {'batch_size' if name == 'simclr' else 'the pool'}"
         )
-    return config.k or size, problems
+    copies = method.copies(config.batch_size, shape.train, directions or "both")
+    instances = max(min(size // copies, shape.train - 1), 1)
+    k = config.k or size
+    return Offer(k, instances, max(copies, -(-k // instances))), problems
 
 
 def _of_modality(field: str, modality: str) -> list[str]:

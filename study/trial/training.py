@@ -86,7 +86,9 @@ class Training:
         masses = [(seen.pop("mass.selected"), seen.pop("mass.offered")) for seen in observed if "mass.selected" in seen]
         names = observed[0] if observed else {}
         for name in names:
-            metrics[name] = float(np.mean(torch.stack([seen[name].double() for seen in observed]).cpu().numpy()))
+            steps = torch.stack([seen[name].double() for seen in observed]).cpu().numpy()
+            if len(defined := steps[~np.isnan(steps)]):  # no negatives at all, no mean of them
+                metrics[name] = float(np.mean(defined))
         return {f"train.{name}": value for name, value in metrics.items()} | self._selection(masses)
 
     def _pass(self) -> tuple[list[float], list[dict[str, Tensor]]]:

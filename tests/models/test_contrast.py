@@ -96,6 +96,7 @@ def test_a_step_observes_only_when_asked() -> None:
     expected = {
         "k": 30.0,
         "k_eff": 30.0,
+        "empty_share": 0.0,
         "similarity.positive": (a * p).sum(1).mean().item(),
         "similarity.negative": s.mean().item(),
         "penalty.entropy": -(r * r.log()).sum(1).mean().item(),

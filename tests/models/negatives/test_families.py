@@ -52,9 +52,9 @@ def test_ring_shrinks_from_the_whole_over_its_annealing() -> None:
 )
 def test_warmups_longer_than_the_training_are_refused(name: str, params: dict[str, int]) -> None:
     strategy = STRATEGIES[name](**params)
-    strategy.check(10, 100)
+    strategy.check(10, 1000)
     with pytest.raises(ValueError, match="epochs"):
-        strategy.check(4, 100)
+        strategy.check(4, 1000)
 
 
 def test_mixing_waits_for_its_warmup() -> None:
