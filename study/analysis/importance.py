@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
-from study.analysis.variance import LEVEL, SEED, holm, verdict
+from study.analysis.intervals import half_width
+from study.analysis.variance import PERMUTATIONS, SEED, holm, permutation_p_values, search_design, verdict
 
 if TYPE_CHECKING:
     import optuna
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 BINS = 8
 """A parameter with more distinct values than twice as many, as of a random search, is cut into so many."""
 FEWEST_CELLS = 4
-PERMUTATIONS = 99
-TESTED = 4
-"""Trees of a permuted search: each of its permutations takes a few dozen milliseconds."""
 DEPTH = 8
 """Of a tree: deeper splits part single trials, cost most of the time, and tell of no parameter by itself."""
 
@@ -29,7 +26,7 @@ def importance(
     *,
     generator: np.random.Generator,
     trees: int = 32,
-    permutations: int | None = None,
+    permutations: int = PERMUTATIONS,
 ) -> pd.DataFrame:
     """Columns parameter, share, low, high, p_value, p_adjusted, permutations, verdict: how much of the metric's
     variance each column explains by itself, relative to the others (shares sum to 1; what parameters only explain
@@ -41,10 +38,9 @@ def importance(
     share is the mean of the trees' shares, the interval their 2.5–97.5 % range, that of the resamples with one
     tree each. Every value weighs the same; many numbers, as of a random search, are cut into bins.
 
-    Shares of pure noise sum to 1 as well, so each is tested: p_value = (1 + #{share* ≥ share}) / (1 + permutations),
-    share* being that with the parameter's values permuted over the cells (Hapfelmeier & Ulm 2013), of TESTED trees;
-    p_adjusted over the parameters by Holm (1979). A column `seed` is not tested. permutations: by default 99, and more
-    from 6 parameters on, of which the smallest p-value would not be below 5 % otherwise.
+    Shares of pure noise sum to 1 as well, so each parameter is tested: `permutation_p_values` of the cells' means with
+    a quadratic response to each (`search_design`), permuted over the cells; p_adjusted over the parameters by Holm
+    (1979). A column `seed` is not tested.
     """
     rows = frame[np.isfinite(frame[metric].astype(float))]
     varying = [name for name in parameters if len(rows[name].unique()) > 1]
@@ -54,37 +50,26 @@ def importance(
     shares = pd.DataFrame([found for seed in seeds if (found := _of_trees(imported, varying, seed))])[varying]
     columns = {"share": shares.mean(), "low": shares.quantile(0.025), "high": shares.quantile(0.975)}
     tested = [name for name in varying if name != SEED]
-    count = permutations or max(PERMUTATIONS, round(len(tested) / LEVEL) - 1)
-    p = [_p_value(rows, varying, name, metric, count, generator) for name in tested]
+    means = rows.groupby(tested, dropna=False, sort=False)[metric].mean().reset_index()
+    p = search_p_values(means, tested, metric, generator=generator, permutations=permutations)
     table = pd.DataFrame(columns).rename_axis("parameter")
-    table["p_value"] = pd.Series(p, tested, dtype=float)
-    table["p_adjusted"] = pd.Series(holm(np.array(p)), tested, dtype=float)
-    table["permutations"], table["verdict"] = count, ""
-    table.loc[tested, "verdict"] = table.loc[tested, "p_adjusted"].map(verdict)
+    table["p_value"] = pd.Series(p, tested)
+    table["p_adjusted"] = pd.Series(holm(p), tested)
+    table["permutations"], table["verdict"] = permutations, ""
+    smallest = float(np.isnan(p).any())
+    table.loc[tested, "verdict"] = [verdict(of, smallest) for of in table.loc[tested, "p_adjusted"]]
     return table.reset_index().sort_values("share", ascending=False, ignore_index=True)
 
 
-def _p_value(
-    rows: pd.DataFrame,
-    varying: list[str],
-    parameter: str,
-    metric: str,
-    permutations: int,
-    generator: np.random.Generator,
-) -> float:
-    """That a parameter's values, permuted over the cells, explain as much: all trials of a cell keep one value."""
-    cell = rows.groupby([name for name in varying if name != SEED], dropna=False, sort=False).ngroup().to_numpy()
-    first = np.unique(cell, return_index=True)[1]  # a trial of each cell
-    seed = int(generator.integers(2**31))
-
-    def share(values: "pd.Series[Any]") -> float:
-        study = _imported(rows.assign(**{parameter: values}), varying, metric)
-        return _of_trees(study, varying, seed, trees=TESTED).get(parameter, 0.0)
-
-    observed = share(rows[parameter])
-    permuted = (generator.permutation(first)[cell] for _ in range(permutations))
-    reached = sum(share(rows[parameter].iloc[trials].set_axis(rows.index)) >= observed for trials in permuted)
-    return (1 + reached) / (1 + permutations)
+def search_p_values(
+    cells: pd.DataFrame, parameters: list[str], metric: str, *, generator: np.random.Generator, permutations: int
+) -> np.ndarray:
+    """p of each parameter from the cells' means; NaN where there are no more cells than the responses have terms."""
+    design = search_design(cells, parameters)
+    if not design.residual.shape[1]:
+        return np.full(len(parameters), np.nan)
+    outcomes = cells[metric].to_numpy(dtype=float)
+    return permutation_p_values(outcomes, design, generator=generator, permutations=permutations)
 
 
 def _check(rows: pd.DataFrame, parameters: Sequence[str], varying: Sequence[str], metric: str) -> None:
@@ -119,7 +104,7 @@ def response_curve(
     each = rows[metric].groupby([*keys, *(rows[name].rename(f"of {name}") for name in replicate)], dropna=False).mean()
     groups = each.groupby(level=list(range(len(keys))), dropna=False)
     table = pd.DataFrame({"mean": groups.mean(), "error": groups.sem(), "n": groups.count()})
-    half = table.pop("error") * student.ppf(0.975, np.maximum(table["n"] - 1, 1))
+    half = half_width(table.pop("error"), table["n"])
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
     return table.assign(over="seeds" if crossed else "cells").reset_index()
 

@@ -69,6 +69,24 @@ def design_of(frame: pd.DataFrame, parameters: Sequence[str]) -> Design:
     return Design(effects, others, residual, np.unique(frame[SEED].to_numpy(), return_inverse=True)[1], trends)
 
 
+def search_design(cells: pd.DataFrame, parameters: Sequence[str]) -> Design:
+    """A quadratic response to each parameter, a row of `cells` a cell, as of a random search: of numbers, by their
+    ranks; of names, a mean each; each beside the other parameters. No residual is left where cells are too few."""
+    constant = np.ones((len(cells), 1))
+    columns = {name: _response(cells[name]) for name in parameters}
+    beside = {name: _basis([constant, *(columns[o] for o in parameters if o != name)]) for name in parameters}
+    whole = _basis([constant, *columns.values()])
+    return Design(
+        effects={name: _basis([columns[name]], beside=beside[name]) for name in parameters},
+        others={},
+        residual=_basis([np.eye(len(cells))], beside=whole),
+        blocks=np.zeros(len(cells), dtype=np.intp),
+        trends={
+            name: _basis([columns[name][:, :1]], beside=beside[name]) for name in parameters if _numbers(cells[name])
+        },
+    )
+
+
 def is_grid(frame: pd.DataFrame, parameters: Sequence[str], metric: str) -> bool:
     """Whether the finite trials are a grid, with or without holes: few values a parameter, at least half of their
     combinations, every parameter told apart from the others and from the seed, and a residual left."""
@@ -241,6 +259,14 @@ def _numbers(values: "pd.Series[Any]") -> bool:
 def _ranks(values: "pd.Series[Any]") -> Array:
     """(trials, 1): a value's place among the distinct ones, which of powers of two is their logarithm."""
     return np.unique(values.to_numpy(), return_inverse=True)[1][:, None].astype(float)
+
+
+def _response(values: "pd.Series[Any]") -> Array:
+    """(cells, 2) of numbers, their ranks and the squares; of names, an indicator each."""
+    if not _numbers(values) or values.isna().any():
+        return _indicators(values.to_frame())
+    centred = _ranks(values) / (values.nunique() - 1) - 0.5
+    return np.hstack([centred, centred**2])
 
 
 def _within(blocks: NDArray[np.intp], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
