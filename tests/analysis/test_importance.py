@@ -96,7 +96,7 @@ def test_an_optimum_within_the_range_is_found_though_no_trend_is_there():
 
 
 def test_fewer_cells_than_the_responses_have_terms_are_said_to_be_too_few():
-    frame = table(4).assign(width=[1, 2, 3, 4])
+    frame = table(4).assign(lr=[0.1, 0.3, 0.2, 0.4], width=[1, 2, 3, 4])
     result = importance(frame, ["lr", "width"], "accuracy", generator=np.random.default_rng(0), trees=2)
     assert result["verdict"].tolist() == [TOO_FEW] * 2
 
