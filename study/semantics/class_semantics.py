@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from study.semantics.classes import WNID, hierarchy_of, resolve
+from study.semantics.classes import hierarchy_of, resolve, wnid_in
 from study.semantics.similarity import MEASURES, Ancestry, Matrix
 
 MEASURE_NAMES = ("wup", "lca_depth", "path", "lch", "lin", "wup_nltk")
@@ -37,5 +37,5 @@ def semantics_of(
 ) -> ClassSemantics:
     """The classes with these synsets, one each, and one similarity matrix a measure."""
     ancestry = Ancestry(*hierarchy_of(synsets))
-    names = tuple(s if WNID.fullmatch(name) else name for name, s in zip(classes, synsets, strict=True))
+    names = tuple(s if wnid_in(name) == name.lower() else name for name, s in zip(classes, synsets, strict=True))
     return ClassSemantics(names, tuple(synsets), {measure: MEASURES[measure](ancestry) for measure in measures})

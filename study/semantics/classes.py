@@ -3,13 +3,17 @@
 import difflib
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 
 from models.registry import did_you_mean
 from study.semantics.wordnet import Hierarchy, Lexicon, embedded, embedded_lexicon, full
 
-WNID = re.compile(r"n\d{8}")
+_WNID = re.compile(r"(?<![a-z0-9])n\d{8}(?![0-9])", re.IGNORECASE)
+_NUMBER = re.compile(r"^\d+[\s._-]+")
+"""A number before the name, as in 001.Black_footed_Albatross."""
 SYNSET = re.compile(r"(?P<lemma>.+)\.n\.(?P<sense>\d{2,})")
 SHOWN_PROBLEMS = 10
 
@@ -36,9 +40,9 @@ def resolve(
     """The WordNet 3.0 synset of each class, by its canonical name (`dog.n.01`).
 
     A class is looked up, in this order, in `mapping` (class → synset name or wnid), in the map of the data set (a
-    key of CLASS_MAPS; other data sets have none), as a wnid (`n02084071`), as a synset name, and as a word, which
-    is accepted where WordNet has exactly one noun sense of it. A mapping without a data set's map has to name every
-    class that is a word.
+    key of CLASS_MAPS; other data sets have none), as a wnid that it is or holds (`n02085620-Chihuahua`), as a synset
+    name, and as a word, without a number before it (`018.bowling-ball`), which is accepted where WordNet has exactly
+    one noun sense of it. A mapping without a data set's map has to name every class that is a word.
 
     Raises UnresolvedClasses (a ValueError) that lists every class without a synset, with candidates and glosses.
     """
@@ -52,7 +56,7 @@ def resolve(
     for name in classes:
         try:
             if must_be_named and name not in known and not _is_synset(name):
-                raise UnresolvedClasses(f"the mapping has no synset for it{_candidates(name)}")
+                raise UnresolvedClasses(f"the mapping has no synset for it{_candidates(plain_word(name))}")
             synsets.append(canonical(known[name]) if name in known else _look_up(name))
         except UnresolvedClasses as problem:
             problems[name] = f"class {name!r}: {problem}"
@@ -96,13 +100,25 @@ def _map_of(dataset: str | None, classes: Sequence[str]) -> dict[str, str]:
     return {name: synsets[0] for name, synsets in found.items()}
 
 
+def wnid_in(name: str) -> str | None:
+    """The wnid that a class's name is or holds (`N02084071`, `n02085620-Chihuahua`), in lower case."""
+    found = _WNID.findall(name)
+    return found[0].lower() if len(found) == 1 else None
+
+
+def plain_word(name: str) -> str:
+    """A class's name without the number before it."""
+    return _NUMBER.sub("", name) or name
+
+
 def _is_synset(name: str) -> bool:
-    return bool(WNID.fullmatch(name) or SYNSET.fullmatch(name))
+    return bool(wnid_in(name) or SYNSET.fullmatch(name))
 
 
 def _look_up(name: str) -> str:
     if _is_synset(name):
-        return canonical(name)
+        return canonical(wnid_in(name) or name)
+    name = plain_word(name)
     senses, _ = _senses(name)
     if not senses:
         raise UnresolvedClasses(f"no noun sense in WordNet{_needs_full_wordnet()}{_candidates(name)}")
@@ -123,13 +139,18 @@ def _lemma(word: str) -> str:
 
 
 def _senses(word: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    """The noun synsets of a word, with glosses."""
+    """The noun synsets of a word, with glosses; a word that is not there as it is spelt, by its letters alone."""
     lemma = _lemma(word)
     for _, lexicon in _wordnets():
-        for spelling in (lemma, lemma.replace("_", "-"), lemma.replace("_", "")):
+        alike = (w for w in lexicon.by_initial.get(lemma[:1], ()) if _letters(w) == _letters(lemma))
+        for spelling in chain((lemma, lemma.replace("_", "-"), lemma.replace("_", "")), alike):
             if spelling in lexicon.senses:
                 return lexicon.senses[spelling], lexicon.glosses
     return (), {}
+
+
+def _letters(lemma: str) -> str:
+    return re.sub(r"[_' .-]", "", lemma)
 
 
 def _candidates(word: str) -> str:
@@ -161,6 +182,14 @@ def _report(problems: list[str], count: int, example: str) -> str:
     more = f"\n  … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
     return (
         f"{len(problems)} of {count} classes have no synset yet:\n  {shown}{more}\n"
-        f"name one for every class that is a word: synsets={{'{example}': 'lemma.n.NN', …}} in the study's base, or "
-        f"--set 'synsets.{example}=lemma.n.NN' …"
+        f"name one for every class that is a word: synsets={{{example!r}: 'lemma.n.NN', …}} in the study's base, or "
+        f"--set {_setting(example)} …"
     )
+
+
+def _setting(name: str) -> str:
+    """The override that names a class's synset, as a shell takes it; in a dotted path a dot parts two names."""
+    path = f"synsets.{name}=lemma.n.NN"
+    if re.search(r"[.=]", name) or name != name.strip():
+        path = f"synsets={{{json.dumps(name, ensure_ascii=False)}: lemma.n.NN}}"
+    return f"'{path}'" if "'" not in path else shlex.quote(path)

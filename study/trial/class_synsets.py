@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from study.data import DataShape
-from study.semantics import MEASURE_NAMES, ClassSemantics, UnresolvedClasses, hierarchy_of, resolve, semantics_of
+from study.semantics import (
+    MEASURE_NAMES,
+    ClassSemantics,
+    UnresolvedClasses,
+    hierarchy_of,
+    plain_word,
+    resolve,
+    semantics_of,
+    wnid_in,
+)
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -15,6 +26,8 @@ class Meaning:
     """in the order of the labels; empty where the semantic part is off"""
     given: list[list[str]] | None = None
     """[class, synset] of those that the config names; as a list it is one value wherever configs are shown"""
+    read: tuple[tuple[str, str], ...] = ()
+    """(class, synset) of those whose names hold more than a wnid or a word"""
     off: str = ""
     """why there are none, and what to type next"""
 
@@ -24,8 +37,12 @@ class Meaning:
 
     @property
     def note(self) -> str:
-        """What a plan says of it; empty where all is on."""
-        return f"statistics of what negatives mean are off: {self.off}" if self.off else ""
+        """What a plan says of it; empty where all is on and every name is its own synset's."""
+        if self.off:
+            return f"statistics of what negatives mean are off: {self.off}"
+        shown = ", ".join(f"{name} = {synset}" for name, synset in self.read[:_SHOWN])
+        more = f" and {len(self.read) - _SHOWN} more" if len(self.read) > _SHOWN else ""
+        return f"synsets read off class names: {shown}{more}; for others set synsets" if self.read else ""
 
 
 def find_meaning(shape: DataShape, *, dataset: str, mapping: Mapping[str, str] | None = None) -> Meaning:
@@ -45,5 +62,10 @@ def find_meaning(shape: DataShape, *, dataset: str, mapping: Mapping[str, str] |
         if mapping:
             raise
         return Meaning(off=str(error))
-    pairs = [[name, synset] for name, synset in zip(shape.class_names, synsets, strict=True) if name in (mapping or {})]
-    return Meaning(synsets, pairs or None)
+    pairs, given = list(zip(shape.class_names, synsets, strict=True)), mapping or {}
+    read = tuple((name, synset) for name, synset in pairs if name not in given and _holds_more(name))
+    return Meaning(synsets, [[name, synset] for name, synset in pairs if name in given] or None, read)
+
+
+def _holds_more(name: str) -> bool:
+    return wnid_in(name) not in (None, name) or plain_word(name) != name

@@ -1,7 +1,10 @@
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from study.semantics import classes
 from study.semantics.classes import CLASS_MAPS, UnresolvedClasses, canonical, hierarchy_of, resolve
@@ -141,3 +144,52 @@ def test_a_full_wordnet_is_asked_for_what_the_extract_lacks(monkeypatch) -> None
 def test_coarse_classes_have_the_map_of_their_data_set() -> None:
     coarse = CLASS_MAPS["cifar100_coarse"]
     assert resolve(list(coarse), dataset="cifar100") == tuple(names[0] for names in coarse.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "synset"),
+    [
+        ("N02084071", "dog.n.01"),
+        ("n02085620-Chihuahua", "chihuahua.n.03"),
+        ("001_n02085620", "chihuahua.n.03"),
+        ("001.Golden_Retriever", "golden_retriever.n.01"),
+        ("018.golden-retriever", "golden_retriever.n.01"),
+        ("18 - airplane", "airplane.n.01"),
+        ("7_GoldenRetriever", "golden_retriever.n.01"),
+    ],
+)
+def test_a_synset_is_found_in_a_name_that_holds_more(name: str, synset: str) -> None:
+    assert resolve([name]) == (synset,)
+
+
+@pytest.mark.parametrize("name", ["an02085620", "n020856201", "n02085620-n02084071", "12"])
+def test_what_only_looks_like_a_wnid_or_a_numbered_word_is_none(name: str) -> None:
+    with pytest.raises(UnresolvedClasses, match="no noun sense in WordNet"):
+        resolve([name])
+
+
+def test_a_numbered_name_of_several_senses_has_them_as_candidates() -> None:
+    with pytest.raises(UnresolvedClasses, match=r"class '056.dog': 7 noun senses in WordNet\n +dog.n.01: a member"):
+        resolve(["056.dog"])
+    with pytest.raises(UnresolvedClasses, match=r"class '056.dog': the mapping has no synset for it\n +dog.n.01"):
+        resolve(["056.dog", "cat"], mapping={"cat": "cat.n.01"})
+
+
+def test_words_are_found_whatever_parts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    lexicon = Lexicon({"black-footed_albatross": ("black-footed_albatross.n.01",)}, {})
+    monkeypatch.setattr(classes, "full", lambda: (Hierarchy((), (), (), ()), lexicon))
+    assert resolve(["001.Black_footed_Albatross"]) == ("black-footed_albatross.n.01",)
+
+
+@pytest.mark.parametrize("name", ["001.ak47", "a=b.c", "café: it's", '$"x".y', " padded"])
+def test_the_advice_for_any_name_is_an_override_that_names_its_class(name: str) -> None:
+    with pytest.raises(UnresolvedClasses) as caught:
+        resolve([name])
+    (advice,) = re.findall(r"--set (.*) …", str(caught.value))
+    (override,) = shlex.split(advice)
+    path, _, value = override.partition("=")
+    if path == "synsets":
+        assert yaml.safe_load(value) == {name: "lemma.n.NN"}
+    else:
+        assert (path, value) == (f"synsets.{name}", "lemma.n.NN")
+        assert "." not in name

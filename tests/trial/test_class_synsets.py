@@ -73,6 +73,26 @@ def test_ambiguous_classes_are_announced_with_their_senses_and_what_to_type(tmp_
     assert "--set 'synsets.crane=lemma.n.NN'" in plan
 
 
+def test_synsets_that_were_read_off_longer_names_are_announced(tmp_path: Path) -> None:
+    config = folder_of(tmp_path / "images", "018.goldfish", "n02085620-Chihuahua", "n02084071")
+    plan = str(Study("pets", base=TrialConfig(**config)).plan())
+    assert (
+        "synsets read off class names: 018.goldfish = goldfish.n.01, n02085620-Chihuahua = chihuahua.n.03; for" in plan
+    )
+
+
+def test_a_class_with_a_dot_in_its_name_gets_its_synset_as_the_advice_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = {"name": "arms", "question": "?", "base": folder_of(tmp_path / "images", "001.ak47", "goldfish")}
+    (tmp_path / "arms.yaml").write_text(yaml.safe_dump(described | {"space": {"k": {"grid": [4]}}}))
+    assert main(["plan", str(tmp_path / "arms.yaml")]) == 0
+    assert """--set 'synsets={"001.ak47": lemma.n.NN}' …""" in capsys.readouterr().out
+    synsets = """synsets={"001.ak47": assault_rifle.n.01, goldfish: goldfish.n.01}"""
+    assert main(["plan", str(tmp_path / "arms.yaml"), "--set", synsets]) == 0
+    assert "statistics of what negatives mean are off" not in capsys.readouterr().out
+
+
 def test_a_mapping_that_misses_a_class_is_one_problem_on_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
