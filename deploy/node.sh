@@ -3,8 +3,9 @@
 # Python and packages go to ~/venv, with the lock's hashes checked; the code of a study comes with each job.
 set -euo pipefail
 
-lock=$1 variables=$2 venv="$HOME/venv"
-PYTHON_VERSION=3.11 UV_VERSION=0.13.9
+lock=$1 variables=$2 venv="$HOME/venv" here=$(dirname "$0")
+PYTHON_VERSION=3.11
+UV_VERSION=$(sed 's/^uv==//' "$here/uv.txt")
 
 if ! cmp --silent "$lock" "$venv/requirements.lock"; then
     curl --proto '=https' --tlsv1.2 -LsSf "https://astral.sh/uv/$UV_VERSION/install.sh" |
@@ -12,9 +13,7 @@ if ! cmp --silent "$lock" "$venv/requirements.lock"; then
     uv="$HOME/.local/bin/uv"
     "$uv" venv --quiet --clear --python "$PYTHON_VERSION" "$venv"
     "$uv" pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock"
-    # `study` is the code that was submitted with the job, which Ray puts on the path.
-    printf '#!/bin/sh\nexec "%s/bin/python" -m study.cli "$@"\n' "$venv" >"$venv/bin/study"
-    chmod +x "$venv/bin/study"
+    install -m 755 "$here/study" "$venv/bin/study"
     cp "$lock" "$venv/requirements.lock"
 fi
 

@@ -101,7 +101,7 @@ def test_gpu_workers_are_spot_and_none_runs_while_there_is_nothing_to_do() -> No
 @pytest.mark.parametrize("name", LAUNCHED)
 def test_its_shell_commands_parse(name: str) -> None:
     commands = [text for key, value in load(name).items() if key.endswith("_commands") for text in texts(value)]
-    assert len(commands) > 4
+    assert len(commands) >= 3
     for command in commands:
         subprocess.run(["bash", "-n", "-c", command], check=True)
 
@@ -158,8 +158,51 @@ def test_versions_are_those_of_the_lock() -> None:
     assert manifests()["RayCluster"]["spec"]["rayVersion"] == locked("ray")
     lowest = re.search(r"requires-python = \">=([\d.]+)", (ROOT / "pyproject.toml").read_text())
     assert lowest is not None
-    assert f"PYTHON_VERSION={lowest[1]} " in (ROOT / "deploy/node.sh").read_text()
+    assert f"PYTHON_VERSION={lowest[1]}\n" in (ROOT / "deploy/node.sh").read_text()
     assert f"FROM python:{lowest[1]}-" in (ROOT / "deploy/Dockerfile").read_text()
+
+
+def test_versions_commands_and_launcher_are_written_once() -> None:
+    """In deploy/: what installs uv, what `ray start` is given on every node, what `study` is there."""
+    files = [ROOT / "cluster.yaml", *(path for path in (ROOT / "deploy").iterdir() if path.is_file())]
+    texts = {path.name: path.read_text() for path in files}
+
+    def where(written: str) -> list[str]:
+        return [name for name, text in texts.items() if re.search(written, text)]
+
+    version = re.fullmatch(r"uv==([\d.]+)\n", texts["uv.txt"])
+    assert version is not None
+    assert where(re.escape(version[1])) == ["uv.txt"]
+    assert set(where(r"uv\.txt")) == {"node.sh", "Dockerfile"}
+    assert where(r"-m study\.cli") == ["study"]
+    for option in ("--object-manager-port", "--disable-usage-stats", "ulimit"):
+        assert where(option) == ["start.sh"], option
+    starts = [[load(name)[f"{kind}_start_ray_commands"] for name in LAUNCHED] for kind in ("head", "worker")]
+    assert all(of_aws == of_machines for of_aws, of_machines in starts)
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_a_node_starts_ray_anew_with_mlflow_beside_the_head_only(head: bool, tmp_path: Path) -> None:
+    for name in ("ray", "curl"):
+        (tmp_path / name).write_text(STUB)
+        (tmp_path / name).chmod(0o755)
+    (command,) = load("cluster.yaml")[f"{'head' if head else 'worker'}_start_ray_commands"]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls"), "RAY_HEAD_IP": "10.0.0.1"}
+    command = command.replace("~/deploy", str(ROOT / "deploy"))
+    subprocess.run(["bash", "-c", command], env=environment, check=True)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0].split() == ["ray", "stop"]
+    assert ("curl" in calls[1]) == head  # MLflow answers: it is not started again
+    started = calls[-1].split()
+    assert started[:2] == ["ray", "start"]
+    common = {"--object-manager-port=8076", "--disable-usage-stats"}
+    of_head = {
+        "--head",
+        "--autoscaling-config=~/ray_bootstrap_config.yaml",
+        "--port=6379",
+        "--dashboard-host=127.0.0.1",
+    }
+    assert set(started[2:]) == common | (of_head if head else {"--address=10.0.0.1:6379"})
 
 
 def test_the_lock_has_what_starts_nodes_on_aws_and_writes_to_s3() -> None:
