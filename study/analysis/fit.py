@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from study.analysis.least_squares import corrected_akaike, half_width, nonnegative_least_squares, null_space
+from study.analysis.least_squares import bootstrap_half_width, corrected_akaike, nonnegative_least_squares, null_space
 from study.bounds import BOUNDS, PARAMETERS, Bound
 from study.bounds.priors import Array
 
@@ -58,7 +58,7 @@ class Fit:
         """Columns k, value, low, high: the fitted L_cont over K with a pointwise interval."""
         ks = np.atleast_1d(np.asarray(k))
         design, constant = _design(BOUNDS[self.bound](), ks, self.priors, self.temperature)
-        half = half_width(self.resampled @ design.T, self.seeds)
+        half = bootstrap_half_width(self.resampled @ design.T, self.seeds)
         value = design @ self.solution + constant
         return pd.DataFrame({"k": ks, "value": value, "low": value - half, "high": value + half})
 
@@ -210,7 +210,7 @@ def _fit_curve(
     without = curve.solve((~left_out).astype(np.float64))
     unseen = [curve.residuals(fitted)[out] for fitted, out in zip(without, left_out, strict=True)]
     rank, loose = null_space(curve.columns())
-    parameters = _parameters(curve, solution, half_width(resampled, seeds), loose)
+    parameters = _parameters(curve, solution, bootstrap_half_width(resampled, seeds), loose)
     residual, spread = curve.residuals(solution), curve.observed - curve.observed.mean()
     squares, total = float(residual @ residual), float(spread @ spread)
     aicc = corrected_akaike(squares, trials, rank + 1)

@@ -3,8 +3,8 @@
 from itertools import chain, combinations
 
 import numpy as np
-from scipy.stats import t as student
 
+from study.analysis.intervals import half_width
 from study.bounds.priors import Array
 
 UNIDENTIFIED = 1e-5  # singular values below this share of the largest: directions that move no prediction
@@ -42,8 +42,7 @@ def null_space(design: Array) -> tuple[int, Array]:
     return design.shape[1] - len(null), np.abs(null).max(axis=0, initial=0.0) > 1e-3
 
 
-def half_width(resampled: Array, seeds: int) -> Array:
+def bootstrap_half_width(resampled: Array, seeds: int) -> Array:
     """Half of the 95 % interval from bootstrap resamples [R, …] over `seeds` clusters; NaN for one seed."""
-    if seeds < 2:
-        return np.full(resampled.shape[1:], np.nan)
-    return student.ppf(0.975, seeds - 1) * np.sqrt(seeds / (seeds - 1)) * resampled.std(axis=0)
+    correction = np.sqrt(seeds / (seeds - 1)) if seeds > 1 else np.nan
+    return np.asarray(half_width(correction * resampled.std(axis=0), seeds))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 from study.evaluation.evaluation import Metric, Table
@@ -83,13 +84,7 @@ def confusion_by_meaning(prefix: str, confusion: Tensor, similarities: Mapping[s
         return {}
     share = confusion_share(confusion).cpu()  # where the similarities are
     first, second = torch.triu_indices(len(confusion), len(confusion), offset=1)
-    near = torch.from_numpy(np.asarray(wup, dtype=np.float64))[first, second]
-    ranks = torch.stack([_mean_ranks((share + share.T)[first, second]), _mean_ranks(near)])
-    rho = torch.corrcoef(ranks)[0, 1].item()
+    near = np.asarray(wup, dtype=np.float64)[first, second]
+    ranks = rankdata([(share + share.T)[first, second].numpy(), near], axis=1)
+    rho = torch.corrcoef(torch.from_numpy(ranks))[0, 1].item()
     return {} if np.isnan(rho) else {f"{prefix}.confusion_spearman_{MEASURE}": rho}
-
-
-def _mean_ranks(values: Tensor) -> Tensor:
-    """Ranks from 1, equal values sharing their mean rank. Shape: [n] → float64 [n]."""
-    _, group, count = values.unique(return_inverse=True, return_counts=True)
-    return (count.cumsum(0) - (count - 1) / 2).double()[group]

@@ -27,11 +27,13 @@ from study.execution import job, ray_compat
 from study.execution.progress import Progress
 from study.execution.queue import Queue, Wait
 from study.execution.samplers import sampler_of
+from study.figures.figure import save_study_figures
+from study.figures.records import Records
 from study.machine.devices import device_of
 from study.machine.environment import cores
 from study.planning.plan import Plan, check, check_here, make_plan
 from study.planning.study_config import StudyConfig
-from study.results import Results, cell_label, tables
+from study.results import Results, cell_label
 from study.storage.claims import Session
 from study.storage.store import Store, TrialFolder, check_writable, location, write_atomically
 from study.storage.trial_result import TrialResult
@@ -93,7 +95,7 @@ def run(
                 _tune(study, trials, store, session, tracker, plan)
         results = Results.load(store)
         tracker.summarise(results)
-        _attach_theory(tracker, results, store)
+        _attach_figures(tracker, results, store)
     return results
 
 
@@ -104,16 +106,10 @@ def _forget_failures(study: StudyConfig, store: Store, trials: list[Trial]) -> P
     return make_plan(study, store, trials)
 
 
-def _attach_theory(tracker: Tracker, results: Results, store: Store) -> None:
-    """Bounds, slack, accuracy and fitted losses against K, as figures on the study's run."""
-    from study.report.figures.theory import draw_theory, theory_figures
-
-    try:
-        figures = theory_figures(results, tables(store, "bounds.profile"))
-    except ValueError:  # nothing measured yet that the bounds speak of
-        return
+def _attach_figures(tracker: Tracker, results: Results, store: Store) -> None:
+    """The study's figures, as they are in the report, on the study's run."""
     with tempfile.TemporaryDirectory() as folder:
-        for path in draw_theory(figures, Path(folder)):
+        for path in save_study_figures(Records(results, store), Path(folder)):
             tracker.attach(path)
 
 
@@ -382,7 +378,7 @@ def user_modules(trials: list[Trial]) -> list[str]:
             trial.parts.method,
             trial.parts.temperature,
         ]
-        parts += [trial.parts.optimizer, *trial.parts.evaluations.values()]
+        parts += [trial.parts.optimizer, *trial.parts.evaluations.values(), *trial.parts.figures.values()]
         parts += [trial.parts.contrast.strategy, trial.parts.contrast.objective] if trial.parts.contrast else []
         for part in parts:
             function = getattr(part, "func", part)

@@ -5,24 +5,22 @@ import math
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from io import StringIO
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from study.report.figures import study as study_figures
-from study.results import Results, floor_of, interval, is_percentage, journals, label, text
+from study.figures.records import Records
+from study.report.html import MakeSection, Section, figures
+from study.report.sections import SECTIONS
+from study.results import Results, floor_of, interval, is_percentage, label, text
 from study.storage import yaml_text
 from study.storage.store import Store, is_local, write_atomically
 from study.storage.trial_result import TrialResult
 from study.tracking.uri import without_secrets
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLUMNS = {
     "linear.features.top1": "linear probe, features, %",
@@ -37,90 +35,42 @@ COLUMNS = {
 MEANS_ONLY = ("train.collision_rate.selection", "seconds")
 ROWS = 40
 """The table shows so many cells at once, and the others on demand."""
-INK = "#010203"
-"""Stands in for the page's own text colour while a figure is drawn."""
 
 
-class Section(NamedTuple):
-    """A part of the page. `body` is HTML as it is: make it of `svg`, `table` and escaped text."""
-
-    title: str
-    body: Markup
-
-
-MakeSection = Callable[[Results, Store], Section | None]
-
-
-def write_report(store: Store, folder: Path | None = None, sections: Sequence[MakeSection] = ()) -> Path:
+def write_report(store: Store, folder: Path | None = None, sections: Sequence[MakeSection] = SECTIONS) -> Path:
     """Write report.html, results.csv and results.parquet into the folder, and return the page.
 
     The default is the study's folder, or where that is in an object store, one of the study's name here.
 
-    Each of `sections` adds a part after the figures, or nothing by returning None.
+    Each of `sections` adds a part after the results, or nothing by returning None.
     """
     folder = folder or (store.path if is_local(store.path) else Path(store.path.name))
     results = Results.load(store)
     results.save(folder)
-    made = (make(results, store) for make in (loss_section, *sections))
-    page = _page(results, store, [section for section in made if section is not None])
+    records = Records(results, store)
+    made = (make(records) for make in sections)
+    page = _page(records, [section for section in made if section is not None])
     write_atomically(folder / "report.html", page)
     return folder / "report.html"
 
 
-def svg(draw: Callable[[], "Figure"]) -> Markup:
-    """The figure as an inline drawing in the page's own font and colours, light and dark."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    colours = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    settings: dict[str, str] = dict.fromkeys(colours, INK)
-    settings |= {"svg.fonttype": "none", "svg.hashsalt": "study"}
-    settings |= dict.fromkeys(("figure.facecolor", "axes.facecolor"), "none")
-    out = StringIO()
-    with mpl.rc_context(settings):
-        FigureCanvasSVG(draw()).print_svg(out, metadata={"Date": None})  # `savefig` draws twice
-    drawing = out.getvalue()
-    return Markup(drawing[drawing.index("<svg") :].replace(INK, "currentColor"))
-
-
-def table(frame: pd.DataFrame) -> Markup:
-    """A data frame as a table of the page; numbers to the right."""
-    frame = frame.rename(columns=lambda name: re.sub(r"([_.])", "\\1\u200b", str(name)))  # where a heading may break
-    html = frame.to_html(index=False, border=0, na_rep="", classes="data", float_format=lambda value: f"{value:.4g}")
-    return Markup(f'<div class="wide">{html}</div>')
-
-
-def accuracy_figures(results: Results) -> Markup:
-    """The study's first metric against K and against temperature."""
-    metric = next(iter(results.shown()), "")
-    infos = [study_figures.accuracy_info(results, x, metric) for x in ("k", "temperature")]
-    note = "Error bars: 95 % Student-t interval over the trials at each point."
-    return Markup("").join(_figure(info, note) for info in infos if info is not None)
-
-
-def loss_section(results: Results, store: Store) -> Section | None:
-    """Training loss by epoch."""
-    info = study_figures.loss_info(results, journals(store, ["train.loss"]))
-    note = "Mean over the trials of each cell. Losses at different K or temperature are on different scales."
-    return Section("Training loss", _figure(info, note)) if info else None
-
-
-def _figure(info: study_figures.ChartInfo, note: str) -> Markup:
-    averaged = f" Averaged over {', '.join(info.averaged)}." if info.averaged else ""
-    drawing = svg(lambda: study_figures.draw(info))
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(drawing, note + averaged)
-
-
-def _page(results: Results, store: Store, sections: list[Section]) -> str:
+def _page(records: Records, sections: list[Section]) -> str:
+    results, store = records.results, records.store
     outcomes = [result for trial in store.trials() if (result := trial.result())]
     described, planned = store.path / "study.yaml", store.path / "plan.json"
     study_yaml = without_secrets(described.read_text()) if described.exists() else ""
     study = yaml_text.read(study_yaml) or {}
     rows = _rows(results, store)
-    template = jinja2.Environment(
+    failures = _trials(results, results.failed)
+    titles = ["Results", *(section.title for section in sections), *["Failures"] * bool(failures), "Plan", "Provenance"]
+    numeric = [pd.api.types.is_numeric_dtype(results.frame[path]) for path in results.varying]
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-    ).get_template("template.html")  # fmt: skip
-    return template.render(
+    )  # fmt: skip
+    environment.filters["anchor"] = lambda title: re.sub(r"\W+", "-", title.lower())
+    return environment.get_template("template.html").render(
+        contents=titles,
+        side=[Markup(' class="number"') if number else "" for number in numeric],
         results=results,
         study=study,
         study_yaml=study_yaml,
@@ -131,9 +81,9 @@ def _page(results: Results, store: Store, sections: list[Section]) -> str:
         summary=_summary(rows, results),
         rows=rows,
         shown=ROWS,
-        failures=_trials(results, results.failed),
+        failures=failures,
         trials=_trials(results, results.frame),
-        figures=accuracy_figures(results),
+        figures=figures(records, "Results"),
         sections=sections,
         provenance=_provenance(outcomes),
         written=time.strftime("%Y-%m-%d %H:%M %Z"),

@@ -79,7 +79,10 @@ def ranked_blocks(queries: Floats, pool: Floats, own: Ints | None = None, *, mem
 
 
 def mean_ranks(values: Floats, counts: Ints) -> Floats:
-    """Ranks from 1 of values that occur `counts` times each, equal values sharing their mean rank."""
+    """Ranks from 1 of values that occur `counts` times each, equal values sharing their mean rank.
+
+    Counts are why this is not scipy.stats.rankdata: a thousand classes stand for a million negatives.
+    """
     _, group = np.unique(np.round(values, 12), return_inverse=True)
     sizes = np.bincount(group, weights=counts)
     return (np.cumsum(sizes) - (sizes - 1) / 2)[group]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from study.analysis.trial_figures import draw_figures
 from study.config import ConfigError
+from study.figures.figure import save_trial_figures
 from study.machine import devices
 from study.machine.environment import environment
 from study.storage.store import Checkpoints, TrialFolder, write_atomically
@@ -134,7 +134,8 @@ def _run(
     for name, table in found.tables.items():
         folder.write_table(name, table)
     with tempfile.TemporaryDirectory() as drawn:  # figures are drawn into files; the folder may be in an object store
-        draw_figures(found.tables, Path(drawn), journal=folder.journal())
+        figures = trial.parts.figures
+        undrawn = save_trial_figures(figures, found.tables, Path(drawn), journal=folder.journal())
         for path in Path(drawn).iterdir():
             write_atomically(folder.artifacts / path.name, path.read_bytes())
     seconds = time.perf_counter() - started
@@ -157,5 +158,7 @@ def _run(
             "synsets": list(training.semantics.synsets),
             "class_counts": None if data.test.labels is None else np.bincount(data.test.labels).tolist(),
         },
-        "skipped": found.skipped | ({"meaning": trial.parts.meaning.off} if trial.parts.meaning.off else {}),
+        "skipped": found.skipped
+        | {f"figure {name}": why for name, why in undrawn.items()}
+        | ({"meaning": trial.parts.meaning.off} if trial.parts.meaning.off else {}),
     }

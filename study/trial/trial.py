@@ -1,7 +1,7 @@
 """A trial: a cell under a seed, with the objects that its config names."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from models.methods import Method
 from study.config import trial_id
 from study.data import DataSource
 from study.evaluation import Evaluation
+from study.figures import Figure
+from study.figures.figure import registered
 from study.space import Cell
 from study.trial.class_synsets import Meaning
 
@@ -29,6 +31,7 @@ class Parts:
     optimizer: Any
     evaluations: dict[str, Evaluation]
     meaning: Meaning
+    figures: dict[str, Figure] = field(default_factory=registered)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
-from study.report.page import Section, svg, table, write_report
+from study.report.html import Section, svg, table
+from study.report.page import write_report
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 
@@ -43,7 +44,12 @@ def add(store, k, strategy, seed, reason=None):
     for epoch in (1, 2):
         trial.append({"epoch": epoch, "time": 1.0, "metrics": {"train.loss": math.log(k) / epoch}})
     top1 = 40 + math.log2(k) + 5 * (strategy != "all") + seed
-    metrics = {"linear.features.top1": top1, "linear.floor.top1": 41.0, "contrastive.loss": 2.0}
+    metrics = {
+        "linear.features.top1": top1,
+        "linear.floor.top1": 41.0,
+        "contrastive.loss": 2.0,
+        "train.temperature": 0.5,
+    }
     result = TrialResult(
         status="failed" if reason else "finished",
         reason=reason,
@@ -103,7 +109,7 @@ def test_tables_lie_beside_the_page(store, tmp_path):
 
 
 def test_parts_are_in_order(page):
-    assert page.headings == ["Results", "Training loss", "Failures", "Plan", "Provenance"]
+    assert page.headings == ["Results", "Training loss", "Importance", "Theory", "Failures", "Plan", "Provenance"]
     assert "Does accuracy grow with <K>?" in page.text  # escaped, so the parser gives it back
 
 
@@ -136,11 +142,11 @@ def test_page_shows_no_password(html):
 
 
 def test_sections_are_added_and_left_out(store):
-    def bounds(results, store):
+    def bounds(records):
         return Section("Bounds", table(pd.DataFrame({"bound": ["<a>"], "loss": [2.0]})))
 
-    html = write_report(store, sections=[bounds, lambda results, store: None]).read_text()
-    assert Page(html).headings == ["Results", "Training loss", "Bounds", "Failures", "Plan", "Provenance"]
+    html = write_report(store, sections=[bounds, lambda records: None]).read_text()
+    assert Page(html).headings == ["Results", "Bounds", "Failures", "Plan", "Provenance"]
     assert "&lt;a&gt;" in html
 
 
@@ -152,12 +158,13 @@ def test_figure_takes_the_pages_colours():
         figure.subplots().set_title("title")
         return figure
 
-    drawing = svg(draw)
+    drawing, width = svg(draw, 'L < "1"')
     assert isinstance(drawing, Markup)
-    assert drawing.startswith("<svg")
+    assert drawing.startswith('<svg role="img" aria-label="L &lt; &#34;1&#34;"')
+    assert width == 614  # 6.4 inches of 96 pixels
     assert "currentColor" in drawing
     assert ">title</text>" in drawing
-    assert svg(draw) == drawing  # the same figure gives the same page
+    assert svg(draw, 'L < "1"')[0] == drawing  # the same figure gives the same page
 
 
 def test_study_without_results_has_a_page_too(tmp_path):
@@ -171,3 +178,26 @@ def test_strategy_that_no_module_registers_here_is_not_marked(tmp_path):
     html = write_report(store).read_text()
     assert "same_superclass" in html
     assert "†" not in html
+
+
+def test_every_figure_has_a_caption_and_a_name_for_who_does_not_see_it(html):
+    figures = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
+    assert len(figures) == 4  # accuracy, loss, importance, response
+    for figure in figures:
+        assert re.search(r'<svg role="img" aria-label="[^"]{40,}"', figure)
+        assert re.search(r"<figcaption>\w.+</figcaption>", figure)
+    assert 'aria-label="linear.features.top1 (%) against K' in html
+    assert "46.5 at K = 64" in html
+
+
+def test_numbers_stand_to_the_right_and_text_to_the_left():
+    frame = pd.DataFrame({"bound": ["a", "b"], "loss": [2.0, None], "top1": ["53.3 ± 0.4", ""], "k": [16, 1024]})
+    cells = re.findall(r"<(t[dh])( class=\"number\")?>", table(frame))
+    assert [bool(right) for _, right in cells] == [False, True, True, True] * 3
+    assert "<td>a</td>" in table(frame)
+
+
+def test_the_contents_lead_to_every_part(html, page):
+    listed = re.findall(r'<a href="#([\w-]+)">([^<]+)</a>', html)
+    assert [title for _, title in listed] == page.headings
+    assert all(f'id="{anchor}"' in html for anchor, _ in listed)

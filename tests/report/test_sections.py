@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from study import TrialConfig
+from study.figures import Records
 from study.planning.resolve import resolve
 from study.report.sections import negatives_section
 from study.results import Results
@@ -21,7 +22,7 @@ def test_negatives_are_compared_across_cells_with_intervals_over_seeds(tmp_path:
         for seed in (0, 1):
             trial = resolve(TrialConfig(**CONFIG, k=32, negatives=strategy, seed=seed))
             run_trial(replace(trial, cell={"negatives": strategy}), store.trial(trial.id), threads=1)
-    section = negatives_section(Results.load(store), store)
+    section = negatives_section(Records(Results.load(store), store))
     assert section is not None
     for caption in (
         "same_class_share by difficulty",
@@ -46,6 +47,6 @@ def test_the_report_says_why_semantics_are_off(tmp_path: Path) -> None:
     metrics, skipped = {"negatives.hard_5pct.beyond_99": 0.2}, {"meaning": "the data has no labels"}
     result = TrialResult(status="finished", metrics=metrics, skipped=skipped, started=0, ended=1)
     store.trial("t").write_result(result)
-    section = negatives_section(Results.load(store), store)
+    section = negatives_section(Records(Results.load(store), store))
     assert section is not None
     assert "Left out: the data has no labels" in section.body

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from study import TrialConfig
 from study.bounds import BOUNDS
 from study.evaluation import EVALUATIONS, Encoded
+from study.figures import FIGURES, Records
 from study.planning.resolve import resolve
-from study.report.figures.theory import theory_figures
 from study.results import Results
 from study.semantics import class_semantics
 from study.storage.store import Store
@@ -184,8 +184,11 @@ def test_a_curve_is_fitted_with_the_classes_of_its_own_test_split() -> None:
     compared = results.compare_bounds(resamples=20)
     assert compared.groupby("data").size().to_dict() == {"four": 4, "ten": 4}
     assert compared.loc[compared.groupby("data")["aicc"].idxmin(), "bound"].tolist() == ["arora2019"] * 2
-    bounds = [figure.info for figure in theory_figures(results, {}) if figure.name.startswith("bounds")]
-    assert [info.bounds[1].k for info in bounds] == [[4, 8, 16, 32], [16, 32]]  # of four classes, then of ten
+    bounds = [
+        {curve.label: curve.x for curve in picture.info.bounds}["nozawa2021"]
+        for picture in FIGURES["bounds"]().of_study(Records(results, Store(Path("nowhere"))))
+    ]
+    assert bounds == [(4, 8, 16, 32), (16, 32)]  # of four classes, then of ten
 
 
 def test_a_part_of_the_results_is_fitted_like_the_whole() -> None:

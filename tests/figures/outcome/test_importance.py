@@ -9,13 +9,8 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from study.analysis.variance import CHANCE, FOUND
-from study.report.figures.importance import (
-    GREY,
-    draw_importance,
-    draw_responses,
-    importance_info,
-    response_infos,
-)
+from study.figures.outcome.importance import PALE, Importance, importance_info
+from study.figures.outcome.response import Responses, responses_info
 from study.results import Results
 
 METRIC = "linear.features.top1"
@@ -34,12 +29,13 @@ def results(seeds: int = 2) -> Results:
 
 
 def test_a_response_is_told_for_each_parameter_that_varies():
-    k, negatives = response_infos(results(), METRIC)
-    assert (k.parameter, k.x, k.names, k.over) == ("k", (8, 32, 128), (), "seeds")
-    assert k.mean == pytest.approx((44, 46, 48))
-    assert (negatives.x, negatives.names) == ((0, 1), ("all", "difficulty(hi=0.25)"))
-    assert negatives.n == (2, 2)
-    assert negatives.half_width == pytest.approx((12.706204736 / 2,) * 2)
+    k, negatives = responses_info(results(), METRIC).responses
+    assert (k.curve.label, k.curve.x, k.names, k.over) == ("k", (8, 32, 128), (), "seeds")
+    assert k.curve.mean == pytest.approx((44, 46, 48))
+    assert (negatives.curve.x, negatives.names) == ((0, 1), ("all", "difficulty(hi=0.25)"))
+    assert negatives.curve.n == (2, 2)
+    half = [high - mean for high, mean in zip(negatives.curve.high, negatives.curve.mean, strict=True)]
+    assert half == pytest.approx((12.706204736 / 2,) * 2)
 
 
 def test_importance_of_results_is_of_the_studys_first_metric():
@@ -59,9 +55,9 @@ def test_noise_is_said_not_to_be_told_from_chance():
     frame = results().frame.assign(**{METRIC: np.random.default_rng(0).normal(size=12)})
     info = importance_info(Results(frame, "s", {METRIC: "max"}).importance(), METRIC)
     assert all(words.startswith(CHANCE + " (p = ") for words in info.words[:2])
-    drawn = draw_importance(info).axes[0]
+    drawn = Importance().draw(info).axes[0]
     assert [text.get_text() for text in drawn.texts] == list(info.words)
-    assert {bar.get_facecolor()[:3] for bar in drawn.patches} == {to_rgb(GREY)}
+    assert {bar.get_facecolor()[:3] for bar in drawn.patches} == {to_rgb(PALE)}
 
 
 def test_a_search_has_intervals_and_its_own_caption():
@@ -71,13 +67,13 @@ def test_a_search_has_intervals_and_its_own_caption():
     assert (info.low, info.high) == ((0.8, 0.0), (1.0, 0.2))
     assert "Functional ANOVA" in info.caption
     assert "99 permutations" in info.caption
-    draw_importance(info)
+    Importance().draw(info)
 
 
 def test_figures_can_be_drawn_also_without_intervals():
     info = importance_info(results().importance(), METRIC)
-    assert [text.get_text() for text in draw_importance(info).axes[0].get_yticklabels()] == list(info.parameters)
-    figure = draw_responses(response_infos(results(seeds=1), METRIC))
+    assert [text.get_text() for text in Importance().draw(info).axes[0].get_yticklabels()] == list(info.parameters)
+    figure = Responses().draw(responses_info(results(seeds=1), METRIC))
     assert [axes.get_title() for axes in figure.axes] == [
         "k (intervals over seeds)",
         "negatives (intervals over seeds)",

@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 
 from study.analysis.importance import BINS
-from study.report.figures.study import accuracy_info, draw, loss_info
+from study.figures.outcome.accuracy import accuracy_info
+from study.figures.outcome.panels import draw_panels
+from study.figures.outcome.training_loss import loss_info
 from study.results import Results
 
 METRIC = "linear.features.top1"
@@ -35,7 +37,8 @@ def test_accuracy_against_k_has_a_curve_a_temperature_and_a_panel_a_strategy():
     cold = info.panels[0].curves[0]
     assert (cold.x, cold.n) == ((16, 64), (3, 3))
     assert cold.mean == pytest.approx((46, 48))
-    assert cold.half_width == pytest.approx((2.4841377, 2.4841377))  # 4.30265 · 1 / √3
+    assert cold.high == pytest.approx((48.4841377, 50.4841377))  # 4.30265 · 1 / √3
+    assert cold.low == pytest.approx((43.5158623, 45.5158623))
     assert (info.floor, info.legend, info.log_x, info.averaged) == (31, "temperature", True, ())
 
 
@@ -54,8 +57,8 @@ def test_strategies_take_the_colours_where_the_temperature_is_fixed():
 
 def test_one_seed_has_no_interval():
     info = accuracy_info(table(grid(), seeds=1), "k", METRIC)
-    assert all(math.isnan(half) for half in info.panels[0].curves[0].half_width)
-    draw(info).draw_without_rendering()
+    assert all(math.isnan(low) for low in info.panels[0].curves[0].low)
+    draw_panels(info).draw_without_rendering()
 
 
 def test_paths_with_many_values_are_averaged_over_and_named():
@@ -99,10 +102,21 @@ def test_loss_is_the_mean_over_the_seeds_of_a_cell_and_skips_what_is_not_finite(
 
 def test_drawing_shows_a_panel_each_and_keeps_a_levels_colour_where_another_is_missing():
     cells = [cell for cell in grid() if cell["temperature"] == 0.5 or cell["negatives"] == "all"]
-    figure = draw(accuracy_info(table(cells), "k", METRIC))
+    figure = draw_panels(accuracy_info(table(cells), "k", METRIC))
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in panels] == ["all", "uniform(count=4)"]
-    assert panels[0].lines[-2].get_xdata().tolist() == [16, 64]
+    assert panels[0].lines[0].get_xdata().tolist() == [16, 64]
     colour = {line.get_label(): line.get_color() for line in figure.legends[0].get_lines()}
     assert panels[1].lines[0].get_color() == colour["0.5"] != colour["0.1"]
     assert "untrained encoder" in colour
+
+
+def test_panels_and_curves_are_in_order_of_the_numbers_in_their_names():
+    cells = [{"k": k, "negatives": s} for k in (16, 64) for s in ("uniform(count=16)", "all", "uniform(count=4)")]
+    info = accuracy_info(table(cells), "k", METRIC)
+    assert [curve.label for curve in info.panels[0].curves] == ["all", "uniform(count=4)", "uniform(count=16)"]
+
+
+def test_a_figure_is_told_in_words():
+    info = accuracy_info(table([{"k": 16}, {"k": 64}]), "k", METRIC)
+    assert info.words == f"{METRIC} (%) against K, candidates an anchor is offered. 45 at K = 16, 47 at K = 64"

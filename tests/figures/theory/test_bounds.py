@@ -1,14 +1,15 @@
-"""The figures' numbers without a renderer, and that each can be drawn."""
+"""The theory figures' numbers without a renderer, and that each can be drawn."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from study.analysis.bound_figures import bounds_info, draw, figure, fit_info, slack_info
 from study.analysis.fit import fit_bound
-from study.bounds import BOUNDS
+from study.figures import FIGURES
+from study.figures.theory.bounds import bounds_info
+from study.figures.theory.fit import fit_info
+from study.figures.theory.slack import slack_info
 from tests.analysis.test_fit import KS, losses
 
 
@@ -19,35 +20,34 @@ def trials() -> pd.DataFrame:
 
 
 def test_bounds_that_do_not_exist_are_left_out_of_the_line_and_named():
-    info = bounds_info(trials(), priors=10, accuracies=["linear"])
+    info = bounds_info(trials(), priors=10, accuracies=["linear"], bounds=["arora2019", "nozawa2021"])
     arora, nozawa = info.bounds
     assert (arora.label, nozawa.label) == ("arora2019", "nozawa2021")
-    assert nozawa.k == [k for k in KS if k + 1 >= 10]
+    assert nozawa.x == tuple(k for k in KS if k + 1 >= 10)
     missing = "none at K = 4, 8 (υ = 0: the 9 draws cannot contain all 10 classes)"
-    assert info.absent == [f"arora2019: {missing}", f"nozawa2021: {missing}"]
-    assert arora.value[-1] > 1e6 > 10 > nozawa.value[-1]
-    assert info.accuracies[0].value[0] == pytest.approx(0.52)
+    assert info.absent == (f"arora2019: {missing}", f"nozawa2021: {missing}")
+    assert arora.mean[-1] > 1e6 > 10 > nozawa.mean[-1]
+    assert info.accuracies[0].mean[0] == pytest.approx(0.52)
 
 
 def test_a_bound_too_large_for_a_number_is_named_beside_those_that_do_not_exist():
     frame = losses("arora2019", np.random.default_rng(0), ks=(4, 64, 65_536))
-    info = bounds_info(frame, priors=10, accuracies=[])
-    assert info.bounds[0].k == [64]
-    assert info.absent == [
+    info = bounds_info(frame, priors=10, accuracies=[], bounds=["arora2019", "nozawa2021"])
+    assert info.bounds[0].x == (64,)
+    assert info.absent == (
         "arora2019: none at K = 4 (υ = 0: the 5 draws cannot contain all 10 classes)",
         "arora2019: none at K = 65536 (1 − τ or υ is 0 for these classes, or so small that it is beyond 1e308)",
         "nozawa2021: none at K = 4 (υ = 0: the 5 draws cannot contain all 10 classes)",
-    ]
+    )
 
 
 def test_a_bound_has_the_same_colour_in_every_figure_also_where_it_is_not_registered():
-    page, frame = Figure(), trials()
+    frame = trials()
     slack = pd.DataFrame({"k": [8, 16], "bound": ["nozawa2021", "mine2030"], "slack": 0.4})
     bounds, slacks = bounds_info(frame, priors=10, accuracies=["linear"]), slack_info(slack)
     drawn = []
-    for info in (bounds, slacks):
-        axes = page.add_subplot()
-        draw(info, axes)
+    for name, info in (("bounds", bounds), ("slack", slacks)):
+        axes = FIGURES[name]().draw(info).axes[0]
         drawn.append({one.get_label(): one.get_color() for one in axes.get_lines()})
     assert drawn[0]["nozawa2021"] == drawn[1]["nozawa2021"] != drawn[1]["mine2030"]
 
@@ -56,9 +56,9 @@ def test_lines_are_means_with_intervals_over_seeds():
     frame = trials()
     observed = fit_info(frame, []).observed
     at_16 = frame.loc[frame["k"] == 16, "contrastive_loss"]
-    i = observed.k.index(16)
-    assert observed.value[i] == pytest.approx(at_16.mean())
-    assert observed.high[i] - observed.value[i] == pytest.approx(student.ppf(0.975, 4) * at_16.sem())
+    i = observed.x.index(16)
+    assert observed.mean[i] == pytest.approx(at_16.mean())
+    assert observed.high[i] - observed.mean[i] == pytest.approx(student.ppf(0.975, 4) * at_16.sem())
 
 
 def test_fitted_curves_are_those_of_the_fits():
@@ -67,9 +67,8 @@ def test_fitted_curves_are_those_of_the_fits():
     fits = [fit_bound(frame, name, **options)[0] for name in ("arora2019", "nozawa2021")]
     info = fit_info(frame, fits, points=5)
     assert [line.label for line in info.fitted] == ["arora2019", "nozawa2021"]
-    assert info.fitted[1].k[0] == 4
-    assert info.fitted[1].k[-1] == 256
-    assert info.fitted[1].value == pytest.approx(list(fits[1].curve(info.fitted[1].k)["value"]))
+    assert (info.fitted[1].x[0], info.fitted[1].x[-1]) == (4, 256)
+    assert info.fitted[1].mean == pytest.approx(list(fits[1].curve(info.fitted[1].x)["value"]))
 
 
 def test_every_figure_can_be_drawn(tmp_path):
@@ -77,13 +76,11 @@ def test_every_figure_can_be_drawn(tmp_path):
     fits = fit_bound(frame, "nozawa2021", priors=10, generator=np.random.default_rng(0), resamples=20)
     slack = pd.DataFrame({"k": [8, 16, 8, 16], "bound": ["arora2019", "arora2019", "bao2021", "bao2021"], "slack": 0.4})
     assert [line.label for line in slack_info(slack).slacks] == ["arora2019", "bao2021"]
-    for number, info in enumerate(
-        [bounds_info(frame, priors=10, accuracies=["linear"]), slack_info(slack), fit_info(frame, fits)]
-    ):
-        figure(info, str(tmp_path / f"{number}.png"))
-        assert (tmp_path / f"{number}.png").stat().st_size > 5_000
-
-
-def test_any_registered_bound_can_be_in_the_figure():
-    info = bounds_info(trials(), priors=10, accuracies=[], bounds=BOUNDS.names())
-    assert [line.label for line in info.bounds] == list(BOUNDS.names())
+    infos = {
+        "bounds": bounds_info(frame, priors=10, accuracies=["linear"]),
+        "slack": slack_info(slack),
+        "fit": fit_info(frame, fits),
+    }
+    for name, info in infos.items():
+        FIGURES[name]().draw(info).savefig(tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").stat().st_size > 5_000

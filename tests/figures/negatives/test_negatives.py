@@ -1,3 +1,5 @@
+"""What the figures of negatives show, without a renderer, and that each can be drawn."""
+
 import subprocess
 import sys
 
@@ -5,7 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.analysis import semantic_figures as figures
+from study.figures.negatives.bands import Bands, band_info
+from study.figures.negatives.class_maps import ClassMaps, map_info
+from study.figures.negatives.consistency import Consistency, consistency_info
+from study.figures.negatives.epochs import Epochs, epoch_info
 from study.semantics import CLASS_MAPS, class_semantics, negative_statistics
 
 
@@ -15,24 +20,24 @@ def band_table(shift: float = 0.0) -> list[dict]:
 
 
 def test_bands_of_several_seeds_have_intervals_over_seeds() -> None:
-    info = figures.band_info({"uniform": [band_table(shift) for shift in (-0.1, 0.0, 0.1)]})
+    info = band_info({"uniform": [band_table(shift) for shift in (-0.1, 0.0, 0.1)]})
     assert info.bands == ("band0", "band1", "band2")
     assert info.chance == pytest.approx(0.6)
-    (line,) = info.series
+    (line,) = info.curves
     assert line.mean == pytest.approx((0.9, 0.8, 0.7))
     lo, hi = stats.t.interval(0.95, 2, loc=0.9, scale=0.1 / np.sqrt(3))
-    assert (line.lo[0], line.hi[0]) == (pytest.approx(lo), pytest.approx(hi))
+    assert (line.low[0], line.high[0]) == (pytest.approx(lo), pytest.approx(hi))
 
 
 def test_bands_of_one_seed_have_intervals_over_queries() -> None:
-    (line,) = figures.band_info({"uniform": [band_table()]}).series
-    assert line.lo[0] == pytest.approx(0.9 - 1.96 * 0.01)
+    (line,) = band_info({"uniform": [band_table()]}).curves
+    assert line.low[0] == pytest.approx(0.9 - 1.96 * 0.01)
 
 
 def test_map_is_ordered_by_the_tree_and_names_few_classes() -> None:
     names = ("dog", "truck", "cat", "automobile")
     difficulty = np.arange(16.0).reshape(4, 4)
-    info = figures.map_info(difficulty, names, ("dog.n.01", "truck.n.01", "cat.n.01", "car.n.01"))
+    info = map_info(difficulty, names, ("dog.n.01", "truck.n.01", "cat.n.01", "car.n.01"))
     order = [names.index(name) for _, name in info.ticks]
     assert [name for _, name in info.ticks] == ["automobile", "truck", "dog", "cat"]
     np.testing.assert_array_equal(info.values, difficulty[np.ix_(order, order)])
@@ -42,7 +47,7 @@ def test_map_is_ordered_by_the_tree_and_names_few_classes() -> None:
 @pytest.mark.parametrize(("dataset", "classes"), [("cifar100", 100), ("tiny_imagenet", 200), ("imagenet", 1000)])
 def test_map_of_many_classes_names_groups_that_do_not_overlap(dataset: str, classes: int) -> None:
     synsets = [names[0] for names in CLASS_MAPS[dataset].values()]
-    info = figures.map_info(np.zeros((classes, classes)), list(CLASS_MAPS[dataset]), synsets)
+    info = map_info(np.zeros((classes, classes)), list(CLASS_MAPS[dataset]), synsets)
     positions = np.array([at for at, _ in info.ticks])
     assert 8 <= len(positions) <= 24
     assert np.diff(positions).min() >= classes / 45
@@ -52,16 +57,16 @@ def test_map_of_many_classes_names_groups_that_do_not_overlap(dataset: str, clas
 
 
 def test_map_without_synsets_keeps_the_order() -> None:
-    info = figures.map_info(np.eye(2), ("b", "a"))
+    info = map_info(np.eye(2), ("b", "a"))
     assert info.ticks == ((0.0, "b"), (1.0, "a"))
 
 
 def test_epochs_that_all_seeds_have_are_averaged() -> None:
-    info = figures.epoch_info({"hard": [{0: 0.1, 1: 0.2, 2: 0.9}, {0: 0.3, 1: 0.4}]})
-    (line,) = info.series
-    assert line.x == (0.0, 1.0)
+    info = epoch_info({"hard": [{0: 0.1, 1: 0.2, 2: 0.9}, {0: 0.3, 1: 0.4}]})
+    (line,) = info.curves
+    assert line.x == (0, 1)
     assert line.mean == pytest.approx((0.2, 0.3))
-    assert line.lo[0] < 0.2 < line.hi[0]
+    assert line.low[0] < 0.2 < line.high[0]
 
 
 def test_figures_are_drawn_from_the_statistics_of_a_trial(tmp_path) -> None:
@@ -71,14 +76,14 @@ def test_figures_are_drawn_from_the_statistics_of_a_trial(tmp_path) -> None:
     found = negative_statistics(
         embeddings, embeddings, own=np.arange(300), query_labels=labels, pool_labels=labels, semantics=semantics
     )
-    bands = figures.band_info({"a": [found.tables["bands"]], "b": [found.tables["bands"]]})
-    consistency = figures.consistency_info(found.tables["consistency_histogram"])
+    bands = band_info({"a": [found.tables["bands"]], "b": [found.tables["bands"]]})
+    consistency = consistency_info(found.tables["consistency_histogram"])
     assert sum(consistency.observed) == 300
     drawn = {
-        "bands": figures.draw_bands(bands),
-        "map": figures.draw_map(figures.map_info(found.difficulty, semantics.names, semantics.synsets)),
-        "consistency": figures.draw_consistency(consistency),
-        "epochs": figures.draw_epochs(figures.epoch_info({"a": [{0: 0.1, 1: 0.2}]})),
+        "bands": Bands().draw(bands),
+        "map": ClassMaps().draw(map_info(found.difficulty, semantics.names, semantics.synsets)),
+        "consistency": Consistency().draw(consistency),
+        "epochs": Epochs().draw(epoch_info({"a": [{0: 0.1, 1: 0.2}]})),
     }
     for name, figure in drawn.items():
         figure.savefig(tmp_path / f"{name}.png")
@@ -87,5 +92,5 @@ def test_figures_are_drawn_from_the_statistics_of_a_trial(tmp_path) -> None:
 
 def test_matplotlib_is_loaded_only_to_draw() -> None:
     heavy = "{'matplotlib', 'torch', 'ray', 'mlflow'}"
-    code = f"import sys, study.analysis.semantic_figures; print({heavy} & set(sys.modules))"
+    code = f"import sys, study.figures; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -1,0 +1,75 @@
+"""The curve of every figure: means over x with their intervals; how it is made, drawn and told in words."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from study.analysis.intervals import half_width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255")
+"""Told apart by the colour-blind, on white and on black: Okabe & Ito 2008, with Tol's wine for their black."""
+GREY = "#7f7f7f"
+
+
+class Curve(NamedTuple):
+    """Means at each x with their 95 % interval, NaN where nothing is known of it, and the replicates behind each."""
+
+    label: str
+    x: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    n: tuple[int, ...] = ()
+
+
+def curve(label: str, x: Iterable[Any], mean: Any, half: Any, n: Iterable[Any] = ()) -> Curve:
+    """From means and the half-widths of their intervals, of x's length."""
+    means, halves = np.asarray(mean, dtype=float), np.asarray(half, dtype=float)
+    low, high = (tuple(values.tolist()) for values in (means - halves, means + halves))
+    return Curve(label, tuple(np.asarray(x).tolist()), tuple(means.tolist()), low, high, tuple(map(int, n)))
+
+
+def mean_curve(label: str, x: "pd.Series[Any]", values: "pd.Series[Any]") -> Curve:
+    """Means and Student's t intervals of the finite values at each x."""
+    finite = np.isfinite(values.to_numpy(dtype=float))
+    groups = values[finite].astype(float).groupby(x[finite])
+    mean, n = groups.mean(), groups.count()
+    return curve(label, mean.index, mean, half_width(groups.sem(), n), n)
+
+
+def draw_curve(one: Curve, axes: "Axes", colour: str, *, style: str = "o-", band: bool = False) -> None:
+    """Means in matplotlib's `style`; the interval as whiskers or as a band."""
+    if band:
+        axes.plot(one.x, one.mean, style, color=colour, ms=4, lw=1.4, label=one.label)
+        axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.2, linewidth=0)
+        return
+    whiskers = np.array([np.subtract(one.mean, one.low), np.subtract(one.high, one.mean)])
+    options: dict[str, Any] = {"ms": 4, "lw": 1.4, "elinewidth": 1, "capsize": 2.5}
+    axes.errorbar(one.x, one.mean, whiskers, color=colour, fmt=style, label=one.label, **options)
+
+
+def in_words(curves: Iterable[Curve], x: str) -> str:
+    """The two ends of each curve: `all: 46 at K = 16, 48 at K = 64; ring: …`."""
+    return "; ".join(
+        f"{one.label}: " * bool(one.label)
+        + ", ".join(f"{one.mean[i]:.4g} at {x} = {one.x[i]:g}" for i in dict.fromkeys((0, len(one.x) - 1)))
+        for one in curves
+        if one.x
+    )
+
+
+def legend_name(label: str, most: int = 48) -> str:
+    """A cell's label, cut to a length that leaves the figure its room."""
+    return label if len(label) <= most else label[: most - 1] + "…"
+
+
+def plain(axes: "Axes") -> None:
+    """A light grid, and no frame at the top and right."""
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25, lw=0.6)
+    axes.spines[["top", "right"]].set_visible(False)

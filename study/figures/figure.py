@@ -1,0 +1,109 @@
+"""What a figure is, the registry of all, and a trial's or a study's figures as files."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from models.registry import Registry
+from study.figures.records import Records
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+FIGURES = Registry("figure")
+Table = Sequence[Mapping[str, Any]]
+
+
+class Picture(NamedTuple):
+    """One drawing that a figure has to make."""
+
+    name: str
+    """of its file, without suffix"""
+    info: Any
+    """what is drawn: numbers and words, which can be tested without a renderer"""
+    caption: str
+    alt: str
+    """what it shows, in words, for those who do not see it"""
+
+
+class Figure(ABC):
+    """A figure of a study, drawn from its results, or of a trial, drawn in the trial from its tables, or of both.
+
+    Each gives the pictures that there are, none where nothing was measured; ValueError says why something is left out.
+    Register the class, which has no parameters, with `@FIGURES.register("name")`.
+    """
+
+    section: ClassVar[str] = "Further figures"
+    """the heading of the report that it stands under"""
+
+    def of_study(self, records: Records) -> Iterable[Picture]:
+        """The pictures of a study: in the report, and artifacts of the study's run in MLflow."""
+        return ()
+
+    def of_trial(self, tables: Mapping[str, Table], journal: Table) -> Iterable[Picture]:
+        """The pictures of a trial, among its artifacts, from the tables of its evaluations and its journal."""
+        return ()
+
+    @abstractmethod
+    def draw(self, info: Any) -> "Drawing":
+        """The drawing of one info, in matplotlib."""
+
+
+Undrawn = dict[str, str]
+"""Figure → why it is left out."""
+
+
+def registered() -> dict[str, Figure]:
+    """Every figure by name; they travel with a trial, as a worker knows no user-defined ones."""
+    return {name: FIGURES[name]() for name in FIGURES}
+
+
+def study_pictures(
+    figures: Mapping[str, Figure], records: Records, left_out: Undrawn
+) -> Iterator[tuple[Figure, Picture]]:
+    """Each picture of a study with its figure."""
+    for name, figure in figures.items():
+        try:
+            pictures = list(figure.of_study(records))
+        except Exception as error:
+            left_out[name] = _reason(error)
+            continue
+        yield from ((figure, picture) for picture in pictures)
+
+
+def save_study_figures(records: Records, folder: Path) -> list[Path]:
+    """Draw every figure of the study into files of the folder; what cannot be drawn is left out."""
+    left_out: Undrawn = {}
+    pictures = study_pictures(registered(), records, left_out)
+    return [path for figure, picture in pictures if (path := _save(figure, picture, folder, left_out))]
+
+
+def save_trial_figures(
+    figures: Mapping[str, Figure], tables: Mapping[str, Table], folder: Path, *, journal: Table = ()
+) -> Undrawn:
+    """Draw every figure of a trial into files of the folder; returns what could not be drawn, and why."""
+    left_out: Undrawn = {}
+    for name, figure in figures.items():
+        try:
+            pictures = list(figure.of_trial(tables, journal))
+        except Exception as error:  # a trained trial does not fail of its drawings
+            left_out[name] = _reason(error)
+            continue
+        for picture in pictures:
+            _save(figure, picture, folder, left_out)
+    return left_out
+
+
+def _save(figure: Figure, picture: Picture, folder: Path, left_out: Undrawn) -> Path | None:
+    path = folder / f"{picture.name}.png"
+    try:
+        figure.draw(picture.info).savefig(path, dpi=150)
+    except Exception as error:
+        left_out[picture.name] = _reason(error)
+        return None
+    return path
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""Figures of what came out: accuracy, training loss, and what moved them."""

@@ -1,0 +1,54 @@
+"""The study's first metric against K and against temperature."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from study.analysis.importance import binned
+from study.figures.figure import FIGURES, Figure, Picture
+from study.figures.outcome.panels import PanelsInfo, draw_panels, panels_of, roles
+from study.figures.records import Records
+from study.results import Results, floor_of, interval, is_percentage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+
+@FIGURES.register("accuracy")
+class Accuracy(Figure):
+    """The study's first metric against K and against temperature."""
+
+    section = "Results"
+
+    def of_study(self, records: Records) -> Iterator[Picture]:
+        for x in ("k", "temperature"):
+            if (info := accuracy_info(records.results, x, records.metric)) is not None:
+                note = "Error bars: 95 % Student-t interval over the trials at each point." + info.note
+                yield Picture(f"accuracy.{x}", info, note, info.words)
+
+    def draw(self, info: PanelsInfo) -> "Drawing":
+        return draw_panels(info)
+
+
+def accuracy_info(results: Results, x: str, metric: str = "linear.features.top1") -> PanelsInfo | None:
+    """A metric against a numeric path, `k` or `temperature`; None where that does not vary or nothing was measured."""
+    frame = results.finished
+    if x not in results.varying or metric not in frame or not pd.api.types.is_numeric_dtype(frame[x]):
+        return None
+    frame = frame.dropna(subset=[metric])
+    if frame[x].nunique() < 2:
+        return None
+    frame = frame.assign(**{x: binned(frame[x])})
+    colour, panels, averaged = roles(frame, [path for path in results.varying if path != x], x)
+    floor = frame[floor_of(metric)].mean() if floor_of(metric) in frame else math.nan
+    return PanelsInfo(
+        x_label="K, candidates an anchor is offered" if x == "k" else x,
+        y_label=f"{metric} (%)" if is_percentage(metric) else metric,
+        legend=colour,
+        panels=tuple(panels_of(interval(frame, [*panels, *filter(None, [colour]), x], [metric]), panels, colour, x)),
+        floor=None if math.isnan(floor) else float(floor),
+        log_x=bool(frame[x].min() > 0 and frame[x].max() / frame[x].min() >= 4),
+        averaged=averaged,
+    )

@@ -1,0 +1,91 @@
+"""What a study's figures are drawn from, in the order in which a reader looks for it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import pandas as pd
+
+from study.results import Results, cell_label, journals, tables
+from study.storage.store import Store, TrialFolder
+
+Table = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """A study's results with the tables and journals of its trials, each read once."""
+
+    results: Results
+    store: Store
+
+    @cached_property
+    def cells(self) -> dict[str, list[TrialFolder]]:
+        """Cell, in words → its finished trials; by value."""
+        folders = {folder.id: folder for folder in self.store.trials()}
+        by = self.results.varying
+        return {
+            cell_label(dict(zip(by, values, strict=True))) or "all trials": [folders[i] for i in rows["trial_id"]]
+            for values, rows in by_value(self.results.finished, by)
+        }
+
+    @cached_property
+    def metric(self) -> str:
+        """The study's first metric; empty where nothing was measured."""
+        return next(iter(self.results.shown()), "")
+
+    @property
+    def compares(self) -> bool:
+        """Whether something varies, and two trials or more have the metric: whether there is anything to compare."""
+        measured = self.results.finished[self.metric].notna().sum() if self.metric else 0
+        return bool(self.results.varying) and measured > 1
+
+    @cached_property
+    def importance(self) -> pd.DataFrame:
+        """`Results.importance` of it; ValueError where it cannot be told."""
+        return self.results.importance(self.metric)
+
+    @cached_property
+    def losses(self) -> pd.DataFrame:
+        """Training loss by trial and epoch."""
+        return journals(self.store, ["train.loss"])
+
+    @cached_property
+    def profiles(self) -> dict[str, Table]:
+        """Trial id → its table `bounds.profile`."""
+        return tables(self.store, "bounds.profile")
+
+
+def by_value(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """(values of these columns, the rows with them): numbers by size, names by their words and the numbers in them."""
+    if not by:
+        yield (), frame
+        return
+    yield from in_order(frame, by).groupby(list(by), dropna=False, sort=False)
+
+
+def in_order(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The rows sorted by these columns in that order."""
+    return frame.sort_values(list(by), key=_order, kind="stable")
+
+
+def of_all(shown: int, count: int, what: str) -> str:
+    """` 6 of 11 cells are shown, …`: what a figure leaves out; empty where it shows all."""
+    left = f" {shown} of {count} {what} are shown, the first by value; results.csv has all."
+    return left if shown < count else ""
+
+
+def _order(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    texts = sorted(set(column.astype(str)), key=_pieces)
+    return column.astype(str).map({text: place for place, text in enumerate(texts)})
+
+
+@cache
+def _pieces(text: str) -> tuple[str | float, ...]:
+    """Words and numbers in turn."""
+    pieces = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", text)
+    return tuple(float(piece) if i % 2 else piece for i, piece in enumerate(pieces))

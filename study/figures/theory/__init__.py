@@ -1,0 +1,1 @@
+"""Figures of the theory: bounds, their slack, and fitted losses against K."""

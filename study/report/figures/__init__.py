@@ -1,1 +1,0 @@
-"""Figures of a study: an info, which is tested without a renderer, and a drawing of it."""
