@@ -55,7 +55,7 @@ class Listed:
 class TPE:
     """Optuna's tree-structured Parzen estimator; a cell's value is the mean over its seeds.
 
-    Goes on from the cells in the store towards the study's number of cells, which all sessions at work on it share: a
+    Goes on from the cells in the store towards the study's number of cells, which all sessions that run it share: a
     proposal takes the next place of a list in the store, or adopts what another session proposed there. A cell that
     failed under a seed counts as failed; one that the rest of the config does not allow is passed over.
     """
@@ -66,7 +66,9 @@ class TPE:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study, self._store = study, store
         directions = ["maximize" if way == "max" else "minimize" for way in study.metrics.values()]
-        self._optuna = optuna.create_study(directions=directions, sampler=optuna.samplers.TPESampler(seed=0))
+        # Cells that run count as bad ones, so that what is proposed meanwhile lies elsewhere; Optuna's default from 5 on.
+        sampler = optuna.samplers.TPESampler(seed=0, constant_liar=True)
+        self._optuna = optuna.create_study(directions=directions, sampler=sampler)
         self._space = {path: _distribution(dimension) for path, dimension in study.spaces[0].items()}
         self._queue: deque[Trial] = deque()
         self._open: dict[str, tuple[int, list[Trial]]] = {}  # cell → Optuna's number, its trials

@@ -1,7 +1,7 @@
 """WordNet semantics of classes, and statistics of negatives: numpy arrays in, plain numbers and tables out."""
 
 from study.semantics.class_semantics import MEASURE_NAMES, ClassSemantics, class_semantics, semantics_of
-from study.semantics.classes import CLASS_MAPS, UnresolvedClasses, hierarchy_of, plain_word, resolve, wnid_in
+from study.semantics.classes import CLASS_MAPS, UnresolvedClasses, hierarchy_of, plain_word, synsets_of, wnid_in
 from study.semantics.selection import selection_statistics
 from study.semantics.similarity import MEASURES, similarity_matrix
 from study.semantics.statistics import NegativeStatistics, negative_statistics
@@ -19,10 +19,10 @@ __all__ = [
     "hierarchy_of",
     "negative_statistics",
     "plain_word",
-    "resolve",
     "selection_statistics",
     "semantics_of",
     "similarity_matrix",
+    "synsets_of",
     "tree_order",
     "wnid_in",
 ]

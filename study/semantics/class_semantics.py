@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from study.semantics.classes import hierarchy_of, resolve, wnid_in
+from study.semantics.classes import hierarchy_of, synsets_of, wnid_in
 from study.semantics.similarity import MEASURES, Ancestry, Matrix
 
 MEASURE_NAMES = ("wup", "lca_depth", "path", "lch", "lin", "wup_nltk")
@@ -28,8 +28,8 @@ def class_semantics(
     mapping: Mapping[str, str] | None = None,
     measures: Sequence[str] = MEASURE_NAMES,
 ) -> ClassSemantics:
-    """The classes with their synsets, found as by `resolve`, and one similarity matrix a measure."""
-    return semantics_of(classes, resolve(classes, dataset=dataset, mapping=mapping), measures=measures)
+    """The classes with their synsets, found as by `synsets_of`, and one similarity matrix a measure."""
+    return semantics_of(classes, synsets_of(classes, dataset=dataset, mapping=mapping), measures=measures)
 
 
 def semantics_of(

@@ -34,7 +34,7 @@ class UnresolvedClasses(ValueError):
     """Classes without a synset: the message names each with the candidate senses and what to write."""
 
 
-def resolve(
+def synsets_of(
     classes: Sequence[str], *, dataset: str | None = None, mapping: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
     """The WordNet 3.0 synset of each class, by its canonical name (`dog.n.01`).

@@ -10,8 +10,8 @@ from study.semantics import (
     UnresolvedClasses,
     hierarchy_of,
     plain_word,
-    resolve,
     semantics_of,
+    synsets_of,
     wnid_in,
 )
 
@@ -56,7 +56,7 @@ def find_meaning(shape: DataShape, *, dataset: str, mapping: Mapping[str, str] |
             raise ValueError("the data has no labels, so synsets change nothing; leave synsets out")
         return Meaning(off="the data has no labels")
     try:
-        synsets = resolve(shape.class_names, dataset=dataset, mapping=mapping)
+        synsets = synsets_of(shape.class_names, dataset=dataset, mapping=mapping)
         hierarchy_of(synsets)
     except UnresolvedClasses as error:
         if mapping:
