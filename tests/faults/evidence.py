@@ -69,7 +69,7 @@ class Row:
     """A line of the table in docs/reliability.md."""
 
     fault: str
-    injected: int
+    caused: int
     trials: int
     finished: int
     failed: int
@@ -148,7 +148,7 @@ def _numbers(line: dict) -> dict[str, float]:
 
 def judge(
     fault: str,
-    injected: int,
+    caused: int,
     runs: list[Evidence],
     reference: Evidence,
     *,
@@ -162,7 +162,7 @@ def judge(
     twice = [what for run in runs for what in doubled(run, reference)]
     row = Row(
         fault=fault,
-        injected=injected,
+        caused=caused,
         trials=len(reference.trials) * len(runs),
         finished=states.count("finished"),
         failed=states.count("failed"),

@@ -11,7 +11,7 @@ from study.machine.environment import environment
 
 MARKS = ("<!-- figures: make test-faults -->", "<!-- end of figures -->")
 HEADER = """\
-| fault | times injected | trials | finished | failed | metrics lost | trials doubled | seconds lost, each |
+| fault | times caused | trials | finished | failed | metrics lost | trials doubled | seconds lost, each |
 |---|---|---|---|---|---|---|---|"""
 
 
@@ -30,7 +30,7 @@ def conditions() -> str:
 def _line(row: dict[str, Any]) -> str:
     lost = "" if row["seconds_lost"] is None else f"{row['seconds_lost']:.1f}"
     name = row["fault"] + (f" ({row['note']})" if row["note"] else "")
-    numbers = [row[key] for key in ("injected", "trials", "finished", "failed", "lost", "doubled")]
+    numbers = [row[key] for key in ("caused", "trials", "finished", "failed", "lost", "doubled")]
     return f"| {name} | " + " | ".join(map(str, [*numbers, lost])) + " |"
 
 
