@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.registry import Registry
 
@@ -130,6 +130,109 @@ class AdamW(Optimization):
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=(self.beta1, self.beta2), fused=fused(module))
 
 
+@OPTIMIZERS.register("lars")
+@dataclass(frozen=True, kw_only=True)
+class LARS(Optimization):
+    """LARS: each layer steps in proportion to its own size (You 2017, arXiv 1708.03888), as SimCLR and BYOL use it.
+
+    v ← m v + lr · η ‖θ‖/‖g‖ · g and θ ← θ − v, with g = ∇L + λ θ; biases and normalisation without η ‖θ‖/‖g‖ and λ.
+    SimCLR: lr 0.3 · B/256, λ = 1e-6, 10 epochs of warm-up; BYOL: lr 0.2 · B/256, λ = 1.5e-6.
+    """
+
+    learning_rate: float = 0.3
+    weight_decay: float = 1e-6
+    momentum: float = 0.9
+    eta: float = 1e-3
+    """η, how far a layer may go of its own size"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_moment("momentum", self.momentum)
+        _check_eta(self.eta)
+
+    def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
+        weights, others = parameter_groups(module, self.weight_decay)
+        groups = [weights | {"eta": self.eta}, others | {"eta": None}]
+        return LayerwiseSGD(groups, lr=self.learning_rate, momentum=self.momentum)
+
+
+@OPTIMIZERS.register("larc")
+@dataclass(frozen=True, kw_only=True)
+class LARC(Optimization):
+    """LARC: LARS as NVIDIA's apex has it, which Nozawa & Sato 2021 train with: of every parameter, biases too.
+
+    v ← m v + r (∇L + λ θ) and θ ← θ − lr · v, with r = η ‖θ‖/(‖∇L‖ + λ ‖θ‖), or min(r/lr, 1) where it is clipped; r = 1
+    where either norm is 0. Their lr is 1 · B/256, their λ 1e-4 (weights alone), their warm-up 10 epochs.
+    """
+
+    learning_rate: float = 1.0
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    eta: float = 1e-3
+    """η, how far a layer may go of its own size"""
+    clip: bool = False
+    """whether r only ever lowers the learning rate; apex's default, but off in Nozawa & Sato's code"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_moment("momentum", self.momentum)
+        _check_eta(self.eta)
+
+    def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
+        groups = [group | {"eta": self.eta} for group in parameter_groups(module, self.weight_decay)]
+        return LayerwiseSGD(groups, lr=self.learning_rate, momentum=self.momentum, larc=True, clip=self.clip)
+
+
+class LayerwiseSGD(torch.optim.Optimizer):
+    """Momentum on gradients that are scaled layer by layer, in groups with an `eta`. Nothing in it waits for a GPU.
+
+    The learning rate is part of the momentum, or with `larc` outside it.
+    """
+
+    def __init__(
+        self, groups: list[dict[str, Any]], *, lr: float, momentum: float, larc: bool = False, clip: bool = False
+    ) -> None:
+        super().__init__(groups, {"lr": lr, "momentum": momentum})
+        self.larc, self.clip = larc, clip
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step on the gradients there are."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if parameters:
+                self._step(parameters, group, lr=group["lr"])
+
+    def _step(self, parameters: list[Tensor], group: dict[str, Any], *, lr: float) -> None:
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        moved = [self.state[p]["momentum_buffer"] for p in parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        steps = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+        if group["eta"] is not None:
+            torch._foreach_mul_(steps, self._trust(parameters, gradients, steps, group))
+        torch._foreach_mul_(moved, group["momentum"])
+        torch._foreach_add_(moved, steps, alpha=1.0 if self.larc else lr)
+        torch._foreach_add_(parameters, moved, alpha=-lr if self.larc else -1.0)
+
+    def _trust(
+        self, parameters: list[Tensor], gradients: list[Tensor], steps: list[Tensor], group: dict[str, Any]
+    ) -> list[Tensor]:
+        """How much of the learning rate each parameter takes, [] each."""
+        size = torch.stack(torch._foreach_norm(parameters))
+        slope = torch.stack(torch._foreach_norm(gradients if self.larc else steps))
+        trust = group["eta"] * size / (slope + group["weight_decay"] * size if self.larc else slope)
+        if self.clip:
+            trust = (trust / group["lr"]).clamp(max=1)
+        return list(torch.where((size > 0) & (slope > 0), trust, 1.0).unbind())
+
+
 def _check_moment(name: str, value: float) -> None:
     if not 0 <= value < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, got {value}; give for instance 0.9")
+
+
+def _check_eta(eta: float) -> None:
+    if not eta > 0:
+        raise ValueError(f"eta must be above 0, got {eta}; SimCLR uses 0.001")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.optim import OPTIMIZERS, SGD, AdamW, learning_rate, parameter_groups, set_learning_rate
+from models.optim import LARC, LARS, OPTIMIZERS, SGD, AdamW, learning_rate, parameter_groups, set_learning_rate
 
 
 def curve(warmup_steps: int, total_steps: int) -> list[float]:
@@ -101,6 +101,85 @@ def test_sgd_step_is_the_textbooks() -> None:
     assert net.weight.item() == pytest.approx(weight, rel=1e-6)
 
 
+RATES = (0.5, 2.0, 1.0)
+
+
+def stepped(recipe: LARS | LARC, weight: list[float], gradients: list[list[float]]) -> list[float]:
+    """A weight [1, D] after a step at each of the RATES, the gradients given."""
+    net = nn.Linear(len(weight), 1, bias=False, dtype=torch.float64)
+    net.weight.data.copy_(torch.tensor([weight]))
+    optimizer = recipe.optimizer(net)
+    for rate, gradient in zip(RATES, gradients, strict=True):
+        set_learning_rate(optimizer, rate)
+        net.weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+    return net.weight[0].tolist()
+
+
+def test_lars_steps_in_proportion_to_the_layers_size_by_hand() -> None:
+    """θ = (3, 4), ‖θ‖ = 5; g = ∇L + λθ; the learning rate is part of the momentum."""
+    gradients = [[0.6, 0.8], [1.0, -1.0], [0.0, 0.5]]
+    w, v = [3.0, 4.0], [0.0, 0.0]
+    for rate, gradient in zip(RATES, gradients, strict=True):
+        g = [x + 0.1 * y for x, y in zip(gradient, w, strict=True)]
+        trust = 0.01 * math.hypot(*w) / math.hypot(*g)
+        v = [0.9 * x + rate * trust * y for x, y in zip(v, g, strict=True)]
+        w = [x - y for x, y in zip(w, v, strict=True)]
+    recipe = LARS(eta=0.01, weight_decay=0.1)
+    assert stepped(recipe, [3.0, 4.0], gradients) == pytest.approx(w, rel=1e-12)
+    first = stepped(LARS(eta=0.01, weight_decay=0), [3.0, 4.0], [gradients[0], [0.0] * 2, [0.0] * 2])
+    moved = 0.5 * 0.01 * 5 * (1 + 0.9 + 0.81)
+    assert math.dist(first, [3.0, 4.0]) == pytest.approx(moved, rel=1e-12), "a step is lr · η ‖θ‖ long"
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_larc_is_momentum_on_gradients_rescaled_as_apex_does(clip: bool) -> None:
+    gradients = [[0.6, 0.8], [1.0, -1.0], [0.0, 1e-4]]
+    weight = nn.Parameter(torch.tensor([3.0, 4.0], dtype=torch.float64))
+    plain = torch.optim.SGD([weight], lr=1.0, momentum=0.9)
+    clipped = []
+    for rate, gradient in zip(RATES, gradients, strict=True):
+        set_learning_rate(plain, rate)
+        size = weight.norm().item()
+        adaptive = 0.2 * size / (math.hypot(*gradient) + size * 0.1)
+        clipped.append(adaptive >= rate)
+        adaptive = min(adaptive / rate, 1) if clip else adaptive
+        weight.grad = adaptive * (torch.tensor(gradient, dtype=torch.float64) + 0.1 * weight.data)
+        plain.step()
+    found = stepped(LARC(eta=0.2, weight_decay=0.1, clip=clip), [3.0, 4.0], gradients)
+    assert found == pytest.approx(weight.tolist(), rel=1e-12)
+    assert clipped == [True, False, True]
+
+
+def test_lars_leaves_biases_and_norms_to_plain_momentum_and_larc_does_not() -> None:
+    moved = {}
+    for recipe in (LARS(weight_decay=0), LARC(weight_decay=0)):
+        net = Small()
+        before = net.norm.weight.clone()
+        optimizer = recipe.optimizer(net)
+        set_learning_rate(optimizer, 1.0)
+        for p in net.parameters():
+            p.grad = torch.full_like(p, 0.25)
+        optimizer.step()
+        moved[type(recipe)] = (before - net.norm.weight).norm().item()
+    assert moved[LARS] == pytest.approx(0.5, rel=1e-6), "four entries of 0.25"
+    assert moved[LARC] == pytest.approx(1e-3 * 2, rel=1e-4), "η ‖γ‖, of four ones"
+
+
+@pytest.mark.parametrize("name", ["lars", "larc"])
+def test_a_parameter_that_is_0_or_has_no_gradient_stays_finite(name: str) -> None:
+    net = nn.Linear(2, 2)
+    for p in net.parameters():
+        nn.init.zeros_(p)
+    optimizer = OPTIMIZERS[name]().optimizer(net)
+    net.weight.grad = torch.zeros(2, 2)
+    optimizer.step()  # the bias has no gradient at all
+    net.weight.grad = torch.ones(2, 2)
+    optimizer.step()
+    assert net.weight.isfinite().all()
+    assert net.weight.ne(0).all()
+
+
 @pytest.mark.parametrize(
     ("recipe", "parameters", "message"),
     [
@@ -112,6 +191,8 @@ def test_sgd_step_is_the_textbooks() -> None:
         (SGD, {"momentum": 0.0, "nesterov": True}, "nesterov needs momentum above 0"),
         (AdamW, {"beta1": -0.1}, "beta1 must be at least 0 and below 1, got -0.1"),
         (AdamW, {"beta2": 1.0}, "beta2 must be at least 0 and below 1, got 1.0"),
+        (LARS, {"eta": 0.0}, "eta must be above 0, got 0.0; SimCLR uses 0.001"),
+        (LARC, {"momentum": 1.0}, "momentum must be at least 0 and below 1, got 1.0"),
     ],
 )
 def test_parameters_out_of_range_are_refused(recipe: type, parameters: dict[str, float], message: str) -> None:
