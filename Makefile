@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test lint test-slow test-faults test-scale test-gpu lock clean
+.PHONY: help setup study test lint test-slow test-faults test-scale test-gpu test-data lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -47,6 +47,9 @@ test-scale: $(READY)  ## run 1,000 trials, and renew the figures of docs/results
 
 test-gpu: $(READY)  ## measure on this machine's GPU, and renew the tables of docs/results/gpu.md (9 minutes)
 	@GPU=docs/results/gpu.md $(BIN)/python -m pytest -q -m gpu tests/gpu
+
+test-data: $(READY)  ## read odd images and folders of every kind, and renew the tables of docs/data.md
+	@DATA=docs/data.md $(BIN)/python -m pytest -q tests/data/test_data_page.py
 
 lock: $(READY)  ## renew requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra aws --universal --python-version 3.11 \

@@ -8,21 +8,12 @@ from PIL import Image
 
 from study.data.image_folder import ImageFolder
 from tests.data.conftest import image_bytes
+from tests.data.odd_images import encoded, jpeg
+from tests.data.odd_layouts import flat, table, tiny_imagenet
 
 Files = dict[str, bytes]
 MakeFiles = Callable[..., Files]
 Write = Callable[..., Path]
-
-
-def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def jpeg(size: int = 64) -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    return encoded(Image.fromarray(noise), "JPEG")
 
 
 def load(root: Path, **parameters: object) -> ImageFolder:
@@ -215,16 +206,6 @@ def test_class_names_of_latin_1_and_with_control_characters_are_made_printable(
     "".join(shape.class_names).encode()
 
 
-def tiny_imagenet() -> Files:
-    """As it is downloaded, in small."""
-    files = {f"train/{name}/images/{name}_{i}.JPEG": jpeg(8) for name in ("n01443537", "n02084071") for i in range(3)}
-    files |= {f"train/{name}/{name}_boxes.txt": b"x 0 0 8 8" for name in ("n01443537", "n02084071")}
-    files |= {f"val/images/val_{i}.JPEG": image_bytes(i, (8, 8), "JPEG") for i in range(4)}
-    rows = "".join(f"val_{i}.JPEG\t{('n02084071', 'n01443537')[i % 2]}\t0\t0\t8\t8\n" for i in range(4))
-    files |= {f"test/images/test_{i}.JPEG": jpeg(8) for i in range(5)}
-    return files | {"val/val_annotations.txt": rows.encode(), "wnids.txt": b"n01443537\nn02084071\n", "words.txt": b""}
-
-
 @pytest.mark.parametrize("top", ["", "tiny-imagenet-200/"])
 def test_tiny_imagenet_is_read_as_it_is_downloaded(top: str, write_folder: Write, write_tar: Write) -> None:
     files = tiny_imagenet()
@@ -245,15 +226,6 @@ def test_images_that_the_annotations_do_not_name_are_unreadable(write_tar: Write
     with pytest.raises(ValueError, match=message):
         load(write_tar(files)).check()
     assert load(write_tar(files), skip_unreadable=True).shape().test == 4
-
-
-def flat(count: int = 4) -> Files:
-    return {f"{split}/{i}.png": image_bytes(i) for split in ("train", "test") for i in range(count)}
-
-
-def table(*splits: str, count: int = 4, column: str = "label") -> bytes:
-    rows = [f"{split}{i}.png,{('cat', 'dog')[i % 2]}" for split in splits for i in range(count)]
-    return "\n".join([f"file_name,{column}", *rows]).encode()
 
 
 def test_flat_folders_take_their_classes_from_a_table(write_folder: Write) -> None:
@@ -337,7 +309,7 @@ def test_links_that_lead_nowhere_are_named_and_skipped_if_asked(image_files: Mak
     data = load(root, skip_unreadable=True).load()
     assert (len(data.train), len(data.test)) == (6, 6)
     assert data.notes["skipped_files"] == ["test/emu", "train/cat/gone.png"]
-    assert data.shape.remarks == ("data: 2 unreadable images are left out",)
+    assert data.shape.remarks == ("data: unreadable images are left out: 2",)
 
 
 def test_a_split_that_is_a_link_to_nowhere_is_named(image_files: MakeFiles, write_folder: Write) -> None:
@@ -363,7 +335,7 @@ def test_what_is_left_out_is_said(image_files: MakeFiles, write_folder: Write) -
     animated = encoded(Image.new("RGB", (8, 8)), "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")])
     files |= {"train/stray.png": image_bytes(0), "train/cat/a.gif": animated}
     assert load(write_folder(files)).shape().remarks == (
-        "data: 1 images outside class folders are left out",
+        "data: images outside class folders are left out: 1",
         "data: files that are no images are left out: 2 of .txt, 1 of no suffix",
-        "data: of 1 files with several frames the first frame is taken",
+        "data: of files with several frames the first frame is taken: 1",
     )
