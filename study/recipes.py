@@ -51,7 +51,7 @@ def from_yaml(text: str) -> Study:
     try:
         content = yaml_text.read(text)
     except yaml_text.NotYAML as error:
-        raise ConfigError([f"study.yaml: {error}"]) from None
+        raise ConfigError([f"study.yaml is not plain YAML: {error}"]) from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ConfigError([f"study.yaml must be a mapping with the keys {', '.join([*keys(), 'modules'])}"])
     modules = content.pop("modules", None) or []

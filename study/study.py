@@ -1,15 +1,19 @@
 """A study and what one does with it: plan, run, look at its results."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.config import ConfigError
 from study.planning.study_config import StudyConfig
 from study.storage.store import Store
 
 if TYPE_CHECKING:
     from study.planning.plan import Plan
     from study.results import Results
+    from study.storage.trial_result import TrialResult
     from study.trial.trial import Trial
 
 
@@ -31,6 +35,47 @@ class Study(StudyConfig):
         from study.execution.runner import run
 
         return run(self, **options)
+
+    def run_one(
+        self,
+        cell: int = 0,
+        *,
+        seed: int | None = None,
+        storage: Path | str | None = None,
+        report: Callable[[int, dict[str, float]], None] | None = None,
+    ) -> "tuple[Trial, TrialResult]":
+        """Run one trial in this process, without Ray: the cell of this number in the plan, by default under the first
+        seed. `report` is told each epoch and its metrics."""
+        from study.machine.devices import device_of
+        from study.planning.plan import check, check_here
+        from study.storage.claims import Session
+        from study.storage.store import check_writable
+        from study.trial.run import run_trial
+
+        seed = self.seeds[0] if seed is None else seed
+        if seed < 0:
+            raise ConfigError([f"seed must be 0 or more, got {seed}"])
+        trials = check(self)
+        check_here(self, trials)
+        cells = list({json.dumps(trial.cell): trial for trial in trials}.values())
+        if not 0 <= cell < len(cells):
+            raise ConfigError([f"cell must lie between 0 and {len(cells) - 1}, got {cell}"])
+        trial, store = cells[cell].under(seed), Store.of(self.name, storage)
+        check_writable(store.path)
+        device = str(device_of(self.gpus))
+        with Session(store) as session:
+            if not session.claims.take(trial.id):
+                holder = session.claims.holder(trial.id) or "another session"
+                raise ConfigError([f"{trial.id} is being run by {holder}"])
+            result = run_trial(
+                trial,
+                store.trial(trial.id),
+                device=device,
+                threads=self.threads,
+                report=report,
+                checkpoints=self.kept,
+            )
+        return trial, result
 
     def results(self, *, storage: Path | str | None = None) -> "Results":
         """The results so far."""

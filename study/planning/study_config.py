@@ -127,6 +127,8 @@ class StudyConfig:
 
         A value for a path of the space takes that dimension's place: a list makes a grid of it, another value fixes it.
         """
+        if not overrides:
+            return self
         fields = tuple(self.base.plain())
         own = [key for key in keys() if key not in ("base", "space")]
         unknown = [path for path in overrides if path.split(".")[0] not in fields and path not in own]

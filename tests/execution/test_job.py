@@ -106,6 +106,6 @@ def test_what_a_submission_uploads_is_the_code_and_small(tmp_path: Path) -> None
     assert archive.stat().st_size < 3 * 2**20
     with zipfile.ZipFile(archive) as file:
         names = file.namelist()
-    assert {"study/cli.py", "models/registry.py", "search_spaces/quickstart.py"} <= set(names)
+    assert {"study/cli/verbs.py", "models/registry.py", "search_spaces/quickstart.py"} <= set(names)
     top = {name.split("/")[0] for name in names}
     assert not top & {"docs", "runs", "mlruns", "mlflow.db", ".git", ".venv", "tests", "requirements.lock"}

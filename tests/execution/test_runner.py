@@ -182,7 +182,7 @@ def proposals_of(tmp_path: Path, **options: Any):
 
     from study import Study, TrialConfig
     from study.execution.progress import Progress
-    from study.execution.runner import _Proposals
+    from study.execution.proposals import Proposals
     from study.planning.plan import make_plan
     from study.storage.claims import Session
     from study.storage.store import Store
@@ -193,11 +193,11 @@ def proposals_of(tmp_path: Path, **options: Any):
     session = Session(store)
     progress = Progress(make_plan(study, store), "m", "max", Console(file=StringIO()))
     tracker = Tracker("two", store, session=session)
-    return _Proposals(study, study.trials(), store, session, tracker, progress), store, progress
+    return Proposals(study, study.trials(), store, session, tracker, progress), store, progress
 
 
 def test_a_trial_that_ray_starts_again_after_its_end_finds_its_result_and_counts_once(tmp_path: Path) -> None:
-    from study.execution.runner import _work
+    from study.execution.worker import work
     from study.storage.trial_result import TrialResult
 
     proposals, store, progress = proposals_of(tmp_path)
@@ -210,13 +210,13 @@ def test_a_trial_that_ray_starts_again_after_its_end_finds_its_result_and_counts
             proposals.on_trial_complete("a", {"status": "finished", "reason": None, "stored": True})
     assert (progress.finished, progress.running) == (1, {})
     said = {"status": "finished", "reason": None, "stored": True, "retry_alone": False}
-    assert _work({"folder": config["folder"]}) == said
+    assert work({"folder": config["folder"]}) == said
 
 
 def test_a_trial_that_needs_a_gpu_alone_keeps_the_study_from_its_end_and_is_proposed_once_more(tmp_path: Path) -> None:
     from ray.tune.search import Searcher
 
-    from study.execution.runner import _work
+    from study.execution.worker import work
     from study.storage.trial_result import TrialResult
 
     proposals, store, progress = proposals_of(tmp_path, gpus=0.5)
@@ -228,39 +228,13 @@ def test_a_trial_that_needs_a_gpu_alone_keeps_the_study_from_its_end_and_is_prop
         assert (progress.failed, progress.finished) == (0, 0)
         alone = proposals.suggest("c")
         assert (alone["folder"], alone["gpus"]) == (configs[0]["folder"], 1)
-        assert _work({"folder": alone["folder"], "gpus": 0.5})["stored"] is False  # Ray starts the first once more
+        assert work({"folder": alone["folder"], "gpus": 0.5})["stored"] is False  # Ray starts the first once more
         for name, config in (("b", configs[1]), ("c", alone)):
             store.trial(Path(config["folder"]).name).write_result(TrialResult.failure("full"))
             proposals.on_trial_complete(name, {"status": "failed", "reason": "full", "stored": True})
     assert proposals.suggest("d") == Searcher.FINISHED
     assert progress.failed == 2
 
-
-def test_a_free_worker_takes_the_newest_trial_but_one_that_has_waited_too_long_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """So that a worker which starts for the oldest may come to its end: trials may be shorter than its start."""
-    from ray.tune.experiment import Trial
-
-    from study.execution import runner
-
-    now = 0.0
-    monkeypatch.setattr(runner.time, "monotonic", lambda: now)
-    order = runner._Order()
-    old, middle, new = (Trial("study", stub=True) for _ in range(3))
-    for trial in (old, middle, new):
-        order.on_trial_add(None, trial)
-        now += 1
-    assert order.choose_trial_to_run(None) is new
-    new.set_status(Trial.RUNNING)
-    assert order.choose_trial_to_run(None) is middle
-    now = runner.WORKER_START + 0.5
-    assert order.choose_trial_to_run(None) is old
-    order.on_trial_add(None, old)  # its worker died: it waits anew
-    assert order.choose_trial_to_run(None) is old
-    old.set_status(Trial.RUNNING)
-    middle.set_status(Trial.TERMINATED)
-    assert order.choose_trial_to_run(None) is None
 
 
 def test_a_result_that_a_shared_folder_does_not_show_yet_is_not_recorded_as_a_failure(tmp_path: Path) -> None:

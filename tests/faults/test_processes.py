@@ -20,7 +20,7 @@ from tests.faults.harness import Driver, alive, pause, trial_of, until
 
 WORKER_KILLS = 20
 A_TRIAL = 3
-"""Deaths of its worker that a trial survives without a new epoch (`study.runner.RETRIES`)."""
+"""Deaths of its worker that a trial survives without a new epoch (`study.execution.proposals.RETRIES`)."""
 
 
 def kill_workers(driver: Driver, count: int, draw: random.Random) -> int:

@@ -191,7 +191,7 @@ COUNTED = """
 from study import Study, TrialConfig
 from study.planning.cost import concurrency
 from study.machine.environment import environment
-from study.execution.runner import connected
+from study.execution.connection import connected
 import ray
 with connected(None):
     print(environment()["cores"], concurrency(Study("s", base=TrialConfig())), int(ray.cluster_resources()["CPU"]))

@@ -1,6 +1,7 @@
 """The command: quick help, JSON for scripts, and wrong input refused before anything starts."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -189,7 +190,7 @@ def test_one_trial_runs_in_this_process_and_status_and_report_show_it(
     assert main(["report", recipe, "--out", str(tmp_path / "out")]) == 0
     assert {"report.html", "results.csv", "results.parquet"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert main(["trial", recipe, "--cell", "9"]) == 2
-    assert "--cell must lie between 0 and 1, got 9" in capsys.readouterr().err
+    assert "cell must lie between 0 and 1, got 9" in capsys.readouterr().err
 
 
 def test_a_retry_that_is_refused_keeps_why_trials_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,3 +243,23 @@ def test_help_and_usage_errors_are_quick_because_nothing_heavy_is_imported(argum
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 0.5
+
+
+def test_a_log_that_does_not_take_every_character_ends_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "study.cli", "plan", "quickstart", "--storage", str(tmp_path)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "12 cells ? 1 seeds = 12 trials" in done.stdout
+
+
+def test_a_run_checks_its_study_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from study.planning import plan
+
+    checked = []
+    resolve_cells = plan.resolve_cells
+    monkeypatch.setattr(plan, "resolve_cells", lambda study, cells: checked.append(1) or resolve_cells(study, cells))
+    monkeypatch.setattr("study.execution.runner.check_writable", lambda path: sys.exit(3))
+    with pytest.raises(SystemExit):
+        main(["run", "quickstart", "--storage", str(tmp_path)])
+    assert checked == [1]

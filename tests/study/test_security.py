@@ -101,7 +101,7 @@ def test_the_hint_after_an_interrupt_shows_no_password(
     def interrupt(options: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("study.cli.load_target", interrupt)
+    monkeypatch.setattr("study.cli.verbs.load_target", interrupt)
     assert main(["run", "quickstart", "--tracking-uri", "http://ada:hunter2@host:5000"]) == 130
     assert "hunter2" not in capsys.readouterr().err
 
@@ -138,7 +138,7 @@ def test_mlflows_pages_are_served_on_loopback_alone(tmp_path: Path) -> None:
 
 LOCAL = """
 import psutil
-from study.execution.runner import connected
+from study.execution.connection import connected
 
 with connected(None):
     import ray

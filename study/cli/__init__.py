@@ -1,0 +1,63 @@
+"""The command `study`: parses, calls, prints."""
+
+import argparse
+import shlex
+import sys
+import textwrap
+from collections.abc import Sequence
+from io import TextIOWrapper
+
+from study.cli.parser import parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; 0: well, 1: a trial failed or is not finished, or the disk is full, 2: the input is wrong, 130:
+    interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # a batch system's log may not take every character
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    options = parser().parse_args(arguments)
+    try:
+        return options.verb(options)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; finished trials are kept. To go on: {_again(options)}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        if _disk_is_full(error):
+            print(f"study: {error}", file=sys.stderr)
+            return 1
+        if not _expected(error):
+            raise
+        problems = getattr(error, "problems", [str(error)])
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        print(f"study: {count}; nothing was started", file=sys.stderr)
+        print(textwrap.indent("\n".join(problems), "  "), file=sys.stderr)
+        return 2
+
+
+def _expected(error: Exception) -> bool:
+    """Whether an error is the user's to mend: its message is all that they need."""
+    from models.registry import UnknownName
+    from study.config import ConfigError
+    from study.tracking.uri import TrackingRefused
+
+    return isinstance(error, ConfigError | UnknownName | TrackingRefused | FileNotFoundError)
+
+
+def _disk_is_full(error: Exception) -> bool:
+    from study.storage.store import DiskFull
+
+    return isinstance(error, DiskFull)
+
+
+def _again(options: argparse.Namespace) -> str:
+    from study.tracking.uri import without_secrets
+
+    parts = ["study", options.name, getattr(options, "study", "")]
+    parts += [f"--set {shlex.quote(item)}" for item in getattr(options, "set", [])]
+    for flag in ("storage", "tracking_uri", "address"):
+        value = without_secrets(getattr(options, flag, None) or "")
+        parts += [f"--{flag.replace('_', '-')} {shlex.quote(value)}"] if value else []
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,88 @@
+"""The command line's grammar."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from study.cli import verbs
+
+EPILOG = """\
+a study is given as the name of a recipe in search_spaces/ (`study list studies`), as a Python file that defines
+`study = Study(…)`, or as a study.yaml. Examples:
+
+  study plan quickstart
+  study run quickstart --set epochs=5 --set k=[16,64]
+  study run cifar10_small --set data.root=cifar10-images.tar.xz
+  study report quickstart
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(
+        prog="study",
+        description="Study what negatives do in contrastive representation learning.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    found = top.add_subparsers(required=True, metavar="VERB")
+    _verb(found, "list", verbs.list_, "show studies and everything that a config can name", ["json"]).add_argument(
+        "kind", nargs="?", help="only this registry (data, encoder, method, negatives, …) or `studies`"
+    )
+    plan = _verb(found, "plan", verbs.plan_, "check a study, and show what would run and its cost", [*TARGET, "json"])
+    plan.add_argument("--probe", action="store_true", help="time a few steps of each kind of trial")
+    run = _verb(found, "run", verbs.run_, "run what is not finished yet", [*TARGET, "tracking", "json"])
+    run.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
+    _verb(found, "status", verbs.status_, "show the state of each trial", [*TARGET, "tracking", "json"])
+    retry = _verb(
+        found, "retry", verbs.retry_, "forget the failures, and run what is not finished", [*TARGET, "tracking", "json"]
+    )
+    retry.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
+    trial = _verb(found, "trial", verbs.trial_, "run one trial of a study in this process", [*TARGET, "json"])
+    trial.add_argument("--cell", type=int, default=0, help="which cell of the plan, from 0 (default: %(default)s)")
+    trial.add_argument("--seed", type=int, help="the seed (default: the study's first)")
+    fit = _verb(found, "fit", verbs.fit_, "fit the observed losses into the bounds", ["set", "storage", "json"])
+    fit.add_argument("study", help="a study as for `run`, or a table that `report` wrote (results.csv or .parquet)")
+    fit.add_argument("--bound", action="append", metavar="NAME", help="only this bound; repeatable (default: all)")
+    report = _verb(found, "report", verbs.report_, "write the report page and the results table", TARGET)
+    report.add_argument("--out", help="folder of report.html, results.csv and results.parquet (default: the study's)")
+    ui = _verb(found, "ui", verbs.ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
+    ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
+    bench = _verb(
+        found, "bench", verbs.bench_, "measure training, selection and bounds against their ceilings", ["json"]
+    )
+    bench.add_argument("--seconds", type=float, default=10, help="for each encoder's training (default: %(default)s)")
+    bench.add_argument("--device", choices=("cpu", "cuda"), help="(default: cuda where it can be used, else cpu)")
+    bench.add_argument(
+        "--only",
+        choices=("training", "precision", "negatives", "bounds"),
+        help="only this part; negatives: selection_ms, step_ms and peak_mib of each strategy, and its ratio to a plain "
+        "product and log-sum-exp, in about a minute",
+    )
+    return top
+
+
+TARGET = ["study", "set", "storage"]
+
+
+def _verb(
+    found: Any, name: str, run: Callable[[argparse.Namespace], int], help_: str, options: Sequence[str]
+) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = found.add_parser(name, help=help_, description=help_, allow_abbrev=False)
+    verb.set_defaults(verb=run, name=name)
+    if "study" in options:
+        verb.add_argument("study", help="a recipe's name, a Python file, or a study.yaml")
+    if "set" in options:
+        verb.add_argument(
+            "--set", action="append", default=[], metavar="PATH=VALUE", help="set a value by dotted path; repeatable"
+        )
+    if "storage" in options:
+        verb.add_argument(
+            "--storage",
+            help="folder or s3://BUCKET/PREFIX of results and checkpoints (default: $STUDY_STORAGE, else ./runs)",
+        )
+    if "tracking" in options:
+        verb.add_argument("--tracking-uri", help="MLflow's (default: a database in the storage)")
+    if "json" in options:
+        verb.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    return verb

@@ -1,0 +1,252 @@
+"""Each verb: reads its options, calls, prints. It imports only what it uses, so that `--help` and errors are quick."""
+
+import argparse
+import gc
+import json
+import math
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from study.planning.plan import Plan
+    from study.study import Study
+
+
+def load_target(options: argparse.Namespace) -> "Study":
+    """The study named on the command line, with its overrides in place."""
+    from study.config import ConfigError
+    from study.recipes import load
+    from study.storage import yaml_text
+
+    overrides = {}
+    for item in options.set:
+        path, equals, text = item.partition("=")
+        if not equals or not path.strip() or not text.strip():
+            raise ConfigError([f"--set takes PATH=VALUE, such as --set epochs=5 or --set k=null; got {item!r}"])
+        if path.strip() in overrides:
+            raise ConfigError([f"--set {path.strip()}: given twice; give it once, several values as a list: [16,64]"])
+        try:
+            overrides[path.strip()] = yaml_text.read(text)
+        except yaml_text.NotYAML as error:
+            raise ConfigError(
+                [f"--set {path}: {text!r} is not a YAML value ({error}); write a list as [16,64]"]
+            ) from None
+    return load(options.study).with_overrides(overrides)
+
+
+def list_(options: argparse.Namespace) -> int:
+    from study.catalogue import catalogue
+
+    content = catalogue(options.kind)
+    if options.json:
+        print(json.dumps(content, indent=1))
+        return 0
+    for kind, entries in content.items():
+        print(kind)
+        for name, entry in entries.items():
+            parameters = ", ".join(f"{n}={value}" for n, value in entry.get("parameters", {}).items())
+            marks = " [uses labels]" if entry.get("uses_labels") else ""
+            print(f"  {name:<24} {entry['description']}{marks}" + (f"  ({parameters})" if parameters else ""))
+    return 0
+
+
+def plan_(options: argparse.Namespace) -> int:
+    plan = load_target(options).plan(storage=options.storage, probe=options.probe)
+    print(json.dumps(plan.plain(), indent=1) if options.json else plan)
+    return 0
+
+
+def run_(options: argparse.Namespace) -> int:
+    from study.execution import job
+
+    if job.job():
+        job.enter_own_folder()
+        print(job.described(), file=sys.stderr, flush=True)
+        job.check_storage(options.storage)
+    return _run(load_target(options), options, retry=False)
+
+
+def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
+    """Run the study; its plan is printed before anything starts."""
+    plans: list[Plan] = []
+
+    def announce(plan: "Plan") -> None:
+        if not plans and not options.json:
+            print(plan)
+            if plan.done + plan.failed == plan.trials and not retry:
+                print("nothing to run: every trial has its result")
+        plans.append(plan)
+
+    results = study.run(
+        storage=options.storage,
+        tracking_uri=options.tracking_uri,
+        address=options.address,
+        retry=retry,
+        announce=announce,
+    )
+    before, after = plans
+    if options.json:
+        print(json.dumps({"ran": after.done - before.done, **after.plain()}, indent=1))
+    else:
+        print(results)
+        print(f"next: study report {options.study} | study ui")
+        if after.failed:
+            print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")
+        if after.started:
+            print(f"{after.started} not finished; `study run {options.study}` resumes them")
+    return 1 if after.failed or after.started else 0
+
+
+def retry_(options: argparse.Namespace) -> int:
+    from study.storage.store import Store
+
+    study = load_target(options)
+    if not any(folder.status() == "failed" for folder in Store.of(study.name, options.storage).trials()):
+        print(f"no trial of {study.name} has failed; `study run {options.study}` runs what is not finished")
+        return 0
+    return _run(study, options, retry=True)
+
+
+def status_(options: argparse.Namespace) -> int:
+    from study.status import status, tracked_status
+
+    tracked = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    study = _known(options) if tracked else load_target(options)
+    if study is None or (tracked and not _stored(study, options.storage)):
+        found = tracked_status(study.name if study else options.study, options.tracking_uri, options.storage)
+    else:
+        found = status(study, options.storage)
+    print(json.dumps(found.plain(), indent=1) if options.json else found)
+    return 0
+
+
+def _known(options: argparse.Namespace) -> "Study | None":
+    """The study, or None where its name is all that is known of it here."""
+    from models.registry import UnknownName
+
+    try:
+        return load_target(options)
+    except UnknownName:
+        return None
+
+
+def _stored(study: "Study", storage: str | None) -> bool:
+    """Whether any of its trials is in this storage."""
+    from study.storage.store import Store
+
+    return any(True for _ in Store.of(study.name, storage).trials())
+
+
+def trial_(options: argparse.Namespace) -> int:
+    from study.machine.memory import keep_freed
+
+    keep_freed()
+    study = load_target(options)
+
+    def report(epoch: int, metrics: dict[str, float]) -> None:
+        print(f"epoch {epoch}  loss {metrics['train.loss']:.4f}  {metrics['train.views_per_s']:,.0f} views/s",
+              file=sys.stderr)  # fmt: skip
+
+    trial, result = study.run_one(options.cell, seed=options.seed, storage=options.storage, report=report)
+    if options.json:
+        print(json.dumps({"trial_id": trial.id, **result.plain()}, indent=1))
+    else:
+        print(f"{trial.id} {result.status}" + (f": {result.reason}" if result.reason else ""))
+        for name, value in result.metrics.items():
+            print(f"  {name:<36} {value:,.4g}")
+        for name, reason in result.skipped.items():
+            print(f"  left out: {name}: {reason}")
+    return 0 if result.finished else 1
+
+
+def fit_(options: argparse.Namespace) -> int:
+    from study.bounds import BOUNDS
+    from study.config import ConfigError
+    from study.results import ACCURACY, Results
+    from study.storage.store import Store
+
+    if options.study.endswith((".csv", ".parquet")):
+        if options.set or options.storage:
+            raise ConfigError([f"--set and --storage tell of a study, but {options.study} is a table; leave them out"])
+        try:
+            results = Results.read(options.study)
+        except ValueError as error:
+            raise ConfigError([str(error)]) from None
+    else:
+        results = Results.load(Store.of(load_target(options).name, options.storage))
+    names = options.bound or BOUNDS.names()
+    for name in names:
+        BOUNDS.get(name)
+    try:
+        fits = {name: results.fit(name) for name in names}
+        compared = results.compare_bounds()
+    except ValueError as error:
+        raise ConfigError([f"{options.study}: {error}"]) from None
+    slack = results.slack()
+    if options.json:
+        content = {name: [fit.as_dict() for fit in of_bound] for name, of_bound in fits.items()}
+        comparison, violated = compared.to_dict("records"), slack[slack["violated"]].to_dict("records")
+        found = {"fits": content, "comparison": comparison, "lower_bounds": len(slack), "violated": violated}
+        print(json.dumps(_strict(found), indent=1, default=float))
+        return 0
+    print("L_cont(K) in nats, fitted by each bound; intervals are 95 %, over seeds")
+    print("\n".join(str(of_bound) for of_bound in fits.values()))
+    print("\nwhich bound explains the curve better (AICc, lower is), and Spearman's rank correlation over K of the")
+    print(f"inverted bound with {ACCURACY} (95 % interval from rank_low to rank_high)")
+    print(compared.to_string(index=False, na_rep="", float_format="{:.4g}".format))
+    if len(slack):
+        print(f"\n{slack['violated'].sum()} of {len(slack)} lower bounds are violated by over two standard errors")
+    return 0
+
+
+def _strict(value: Any) -> Any:
+    """Without NaN and infinities, which JSON does not have: null."""
+    if isinstance(value, dict):
+        return {key: _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def report_(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from study.config import ConfigError
+    from study.report.page import write_report
+    from study.report.sections import SECTIONS
+    from study.storage.store import Store
+
+    study = load_target(options)
+    if not list(Store.of(study.name, options.storage).trials()):
+        raise ConfigError(
+            [f"no trial of {study.name} has started: nothing to report; `study run {options.study}` first"]
+        )
+    out = Path(options.out) if options.out else None
+    gc.disable()  # of a large report a tenth of the time: looking for garbage among objects that live to its end
+    try:
+        print(write_report(Store.of(study.name, options.storage), out, SECTIONS))
+    finally:
+        gc.enable()
+    return 0
+
+
+def ui_(options: argparse.Namespace) -> int:
+    from study.config import ConfigError
+    from study.tracking.ui import serve
+
+    if not 1 <= options.port <= 65535:
+        raise ConfigError([f"--port must lie between 1 and 65535, got {options.port}; such as --port 5000"])
+    return serve(options.tracking_uri, options.storage, port=options.port)
+
+
+def bench_(options: argparse.Namespace) -> int:
+    from study.config import ConfigError
+
+    if not 0 < options.seconds < math.inf:
+        raise ConfigError([f"--seconds must be above 0 and finite, got {options.seconds:g}; such as --seconds 10"])
+    from study.bench.bench import bench
+
+    figures = bench(seconds=options.seconds, only=options.only, device=options.device)
+    print(json.dumps(figures, indent=1))
+    return 0

@@ -1,0 +1,84 @@
+"""One trial on one of Ray's workers."""
+
+import base64
+import gc
+import sys
+from pathlib import Path
+from typing import Any
+
+from ray import cloudpickle, tune
+
+from study.execution import job
+from study.storage.store import TrialFolder, location
+from study.storage.trial_result import TrialResult
+from study.trial.trial import Trial
+
+
+def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What a trial is given."""
+    return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
+
+
+def directory(trial: Any) -> str:
+    """A worker's working directory names the trial that it has."""
+    return Path(trial.config["folder"]).name
+
+
+def work(config: dict[str, Any]) -> dict[str, Any]:
+    """One trial on a worker: what it needs came with it, names are not looked up.
+
+    Where a GPU that it shares with others was full, its failure is forgotten (its checkpoints are not), and said as one
+    to be tried again alone.
+    """
+    folder, retry_alone = TrialFolder(location(config["folder"])), False
+    result = folder.result()
+    if result is None and "trial" not in config:  # over before, see `Proposals.start`, and it has no result
+        result = TrialResult.failure("tried again alone on a GPU")
+    if result is None:
+        job.load_torch()
+        from study.machine.memory import give_back, keep_freed
+        from study.trial.run import run_trial
+
+        keep_freed()
+        trial = cloudpickle.loads(base64.b64decode(config["trial"]))
+        result = run_trial(
+            trial,
+            folder,
+            device="cuda" if config["gpus"] else "cpu",
+            threads=config["threads"],
+            checkpoints=config["checkpoints"],
+            report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
+        )
+        give_back()
+        if not gc.get_freeze_count():  # what the first trial imported: to look through it takes 0.3 s a trial
+            gc.freeze()
+        retry_alone = 0 < config["gpus"] < 1 and result.out_of_memory
+        if retry_alone:
+            folder.reset()
+    stored = folder.result() is not None
+    return {"status": result.status, "reason": result.reason, "stored": stored, "retry_alone": retry_alone}
+
+
+def user_modules(trials: list[Trial]) -> list[str]:
+    """The modules outside this project that define components; they travel to the workers by value."""
+    ours = {"models", "study", "torch", "functools"}
+    found = set()
+    for trial in trials:
+        parts = [
+            trial.parts.data,
+            trial.parts.encoder,
+            trial.parts.head,
+            trial.parts.augmentation,
+            trial.parts.method,
+            trial.parts.temperature,
+        ]
+        parts += [trial.parts.optimizer, *trial.parts.evaluations.values(), *trial.parts.figures.values()]
+        parts += [trial.parts.contrast.strategy, trial.parts.contrast.objective] if trial.parts.contrast else []
+        for part in parts:
+            function = getattr(part, "func", part)
+            name = getattr(function, "__module__", type(part).__module__)
+            if name.split(".")[0] not in ours:
+                found.add(name)
+    for name in found - {"__main__"}:
+        cloudpickle.register_pickle_by_value(sys.modules[name])
+    return sorted(found - {"__main__"})
