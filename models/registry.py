@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field
 from typing import Any, TypeVar
 
 Entry = TypeVar("Entry", bound=Callable[..., Any])
+Value = TypeVar("Value")
 
 
 class UnknownName(KeyError, ValueError):
@@ -35,6 +37,14 @@ def did_you_mean(name: object, known: list[str]) -> str:
     """`; did you mean 'x'?` for the nearest known name, else an empty string."""
     near = difflib.get_close_matches(str(name).lower(), (k.lower() for k in known), n=1, cutoff=0.6)
     return f"; did you mean {next(k for k in known if k.lower() == near[0])!r}?" if near else ""
+
+
+def added(default: Value) -> Value:
+    """The field of a parameter that came later: part of a trial's identity only where it is not at this default.
+
+    So the trials of studies that knew nothing of it keep their ids.
+    """
+    return field(default=default, metadata={"identity": "unless default"})
 
 
 class Registry(Mapping[str, Callable[..., Any]]):

@@ -79,11 +79,16 @@ def component(field: str, value: Component) -> Resolved:
     except Exception as error:  # a mistake in the component's own code
         name, _ = split_component(value)
         raise ConfigError([f"{field}: {name} cannot be made ({type(error).__name__}: {error}); mend it"]) from None
-    located = set()
-    if dataclasses.is_dataclass(entry):
-        located = {f.name for f in dataclasses.fields(entry) if not f.metadata.get("identity", True)}
     plain = {"name": split_component(value)[0], **params}
-    return Resolved(plain, {n: v for n, v in plain.items() if n not in located}, made)
+    fields = dataclasses.fields(entry) if dataclasses.is_dataclass(entry) else ()
+    no_part = {f.name for f in fields if not _in_identity(f, params.get(f.name))}
+    return Resolved(plain, {n: v for n, v in plain.items() if n not in no_part}, made)
+
+
+def _in_identity(field: "dataclasses.Field[Any]", value: Any) -> bool:
+    """Whether a parameter is part of a trial's identity: what locates files never is, what was `added` if it is set."""
+    told = field.metadata.get("identity", True)
+    return value != field.default if told == "unless default" else bool(told)
 
 
 CALLED_LATER = ("encoder", "head", "augmentation", "objective")
