@@ -84,26 +84,21 @@ def _in_folder(root: Path, here: PurePosixPath = _HERE, above: tuple[str, ...] =
     """Folder by folder, in the order of names; `above`: the true paths of the folders that hold `here`."""
     above = (*above, os.path.realpath(root / here))
     try:
-        names = sorted(os.listdir(root / here))
+        found = sorted(os.scandir(root / here), key=lambda item: item.name)
     except OSError as error:
         raise ValueError(f"{printable(str(root / here))} cannot be read ({error.strerror}); give read access") from None
-    for name in names:
-        file = root / here / name
-        if file.is_dir():
-            if not (file.is_symlink() and os.path.realpath(file) in above):
-                yield Entry(here / name, None)
-                yield from _in_folder(root, here / name, above)
-        elif file.is_file():
-            yield Entry(here / name, file.read_bytes)
+    for item in found:
+        path, linked = here / item.name, item.is_symlink()
+        if os.path.isdir(item.path) if linked else item.is_dir():
+            if not (linked and os.path.realpath(item.path) in above):
+                yield Entry(path, None)
+                yield from _in_folder(root, path, above)
+        elif os.path.isfile(item.path) if linked else item.is_file():
+            yield Entry(path, Path(item.path).read_bytes)
         else:
-            lost = _what_is_lost(file)
-            yield Entry(here / name, partial(_refuse, lost), lost)
-
-
-def _what_is_lost(file: Path) -> str:
-    if file.is_symlink():
-        return f"a link to {printable(os.readlink(file))}, which does not exist"
-    return "neither a file nor a folder"
+            gone = f"a link to {printable(os.readlink(item.path))}, which does not exist" if linked else ""
+            lost = gone or "neither a file nor a folder"
+            yield Entry(path, partial(_refuse, lost), lost)
 
 
 def _refuse(lost: str) -> NoReturn:

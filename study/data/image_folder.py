@@ -182,10 +182,9 @@ def _remarks(train: _Found, test: _Found, several: int) -> list[str]:
     loose = train.part.loose + test.part.loose
     others = _left_out((train, test))
     said = (
-        (test.part.passed_over, f"{test.part.name} is the test split: {test.part.passed_over}"),
         (skipped, f"unreadable images are left out: {skipped}"),
         (loose, f"images outside class folders are left out: {loose}"),
         (others, f"files that are no images are left out: {others}"),
         (several, f"of files with several frames the first frame is taken: {several}"),
     )
-    return [f"data: {line}" for condition, line in said if condition]
+    return [f"data: {line}" for line in [*test.part.remarks, *(line for condition, line in said if condition)]]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -41,8 +42,8 @@ class Part:
     """Images that lie in the split itself, without a class."""
     others: Counter[str] = field(default_factory=Counter)
     """Files that are no images, by suffix."""
-    passed_over: str = ""
-    """Why a folder of a name before this one's was not taken."""
+    remarks: list[str] = field(default_factory=list)
+    """What is to be said of how it was found."""
 
 
 @dataclass
@@ -77,6 +78,7 @@ def find_splits(root: Path, train: str, test: str | Mapping[str, int | float] | 
         holder = _place(listing, trains)
         whole = _part(listing, next(_named(listing, holder, trains)) if holder else _unsplit(listing))
         _refuse_loose(whole, listing)
+        _true_folders(root, whole)
         return _hold_out(whole, float(test["share"]), int(test["seed"]))
     tests = (test,) if test else TEST_NAMES
     place = _place(listing, (*trains, *tests))
@@ -88,21 +90,26 @@ def find_splits(root: Path, train: str, test: str | Mapping[str, int | float] | 
     candidates = [_part(listing, folder) for folder in found[1]]
     second = next((part for part in candidates if part.classes & first.classes), candidates[0])
     if second is not candidates[0]:
-        second.passed_over = f"{candidates[0].name} holds none of the training classes"
+        second.remarks.append(f"{second.name} is the test split: {candidates[0].name} holds no training class")
     for part in (first, second):
         _refuse_loose(part, listing)
+    if shared := _true_folders(root, first).keys() & _true_folders(root, second).keys():
+        second.remarks.append(f"{len(shared)} folders hold training and test images at once, by links")
     return first, second
 
 
 def _list(root: Path) -> Listing:
     listing = Listing()
     for entry in entries(root):
-        listing.folders.update(entry.path.parents if entry.read else (entry.path, *entry.path.parents))
+        if not entry.read:
+            listing.folders.add(entry.path)
+        if entry.path.parent not in listing.folders:
+            listing.folders.update(entry.path.parents)
         if entry.lost:
             listing.lost[entry.path] = entry.lost
         elif entry.read:
             listing.files.append(entry.path)
-            if _is_image(entry.path):
+            if entry.path.parent not in listing.imaged and _is_image(entry.path):
                 listing.imaged.update(entry.path.parents)
             if entry.path.name == _TABLE:
                 labels = _table(entry.read(), entry.path)
@@ -163,9 +170,10 @@ def _part(listing: Listing, folder: PurePosixPath) -> Part:
     part = Part(printable(folder.name))
     inside = {path: label for path, label in listing.labels.items() if path.is_relative_to(folder)}
     annotated = folder / _ANNOTATIONS in listing.files
+    above = folder.parts
     for file in listing.files:
-        if file.is_relative_to(folder):
-            _sort(part, file, file.relative_to(folder).parts, inside, annotated)
+        if file.parts[: len(above)] == above:
+            _sort(part, file, file.parts[len(above) :], inside, annotated)
     part.lost |= dict.fromkeys(inside.keys() - set(listing.files), "named in the table of labels, but not there")
     if not annotated:
         part.classes |= {printable(path.name) for path in listing.below(folder)}
@@ -210,6 +218,17 @@ def _refuse_loose(part: Part, listing: Listing) -> None:
         f"has {part.loose} images directly in {where}, which do not tell their classes ({table}); "
         f"put them into a folder a class, or add a {_TABLE} with the columns file_name and label"
     )
+
+
+def _true_folders(root: Path, part: Part) -> dict[str, PurePosixPath]:
+    """Where links end → the folder; one that is there twice would have its images counted twice."""
+    found: dict[str, PurePosixPath] = {}
+    for folder in sorted({file.parent for file in part.images}):
+        other = found.setdefault(os.path.realpath(root / folder), folder)
+        if other != folder:
+            names = " and as ".join(printable(str(path)) for path in (other, folder))
+            raise WrongLayout(f"reads one folder as {names}, by a link; remove the link")
+    return found
 
 
 def _hold_out(whole: Part, share: float, seed: int) -> tuple[Part, Part]:

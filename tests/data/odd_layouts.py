@@ -100,6 +100,7 @@ LAYOUTS = {
     "é composed in one split, decomposed in the other": Layout(_NFD),
     "a class folder named in Latin-1": Layout(_LATIN),
     "a link from a class folder to the folder above": Layout(splits(), {"train/cat/all": ".."}),
+    "a link from a class folder to another": Layout(splits(), {"train/cat/more": "../dog"}),
     "a link to an image that is gone": Layout(splits(), {"train/cat/gone.png": "/nowhere.png"}),
     "the same, with `skip_unreadable: true`": Layout(
         splits(), {"train/cat/gone.png": "/nowhere.png"}, parameters={"skip_unreadable": True}

@@ -181,7 +181,7 @@ def test_a_test_folder_without_the_classes_gives_way_to_the_next_and_that_is_sai
     files = image_files(splits=("train", "val")) | {f"test/images/{i}.png": image_bytes(i) for i in range(4)}
     shape = load(write_folder(files)).shape()
     assert (shape.train, shape.test) == (6, 6)
-    assert shape.remarks == ("data: val is the test split: test holds none of the training classes",)
+    assert shape.remarks == ("data: val is the test split: test holds no training class",)
 
 
 def test_folders_beside_the_splits_are_no_data_sets(image_files: MakeFiles, write_folder: Write) -> None:
@@ -296,6 +296,19 @@ def test_a_link_to_the_folder_above_counts_no_image_twice(image_files: MakeFiles
     root = write_folder(image_files())
     (root / "train" / "cat" / "all").symlink_to("..")
     assert shape_of(root) == (6, 6, ("cat", "dog"))
+
+
+def test_a_folder_that_links_make_two_of_is_refused(image_files: MakeFiles, write_folder: Write) -> None:
+    root = write_folder(image_files())
+    (root / "train" / "cat" / "more").symlink_to("../dog")
+    with pytest.raises(ValueError, match=r"reads one folder as train/cat/more and as train/dog, by a link; remove"):
+        load(root).check()
+
+
+def test_training_images_that_are_test_images_too_are_announced(image_files: MakeFiles, write_folder: Write) -> None:
+    root = write_folder(image_files(splits=("train",)))
+    (root / "test").symlink_to("train")
+    assert load(root).shape().remarks == ("data: 2 folders hold training and test images at once, by links",)
 
 
 def test_links_that_lead_nowhere_are_named_and_skipped_if_asked(image_files: MakeFiles, write_folder: Write) -> None:

@@ -74,7 +74,7 @@ class ClassMaps(Figure):
         """Of the first cell by value, mean over its trials."""
         first, folders = next(iter(records.cells.items()), ("", []))
         found = {name: [t for f in folders if (t := f.table(of.table))] for name, of in MAPS.items()}
-        return _pictures(found, f"; {first}.{of_all(1, len(records.cells), 'cells')}")
+        return _pictures(found, f"; {first}.{of_all(1, len(records.cells))}")
 
     def of_trial(self, tables: Mapping[str, Table], journal: Table) -> Iterator[Picture]:
         return _pictures({name: [tables[of.table]] if of.table in tables else [] for name, of in MAPS.items()}, ".")
@@ -89,7 +89,8 @@ class ClassMaps(Figure):
         image = axes.imshow(info.values, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
         bar = drawing.colorbar(image, ax=axes, extend="both" if low else "max", shrink=0.8)
         bar.set_label(quantity.unit, labelpad=8)
-        positions, labels = [at for at, _ in info.ticks], [name for _, name in info.ticks]
+        positions = [at for at, _ in info.ticks]
+        labels = [name.replace("$", r"\$") for _, name in info.ticks]  # a class's name is no mathematics
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(FixedLocator(positions))
             axis.set_major_formatter(FixedFormatter(labels))

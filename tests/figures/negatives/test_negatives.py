@@ -56,6 +56,14 @@ def test_map_of_many_classes_names_groups_that_do_not_overlap(dataset: str, clas
     assert len(info.borders) < 24
 
 
+def test_class_names_with_markup_are_shown_as_they_are() -> None:
+    names = ("$\\frac$", "a $ b $ c", "<b>bold</b>", "x_1^2")
+    drawing = ClassMaps().draw(map_info(np.eye(4), names))
+    drawing.canvas.draw()
+    axes = drawing.axes[0]
+    assert [label.get_text().replace(r"\$", "$") for label in axes.get_xticklabels()] == list(names)
+
+
 def test_map_without_synsets_keeps_the_order() -> None:
     info = map_info(np.eye(2), ("b", "a"))
     assert info.ticks == ((0.0, "b"), (1.0, "a"))
