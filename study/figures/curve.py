@@ -63,7 +63,7 @@ def in_words(curves: Iterable[Curve], x: str) -> str:
     )
 
 
-def legend_name(label: str, most: int = 48) -> str:
+def legend_name(label: str, most: int = 76) -> str:
     """A cell's label, cut to a length that leaves the figure its room."""
     return label if len(label) <= most else label[: most - 1] + "…"
 

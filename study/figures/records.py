@@ -71,10 +71,9 @@ def in_order(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return frame.sort_values(list(by), key=_order, kind="stable")
 
 
-def of_all(shown: int, count: int, what: str) -> str:
-    """` 6 of 11 cells are shown, …`: what a figure leaves out; empty where it shows all."""
-    left = f" {shown} of {count} {what} are shown, the first by value; results.csv has all."
-    return left if shown < count else ""
+def of_all(shown: int, count: int, what: str = "cells", where: str = "each trial's run in MLflow has its own") -> str:
+    """` 6 of 11 cells shown, …`: that a figure leaves some out, and where they are; empty where it shows all."""
+    return f" {shown} of {count} {what} shown, the first by value; {where}." if shown < count else ""
 
 
 def _order(column: "pd.Series[Any]") -> "pd.Series[Any]":

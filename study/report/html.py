@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from io import StringIO
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup, escape
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 INK = "#010203"
 """Stands in for the page's own text colour while a figure is drawn."""
+
+BROAD = 600
+"""Pixels above which a figure, one of several panels, has a row to itself on paper, and is scrolled on a telephone."""
 
 
 class Section(NamedTuple):
@@ -39,8 +42,8 @@ def drawn(records: Records, chosen: dict[str, Figure]) -> Markup:
     made = Markup("")
     for figure, picture in study_pictures(chosen, records, left_out):
         drawing, width = svg(lambda figure=figure, info=picture.info: figure.draw(info), picture.alt)  # type: ignore[misc]
-        made += Markup('<figure style="flex-basis: {}px">{}<figcaption>{}</figcaption></figure>\n').format(
-            width, drawing, picture.caption
+        made += Markup('<figure class="{}" style="flex-basis: {}px">{}<figcaption>{}</figcaption></figure>\n').format(
+            "broad" if width > BROAD else "", width, drawing, picture.caption
         )
     reasons = Markup("").join(map(Markup("<p>Left out: {}.</p>").format, dict.fromkeys(left_out.values())))
     return (Markup('<div class="row">{}</div>').format(made) if made else made) + reasons
@@ -91,7 +94,7 @@ def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _is_number(column: "pd.Series[object]") -> bool:
+def _is_number(column: "pd.Series[Any]") -> bool:
     """Numbers, also those written with their half-width, as in `53.3 ± 0.4`."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return True

@@ -125,7 +125,7 @@ def _class_pairs(records: Records) -> Markup:
     note += (
         "adds to ρ over pairs, which is the mean over all pairs; mean of the seeds that have it among their first 20."
     )
-    note += of_all(min(CELLS, len(records.cells)), len(records.cells), "cells")
+    note += of_all(min(CELLS, len(records.cells)), len(records.cells))
     return Markup("<p>{}</p>{}").format(note, table(pd.DataFrame(shown)))
 
 

@@ -1,5 +1,6 @@
 """The report's part on negatives, of trials that were really run."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,3 +51,18 @@ def test_the_report_says_why_semantics_are_off(tmp_path: Path) -> None:
     section = negatives_section(Records(Results.load(store), store))
     assert section is not None
     assert "Left out: the data has no labels" in section.body
+
+
+def test_cells_are_drawn_in_order_of_value_and_the_caption_says_how_many(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    bands = [{"band": name, "same_class_share": 0.1, "same_class_share_se": 0.01} for name in ("0–50 %", "all")]
+    for place, k in enumerate((128, 8, 1024, 32, 16, 64, 512)):  # the ids are in another order
+        trial = store.trial(f"t{place}")
+        trial.write_config({"config": {"seed": 0, "k": k}, "cell": {"k": k}, "seed": 0})
+        trial.write_table("negatives.bands", bands)
+        trial.write_result(TrialResult(status="finished", metrics={"train.loss": 1.0}, started=0, ended=1))
+    section = negatives_section(Records(Results.load(store), store))
+    assert section is not None
+    assert "6 of 7 cells shown, the first by value" in section.body
+    legend = re.findall(r">k=(\d+)</text>", section.body)
+    assert legend == ["8", "16", "32", "64", "128", "512"]

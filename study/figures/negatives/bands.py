@@ -56,7 +56,7 @@ def _pictures(cells: Mapping[str, Sequence[Table]]) -> Iterator[Picture]:
     for column in COLUMNS:
         if shown and column in next(iter(shown.values()))[0][0]:
             info = band_info(shown, column)
-            caption = f"{column} by difficulty.{of_all(len(shown), len(cells), 'cells')}"
+            caption = f"{column} by difficulty.{of_all(len(shown), len(cells))}"
             ends = in_words(info.curves, "band")
             yield Picture(
                 f"{TABLE}.{column}", info, caption, f"{words(column)} by band of difficulty, hardest 0. {ends}"

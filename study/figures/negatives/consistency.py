@@ -34,7 +34,7 @@ class Consistency(Figure):
         """Of one trial of the first cell by value."""
         for first, folders in list(records.cells.items())[:1]:
             if table := folders[0].table(TABLE):
-                yield _picture(table, f"; {first}, one seed.{of_all(1, len(records.cells), 'cells')}")
+                yield _picture(table, f"; {first}, one seed.{of_all(1, len(records.cells))}")
 
     def of_trial(self, tables: Mapping[str, Table], journal: Table) -> Iterator[Picture]:
         if TABLE in tables:

@@ -46,7 +46,7 @@ class Epochs(Figure):
         cells = {name: [_epochs(f) for f in folders] for name, folders in list(records.cells.items())[:CELLS]}
         every = [journal for journals in cells.values() for journal in journals]
         offered = [value for journal in every for value in _history(journal, OFFERED).values()]
-        note = of_all(len(cells), len(records.cells), "cells")
+        note = of_all(len(cells), len(records.cells))
         for metric, caption in CAPTIONS.items():
             histories = {name: [h for j in of if len(h := _history(j, metric)) > 1] for name, of in cells.items()}
             histories = {name: of_cell for name, of_cell in histories.items() if of_cell}

@@ -90,8 +90,9 @@ def draw_panels(info: PanelsInfo, *, columns: int = 3) -> "Drawing":
     from matplotlib.figure import Figure as Drawing
 
     count = len(info.panels)
-    rows, columns = -(-count // columns), min(count, columns)
-    drawing = Drawing(figsize=(max(3.1 * columns, 5.4), 2.55 * rows + 0.55), layout="constrained")
+    columns = 2 if count == 4 else min(count, columns)
+    rows = -(-count // columns)
+    drawing = Drawing(figsize=(max(2.9 * columns, 5.4), 2.55 * rows + 0.55), layout="constrained")
     grid = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, panel in zip(grid.flat, info.panels, strict=False):
         _draw_panel(axes, panel, info)
@@ -134,5 +135,5 @@ def _draw_panel(axes: "Axes", panel: Panel, info: PanelsInfo) -> None:
     if len(ticks) <= BINS:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-    axes.set_title(textwrap.fill(panel.title, 40), fontsize=9)
+    axes.set_title(textwrap.fill(panel.title, 28), fontsize=9)
     plain(axes)

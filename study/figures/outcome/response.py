@@ -48,7 +48,7 @@ class Responses(Figure):
         from matplotlib.figure import Figure as Drawing
 
         rows, columns = -(-len(info.responses) // columns), min(len(info.responses), columns)
-        drawing = Drawing(figsize=(max(3.1 * columns, 5.4), 2.7 * rows + 0.3), layout="constrained")
+        drawing = Drawing(figsize=(max(2.9 * columns, 5.4), 2.7 * rows + 0.3), layout="constrained")
         grid = drawing.subplots(rows, columns, sharey=True, squeeze=False)
         for axes, response in zip(grid.flat, info.responses, strict=False):
             _draw(axes, response)

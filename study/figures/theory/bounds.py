@@ -53,9 +53,11 @@ class Bounds(Figure):
             draw_curve(one, right, COLOURS[-1 - index % len(COLOURS)], style="s--")
         scale = "log" if any(value > 0 for one in info.bounds for value in one.mean) else "linear"
         k_axis(axes, [*info.bounds, *info.accuracies])
-        axes.set(yscale=scale, ylabel="upper bound on the supervised loss [nats]")
+        axes.set_yscale(scale)
+        axes.set_ylabel("upper bound on the supervised loss [nats]", fontsize=9)
         axes.yaxis.set_major_formatter("{x:g}")  # powers of ten as formulas take a third of the drawing's time
-        right.set_ylabel("downstream accuracy [%]")
+        right.set_ylabel("downstream accuracy [%]", fontsize=9)
+        right.tick_params(labelsize=8)
         if info.absent:
             axes.set_title("\n".join(info.absent), fontsize="xx-small", loc="left")
         handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]

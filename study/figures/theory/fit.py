@@ -46,7 +46,7 @@ class Fitted(Figure):
         for one in info.fitted:
             draw_curve(one, axes, colour_of(one.label), style="-", band=True)
         k_axis(axes, [info.observed])
-        axes.set(ylabel="contrastive loss [nats]")
+        axes.set_ylabel("contrastive loss [nats]", fontsize=9)
         axes.legend(fontsize="small")
         return drawing
 

@@ -49,7 +49,7 @@ def groups(records: Records) -> list[Group]:
     frame, by = records.results.losses()
     slacks = records.results.slack()
     pieces = list(by_value(frame, by))
-    shown = of_all(min(GROUPS, len(pieces)), len(pieces), "groups of trials")
+    shown = of_all(min(GROUPS, len(pieces)), len(pieces), "groups of trials", "the table has all")
     found = []
     for values, rows in pieces[:GROUPS]:
         accuracies = [name for name in ACCURACIES if name in rows]
@@ -100,14 +100,17 @@ def ink() -> str:
 def sheet() -> "tuple[Drawing, Axes]":
     from matplotlib.figure import Figure as Drawing
 
-    drawing = Drawing(figsize=(5.6, 3.8), layout="tight")
-    return drawing, drawing.add_subplot()
+    drawing = Drawing(figsize=(5.6, 3.7), layout="tight")
+    axes = drawing.add_subplot()
+    axes.tick_params(labelsize=8)
+    return drawing, axes
 
 
 def k_axis(axes: "Axes", curves: Sequence[Curve]) -> None:
     """K on a logarithmic axis, named where it was observed, as far as the names do not touch."""
     ks = sorted({int(k) for one in curves for k in one.x})
     shown = [k for i, k in enumerate(ks) if i == 0 or k > 1.25 * ks[i - 1]]
-    axes.set(xscale="log", xlabel="K")
+    axes.set_xscale("log")
+    axes.set_xlabel("K", fontsize=9)
     axes.set_xticks(shown, [str(k) for k in shown])
     axes.minorticks_off()

@@ -50,7 +50,7 @@ class Slack(Figure):
             draw_curve(one, axes, colour_of(one.label), band=True)
         axes.axhline(0, color=ink(), linewidth=0.8)
         k_axis(axes, info.slacks)
-        axes.set(ylabel="contrastive loss − lower bound [nats]")
+        axes.set_ylabel("contrastive loss − lower bound [nats]", fontsize=9)
         axes.legend(fontsize="small")
         return drawing
 
@@ -70,7 +70,8 @@ def closed_slack(group: Group) -> pd.DataFrame:
     if SUPERVISED not in frame:
         return nothing
     parts = [nothing]
-    for name, (temperature, rows) in itertools.product(names, frame.groupby("temperature")):
+    for name, temperature in itertools.product(names, frame["temperature"].unique()):
+        rows = frame[frame["temperature"] == temperature]
         losses, ks = rows[SUPERVISED].to_numpy(), rows["k"].to_numpy()
         lower = BOUNDS[name]().contrastive_lower_closed(losses, ks, group.priors, float(temperature))
         parts.append(pd.DataFrame({"k": ks, "bound": name, "slack": rows["contrastive_loss"].to_numpy() - lower}))

@@ -66,7 +66,7 @@ def test_groups_are_in_order_of_their_values_and_the_caption_says_how_many_are_s
     strategies = [f"difficulty(hi={hi:g})" for hi in (1, 0.5, 0.25, 0.05, 0.005)]
     shown = pictures("bounds", results(strategies=strategies))
     assert [picture.name.partition("hi=")[2] for picture in shown] == ["0.005", "0.05", "0.25", "0.5"]
-    assert all("4 of 5 groups of trials are shown" in picture.caption for picture in shown)
+    assert all("4 of 5 groups of trials shown" in picture.caption for picture in shown)
     assert "shown" not in pictures("bounds", results())[0].caption
 
 
