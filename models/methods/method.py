@@ -103,6 +103,10 @@ class Method(ABC):
         """The largest K: how many rows of the pool can be offered to an anchor; 0 for a method without negatives."""
         return 0
 
+    def rows_a_draw(self, directions: str) -> int:
+        """How many rows one of the K draws offers."""
+        return 1
+
     def copies(self, batch_size: int, train_count: int, directions: str) -> int:
         """How many rows of the pool show one instance."""
         return 1

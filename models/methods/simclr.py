@@ -1,7 +1,7 @@
 """SimCLR: the other embeddings of the batch are the pool, with gradient (Chen 2020, 2002.05709)."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -9,6 +9,7 @@ from torch import nn
 from models.contrast import Contrast, Step, StepContext
 from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
 from models.pools import Pool, offer_from_batch
+from models.registry import added
 
 
 @METHODS.register("simclr")
@@ -17,16 +18,22 @@ class SimCLR(Method):
     """SimCLR: both views are anchors, the pool is the other 2B − 2 embeddings of the batch, with gradient.
 
     An objective of one direction (info_nce) takes the first views as anchors and the other B − 1 second views as pool.
+    K counts embeddings, at most 2B − 2. Nozawa & Sato 2021 (2102.06866) count instances: their K + 1 is the batch size,
+    they train on all 2B − 2 and evaluate loss and bounds at K = B − 1. That is `k_counts: instances`, k left out.
     """
 
     default_objective: ClassVar[str | None] = "nt_xent"
 
     further_views: int = 0
     """views beyond the two, which are neither anchors nor pool: an anchor has M = 1 + further_views positives"""
+    k_counts: Literal["rows", "instances"] = added("rows")
+    """what K is a number of: embeddings, or instances, of which both views are met by objectives of both directions"""
 
     def __post_init__(self) -> None:
         if self.further_views < 0:
             raise ValueError(f"simclr: further_views must not be negative, got {self.further_views}")
+        if self.k_counts not in ("rows", "instances"):
+            raise ValueError(f"simclr: k_counts is 'rows' or 'instances', got {self.k_counts!r}")
 
     @property
     def views(self) -> int:
@@ -37,7 +44,10 @@ class SimCLR(Method):
         return ("one", "both")
 
     def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
-        return self.copies(batch_size, train_count, directions) * (batch_size - 1)
+        return self.copies(batch_size, train_count, directions) * (batch_size - 1) // self.rows_a_draw(directions)
+
+    def rows_a_draw(self, directions: str) -> int:
+        return 2 if self.k_counts == "instances" and directions == "both" else 1
 
     def copies(self, batch_size: int, train_count: int, directions: str) -> int:
         """Both views of an instance are in the pool where both are anchors."""
@@ -48,13 +58,14 @@ class SimCLR(Method):
     ) -> Learner:
         if contrast is None:
             raise ValueError("simclr contrasts: it needs an objective and a strategy")
-        return _SimCLR(encoder, head, contrast)
+        return _SimCLR(encoder, head, contrast, self.rows_a_draw(contrast.directions))
 
 
 class _SimCLR(Learner):
-    def __init__(self, encoder: nn.Module, head: nn.Module, contrast: Contrast) -> None:
+    def __init__(self, encoder: nn.Module, head: nn.Module, contrast: Contrast, rows_a_draw: int) -> None:
         super().__init__(encoder, head)
-        self.contrast = contrast
+        self.k, self.rows_a_draw = contrast.k, rows_a_draw
+        self.contrast = contrast if contrast.k is None else replace(contrast, k=contrast.k * rows_a_draw)
 
     def step(self, batch: Batch, context: StepContext) -> Step:
         z1, z2, *further = self.project(torch.cat(batch.views)).chunk(len(batch.views))  # [B, D] each
@@ -69,6 +80,6 @@ class _SimCLR(Learner):
         if further:
             rounds = len(anchors) // len(z1)
             positive = torch.stack([positive, *(z.repeat(rounds, 1) for z in further)], dim=1)  # [B, M, D]
-        own = instance[:, None] == key_instance[None, :]  # [B, P]
-        offered = offer_from_batch(own, self.contrast.k, generator=context.generator)
+        own = instance[:, None] == key_instance[None, : len(key_instance) // self.rows_a_draw]  # of each view
+        offered = offer_from_batch(own, self.k, generator=context.generator).repeat(1, self.rows_a_draw)  # [B, P]
         return self.contrast(anchors, positive, Pool(keys, key_instance, key_labels), offered, context, labels=labels)

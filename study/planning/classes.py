@@ -23,7 +23,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Offer:
-    """What an anchor is offered: K rows of a pool that shows `instances` of the others in `copies` rows each.
+    """What an anchor is offered: K draws of a pool that shows `instances` of the others, each in `copies` draws.
 
     Instances and rows are drawn without replacement, as batches, queues and banks draw them. A queue's instances are
     taken for distinct as far as it is no longer than an epoch, and its first random rows for replaced.
@@ -32,6 +32,7 @@ class Offer:
     k: int
     instances: int
     copies: int = 1
+    rows_a_draw: int = 1
 
     @property
     def rows(self) -> int:

@@ -253,7 +253,7 @@ def _check(
         return 0, problems, []
     offer, of_contrast = _check_contrast(config, parts, shape)
     strategy, named = parts["negatives"].value, parts["negatives"].plain["name"]
-    problems += of_contrast + _refused("negatives", strategy.check, config.epochs, offer.k)
+    problems += of_contrast + _refused("negatives", strategy.check, config.epochs, offer.k * offer.rows_a_draw)
     of_classes, notes = check_classes(strategy, named, parts["data"].value, shape, meaning, offer)
     return offer.k, problems + of_classes, notes
 
@@ -308,10 +308,11 @@ def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: D
             f"k: {config.k} candidates are more than the {size} rows of {name}'s pool (batch_size {config.batch_size}, "
             f"{shape.train} training examples); lower k, or raise {'batch_size' if name == 'simclr' else 'the pool'}"
         )
-    copies = method.copies(config.batch_size, shape.train, directions or "both")
+    together = method.rows_a_draw(directions or "both")
+    copies = method.copies(config.batch_size, shape.train, directions or "both") // together
     instances = max(min(size // copies, shape.train - 1), 1)
     k = config.k or size
-    return Offer(k, instances, max(copies, -(-k // instances))), problems
+    return Offer(k, instances, max(copies, -(-k // instances)), together), problems
 
 
 def _of_modality(field: str, modality: str) -> list[str]:
