@@ -126,11 +126,11 @@ def evaluate(
     encoded: Encoded,
     *,
     generator: torch.Generator,
-    at_work: Callable[[str], None] | None = None,
+    running: Callable[[str], None] | None = None,
 ) -> Findings:
     """Make every evaluation that is available, each with a generator of its own: adding one changes no other's numbers.
 
-    The generator is a CPU one on every device, so that a GPU sees the same draws. `at_work` is told the name of each
+    The generator is a CPU one on every device, so that a GPU sees the same draws. `running` is told the name of each
     evaluation before it starts.
     """
     seed = int(torch.randint(2**62, (), generator=generator))
@@ -139,8 +139,8 @@ def evaluate(
         if reason := evaluation.unavailable(encoded):
             found.skipped[evaluation.name] = reason
             continue
-        if at_work is not None:
-            at_work(evaluation.name)
+        if running is not None:
+            running(evaluation.name)
         own = torch.Generator().manual_seed(seed ^ zlib.crc32(evaluation.name.encode()))
         started = time.perf_counter()
         findings = evaluation.evaluate(encoded, generator=own)

@@ -53,19 +53,19 @@ def parent_of(client: "MlflowClient", experiment: str, study: str, question: str
     They elect it by registers of the storage's claims ("parent.0", …), which are written once: the first that names a
     run of this experiment. A register that names a run of another server, or one that is gone, is passed over.
     """
-    board, made, candidate = session.board, None, None
+    board, made, candidate = session.board, "", ""
     for number in itertools.count():
-        run = board.get(f"parent.{number}")
-        if run is None:
+        run = board.get(f"parent.{number}") or ""
+        if not run:
             candidate = candidate or _oldest_parent(client, experiment)
-            if candidate is None:
+            if not candidate:
                 tags = {"role": "study", "mlflow.note.content": question, **whose(study, session)}
                 candidate = made = client.create_run(experiment, run_name=study, tags=tags).info.run_id
             board.put(f"parent.{number}", candidate)
             run = board.get(f"parent.{number}") or ""
         if _is_there(client, run, experiment):
             break
-    if made not in (None, run):
+    if made not in ("", run):
         client.delete_run(made)
     return run
 
@@ -142,10 +142,10 @@ class TrialRuns:
         return search(self.client, self.experiment, f"tags.role = 'trial'{condition}", view)
 
 
-def _oldest_parent(client: "MlflowClient", experiment: str) -> str | None:
-    """That of a session with another storage, or of a version that had no registers."""
+def _oldest_parent(client: "MlflowClient", experiment: str) -> str:
+    """That of a session with another storage, or of a version that had no registers; empty: there is none."""
     found = search(client, experiment, "tags.role = 'study'")
-    return found[-1].info.run_id if found else None
+    return found[-1].info.run_id if found else ""
 
 
 def _is_there(client: "MlflowClient", run: str, experiment: str) -> bool:

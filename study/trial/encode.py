@@ -92,7 +92,7 @@ def _embeddings(training: Training, split: Examples, view: int) -> Tensor:
 def evaluate(training: Training) -> Findings:
     """Every evaluation of the trained encoder; numbers come from the test split."""
 
-    def at_work(name: str) -> None:
+    def running(name: str) -> None:
         training.part = f"evaluating {name}"
 
     training.part = "encoding both splits"
@@ -101,7 +101,7 @@ def evaluate(training: Training) -> Findings:
             training.trial.parts.evaluations.values(),
             encode(training),
             generator=generator("cpu", training.seed, Stream.EVALUATION),
-            at_work=at_work,
+            running=running,
         )
 
 

@@ -176,9 +176,9 @@ def test_what_the_work_held_is_let_go_before_the_cache_is_emptied(monkeypatch):
     assert freed == [True, True]
 
 
-def test_who_looks_on_is_told_which_evaluation_is_at_work(make_encoded, generator):
+def test_who_looks_on_is_told_which_evaluation_is_running(make_encoded, generator):
     told, some = [], [EVALUATIONS[name]() for name in ("geometry", "contrastive", "knn")]
-    found = evaluate(some, make_encoded(k=None), generator=generator, at_work=told.append)
+    found = evaluate(some, make_encoded(k=None), generator=generator, running=told.append)
     assert told == list(found.seconds) == ["geometry", "knn"]
 
 

@@ -48,7 +48,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
         with Driver(tmp_path_factory.mktemp("first")) as driver:  # compiles what it imports, draws the data
             assert driver.wait() == 0, driver.output
         with Driver(folder) as driver:
-            driver.until_at_work()
+            driver.until_running()
             times = {"starts": driver.seconds}
             assert driver.wait() == 0, driver.output
             clock.write_text(json.dumps(times | {"seconds": driver.seconds}))

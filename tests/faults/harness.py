@@ -108,7 +108,7 @@ class Driver:
         journals = self.runs.glob("*/*/journal.jsonl")
         return sum(journal.read_bytes().count(b"\n") for journal in journals)
 
-    def until_at_work(self) -> list[psutil.Process]:
+    def until_running(self) -> list[psutil.Process]:
         """Wait until a worker has a trial, on a busy machine for minutes; those that have one."""
         until(lambda: self.over() or self.workers(), "a worker has a trial", 600)
         assert not self.over(), self.output

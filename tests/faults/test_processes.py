@@ -51,7 +51,7 @@ def test_trials_whose_workers_are_killed_end_with_the_same_numbers(tmp_path: Pat
 
 
 def hunted(driver: Driver) -> TrialFolder:
-    """A trial at work."""
+    """A trial that runs."""
 
     def found() -> TrialFolder | None:
         trials = Evidence(driver.runs).trials
@@ -131,9 +131,9 @@ def test_trials_whose_workers_are_killed_for_the_nodes_memory_end_with_the_same_
     watch = {"RAY_memory_usage_threshold": f"{limit / memory.total:.3f}", "RAY_memory_monitor_refresh_ms": "100"}
     with Driver(tmp_path, environment={**os.environ, **watch}) as driver:
         for _ in range(kills):
-            driver.until_at_work()
+            driver.until_running()
             pause(draw, 0, 5)
-            workers = driver.until_at_work()
+            workers = driver.until_running()
             with ballast(limit + BEYOND):
                 until(lambda seen=workers: not all(map(alive, seen)), "Ray kills a worker", 60)
         assert driver.wait() == 0, driver.output
@@ -151,7 +151,7 @@ def test_study_whose_driver_is_killed_goes_on_when_it_is_run_again(tmp_path: Pat
             if number % 2:  # while it starts: the database is made, Ray comes up
                 pause(draw, 0.1 * reference.starts, 0.9 * reference.starts)
             else:
-                driver.until_at_work()
+                driver.until_running()
                 goal = driver.epochs() + draw.randint(0, 12)
                 until(lambda d=driver, goal=goal: d.epochs() >= goal, f"{goal} epochs")
                 pause(draw, 0, 1)
@@ -168,7 +168,7 @@ def test_interrupted_study_stops_at_once_and_goes_on_when_it_is_run_again(tmp_pa
     draw, seconds = random.Random(2), 0.0
     for number in range(2):
         with Driver(tmp_path) as driver:
-            driver.until_at_work()
+            driver.until_running()
             goal = driver.epochs() + draw.randint(0, 24)
             until(lambda d=driver, goal=goal: d.epochs() >= goal, f"{goal} epochs")
             family = driver.family()

@@ -15,7 +15,7 @@ from tests.faults.evidence import Evidence, judge
 from tests.faults.harness import Driver, end, pause, until
 
 OUTAGES = 3
-AWAY = 30
+OUTAGE = 30
 """Seconds."""
 
 
@@ -61,7 +61,7 @@ def test_what_a_killed_tracking_server_missed_is_there_afterwards(tmp_path: Path
                     if driver.over():
                         break
                     server.kill()
-                    time.sleep(AWAY)
+                    time.sleep(OUTAGE)
                     server.start()
                     outages += 1
                 assert driver.wait() == 0, driver.output

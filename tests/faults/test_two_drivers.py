@@ -10,14 +10,14 @@ from tests.faults.harness import Driver, trial_of
 
 
 def test_two_runs_at_once_share_the_trials(tmp_path: Path, reference: Reference) -> None:
-    at_work: Counter[tuple[str, int]] = Counter()
+    running: Counter[tuple[str, int]] = Counter()
     with Driver(tmp_path, "--set", "cpus=0.5") as first, Driver(tmp_path, "--set", "cpus=0.5") as second:
         while not (first.over() and second.over()):
             for driver in (first, second):
-                at_work.update((trial_of(worker), worker.pid) for worker in driver.workers())
+                running.update((trial_of(worker), worker.pid) for worker in driver.workers())
             time.sleep(0.1)
         assert first.wait() == second.wait() == 0, first.output
-    owners = Counter(trial for trial, _ in at_work if trial in reference.evidence.trials)
+    owners = Counter(trial for trial, _ in running if trial in reference.evidence.trials)
     assert owners == dict.fromkeys(reference.evidence.trials, 1)  # one worker each
     registers = [path.suffix for path in (tmp_path / "runs" / "faults" / "claims").glob("*.*")]
     assert registers == [".0"] * len(owners)  # and nobody took one over

@@ -13,6 +13,7 @@ from study.planning.resolve import resolve
 from study.results import Results
 from study.storage.claims import Session
 from study.storage.store import Store, check_writable, location
+from study.tracking.tracker import Tracker
 from study.tracking.uri import TrackingRefused
 from study.tracking.uri import absolute as tracking_uri
 from study.trial.run import run_trial
@@ -20,7 +21,7 @@ from tests.conftest import TINY
 from tests.trial.test_run import Killed, numbers
 
 pytestmark = [
-    # aiobotocore leaves its connections to the garbage collector; botocore and moto use what Python deprecates.
+    # aiobotocore leaves its connections to the garbage collector; botocore, moto and MLflow use what is deprecated.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -148,3 +149,19 @@ def test_a_database_in_an_object_store_is_refused_with_what_to_write(monkeypatch
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(TrackingRefused, match="--tracking-uri http://HOST:5000 for a server"):
         tracking_uri(None, location("s3://bucket/prefix"))
+
+
+def test_sessions_that_track_at_once_elect_one_parent_run_in_the_bucket(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tracker("first", Store.of("first", bucket)).open("name: first\n", {})  # makes the database
+    monkeypatch.setattr(Tracker, "_opening_lock", lambda self: None)  # that of a database file: a server has none
+    trackers = [Tracker("s", Store.of("s", bucket)) for _ in range(4)]
+    threads = [threading.Thread(target=tracker.open, args=["name: s\n", {}]) for tracker in trackers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({tracker.parent_id for tracker in trackers}) == 1
+    found = trackers[0]._client.search_runs([trackers[0].experiment_id], "tags.role = 'study'")
+    assert [run.info.run_id for run in found] == [trackers[0].parent_id]

@@ -66,7 +66,7 @@ def test_a_study_that_the_server_does_not_have_is_refused(uri: str, capsys: pyte
     assert "has no study 'afra'" in capsys.readouterr().err
 
 
-def test_a_server_that_is_away_is_refused_in_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_is_unreachable_is_refused_in_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     started = time.monotonic()
     assert main(["status", "afar", "--tracking-uri", "http://127.0.0.1:9"]) == 2
     assert "no MLflow server answers" in capsys.readouterr().err

@@ -268,7 +268,7 @@ def test_what_is_measured_on_the_way_and_at_the_end_is_one_curve(tracker):
     assert history(tracker, run) == expected_losses(4)
 
 
-def test_artifact_store_that_is_away_holds_up_nothing_else(tracker, lines, monkeypatch):
+def test_artifact_store_that_is_unreachable_holds_up_nothing_else(tracker, lines, monkeypatch):
     for name in ("aaa", "bbb"):
         trial = start(tracker, name)
         trial.artifacts.mkdir()
