@@ -114,9 +114,11 @@ class SimCLRViews:
 @AUGMENTATIONS.register("erase-replace")
 @dataclass(frozen=True, kw_only=True)
 class EraseReplace:
-    """Text: tokens erased (turned to padding) or replaced by random tokens, each with its own probability.
+    """Text: words erased (turned to padding) or replaced by random ones of the vocabulary, whatever they mean.
 
-    Random deletion and replacement of Wei & Zou 2019, arXiv 1901.11196. One token of a text is never erased.
+    The erasing is the random deletion of Wei & Zou 2019, arXiv 1901.11196; one token of a text is never erased. The
+    replacing is noise: neither their synonym replacement (one of a word's WordNet synonyms) nor that of Nozawa & Sato
+    2021, arXiv 2102.06866 (one of its 5 nearest fastText words), both of which keep the meaning about as it was.
     """
 
     modality: ClassVar[str] = "text"
@@ -124,7 +126,7 @@ class EraseReplace:
     erase_probability: float = 0.2
     """Probability that a token is erased."""
     replace_probability: float = 0.1
-    """Probability that a token that is not erased is replaced by a uniformly random one."""
+    """Probability that a token that is not erased is replaced by a uniformly random one; 0: words are only erased."""
     vocabulary_size: int = 0
     """Number of token ids, padding included; 0 = the data set's."""
 
