@@ -1,13 +1,16 @@
 """A trial's and a study's figures, from the one list: as files, in the report, and where something is amiss."""
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from ray import cloudpickle
 
 from study import TrialConfig
+from study.execution.worker import user_modules
 from study.figures import FIGURES, Figure, Picture, Records
 from study.figures.figure import registered, save_study_figures, save_trial_figures
 from study.figures.negatives.class_maps import difficulty_map
@@ -59,7 +62,7 @@ def finished(storage: Path) -> Store:
     return store
 
 
-def test_a_registered_figure_is_in_the_report_and_among_the_artifacts_of_study_and_trial(
+def test_a_registered_figure_is_in_the_report_and_among_the_studys_artifacts(
     tmp_path: Path, users: type[Figure]
 ) -> None:
     store = finished(tmp_path)
@@ -70,9 +73,17 @@ def test_a_registered_figure_is_in_the_report_and_among_the_artifacts_of_study_a
     paths = save_study_figures(Records(Results.load(store), store), tmp_path)
     assert [path.name for path in paths] == ["seconds.png"]
     assert paths[0].read_bytes().startswith(b"\x89PNG")
-    folder = store.trial("t2")
-    run_trial(resolve(TrialConfig(**{**TINY, "epochs": 1, "evaluations": ["linear"]})), folder, threads=1)
-    assert (folder.artifacts / "epochs.png").exists()
+
+
+def test_a_users_figure_travels_with_the_trial_to_workers_that_do_not_know_it(users: type[Figure]) -> None:
+    trial = resolve(TrialConfig(**TINY))
+    modules = user_modules([trial])
+    try:
+        assert modules == [__name__]
+        assert isinstance(trial.parts.figures["seconds"], users)
+        assert "seconds" in cloudpickle.loads(cloudpickle.dumps(trial)).parts.figures
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 def test_a_figure_that_fails_costs_neither_the_trial_nor_the_report(tmp_path: Path, users: type[Figure]) -> None:
@@ -81,7 +92,9 @@ def test_a_figure_that_fails_costs_neither_the_trial_nor_the_report(tmp_path: Pa
     assert "Left out: ZeroDivisionError: division by zero." in write_report(finished(tmp_path)).read_text()
 
 
-def test_a_trial_leaves_its_tables_and_figures(tmp_path: Path, each_precision: str) -> None:
+def test_a_trial_leaves_its_tables_and_figures_a_users_too(
+    tmp_path: Path, each_precision: str, users: type[Figure]
+) -> None:
     config = TrialConfig(**{**TINY, "epochs": 1, "evaluations": ["bounds", "negatives", "linear"]})
     folder = Store.of("s", tmp_path).trial("t")
     result = run_trial(resolve(config), folder, threads=1)
@@ -98,6 +111,7 @@ def test_a_trial_leaves_its_tables_and_figures(tmp_path: Path, each_precision: s
         "linear.features.confusion.png",
         "negatives.consistency.png",
         "negatives.collisions.png",
+        "epochs.png",
     }
 
 
