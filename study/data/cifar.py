@@ -101,8 +101,9 @@ class _Cifar(DataSource):
                     reader(root, download=True)
             parts = [reader(root, train=train) for train in (True, False)]
         except (RuntimeError, URLError) as error:
+            reason = str(error).partition(" You can use download")[0]  # torchvision's advice, in its own terms
             raise ValueError(
-                f"{self.name} in {root} is not usable ({error}); set data.download to true where there is a network, "
+                f"{self.name} in {root} is not usable ({reason}); set data.download to true where there is a network, "
                 f"or put {self.published[1]} there"
             ) from error
         train, test = (Split(part.data, np.array(part.targets, dtype=np.int64)) for part in parts)
