@@ -1,5 +1,6 @@
 """Comparison of cells that share seeds: differences by seed with a pooled residual, adjusted for their number."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,6 +128,17 @@ def tukey(cells: int, df: int) -> float:
 def detectable_ratio(critical: float, df: int) -> float:
     """The difference, in standard errors, whose |t| is above `critical` in 80 % of studies (noncentral t)."""
     return float(nctdtrinc(df, 1 - POWER, critical))
+
+
+def detectable_by(cells: int, seeds: int) -> tuple[float, float, float]:
+    """The differences that a study of so many cells and seeds ≥ 2 finds with 80 % power at 5 %, in σ of a cell's seeds:
+    between two given cells; between two halves of the cells, as of a parameter of two values; from the first to the
+    last of four values of a number between which the metric is linear in their ranks, for which the test of importance
+    needs half as much again (simulated: docs/results/statistics.md). Each by itself, not adjusted for others."""
+    df = (cells - 1) * (seeds - 1)
+    ratio = detectable_ratio(float(stdtrit(df, 1 - LEVEL / 2)), df)
+    halves = 2 * ratio / math.sqrt(cells * seeds)
+    return ratio * math.sqrt(2 / seeds), halves, 1.5 * halves
 
 
 class Family:

@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from study.analysis.paired import (
     Family,
     block_design,
+    detectable_by,
     detectable_ratio,
     differences,
     differences_from_best,
@@ -143,3 +144,11 @@ def test_one_seed_in_common_is_no_comparison():
 def test_cells_that_always_agree_have_no_difference_and_no_noise():
     found = compare(block_design(*crossed(3, 2)), np.array([1.0, 2, 1, 2, 4, 5]), [[1, 0], [2, 0]])
     assert found["verdict"].tolist() == ["not told apart", "higher"]
+
+
+def test_more_seeds_and_more_cells_find_smaller_differences():
+    """Two cells under two seeds: t(.975; 1) = 12.7; of half the cells, more are averaged."""
+    few, more, many = detectable_by(2, 2), detectable_by(2, 4), detectable_by(8, 2)
+    assert few[0] == few[1] == pytest.approx(detectable_ratio(12.7062, 1), rel=1e-3)
+    assert more[0] < few[0]
+    assert many[1] < many[0] < few[0]
