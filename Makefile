@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test lint test-slow test-faults test-scale test-gpu test-data lock clean
+.PHONY: help setup study test lint test-slow test-faults test-scale test-statistics test-gpu test-data lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -44,6 +44,9 @@ test-faults: $(READY)  ## hurt a study in every way of docs/reliability.md, and 
 
 test-scale: $(READY)  ## run 1,000 trials, and renew the figures of docs/results/scale.md (15 minutes, an idle machine)
 	@SCALE=docs/results/scale.md $(BIN)/python -m pytest -q -m slow tests/execution/test_scale.py
+
+test-statistics: $(READY)  ## simulate studies of known truth, and renew the table of docs/results/statistics.md (10 minutes)
+	@STATISTICS=docs/results/statistics.md $(BIN)/python -m pytest -q -m statistics tests/statistics
 
 test-gpu: $(READY)  ## measure on this machine's GPU, and renew the tables of docs/results/gpu.md (9 minutes)
 	@GPU=docs/results/gpu.md $(BIN)/python -m pytest -q -m gpu tests/gpu
