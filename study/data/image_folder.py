@@ -93,7 +93,7 @@ class _Found:
 
     part: Part
     images: dict[Key, np.ndarray] = field(default_factory=dict)
-    """By (class, path below it): uint8 [S, S, 3]."""
+    """By (class, path): uint8 [S, S, 3]."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Path → reason."""
 

@@ -21,7 +21,7 @@ _SHOWN = 5
 _HOLD_OUT = "data.test_split to {share: 0.2, seed: 0} to hold out a fifth of every class"
 
 Key = tuple[str, str]
-"""(class, path below it): the order of a split's images."""
+"""(class, path): the order of a split's images."""
 
 
 class WrongLayout(ValueError):
@@ -190,14 +190,14 @@ def _sort(
         if file.name not in (_TABLE, _ANNOTATIONS):
             part.others[file.suffix.lower() or "no suffix"] += 1
     elif told is not None:
-        part.images[file] = printable(told), "/".join(parts)
+        part.images[file] = printable(told), str(file)
         part.classes.add(printable(told))
     elif annotated or (labels and len(parts) == 1):
         part.lost[file] = "not in the table of labels"
     elif len(parts) == 1:
         part.loose += 1
     else:
-        part.images[file] = printable(parts[0]), "/".join(parts[1:])
+        part.images[file] = printable(parts[0]), str(file)
 
 
 def _is_image(file: PurePosixPath) -> bool:

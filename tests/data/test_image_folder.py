@@ -196,6 +196,8 @@ def test_folders_beside_the_splits_are_no_data_sets(image_files: MakeFiles, writ
 def test_class_names_are_equal_in_every_unicode_form(image_files: MakeFiles, write_folder: Write) -> None:
     files = image_files(("café", "thé"), ("train",)) | image_files(("cafe\u0301", "the\u0301"), ("test",))
     assert shape_of(write_folder(files)) == (6, 6, ("café", "thé"))
+    both = files | image_files(("cafe\u0301",), ("train",))  # two folders of one class, with files of the same names
+    assert shape_of(write_folder(both)) == (9, 6, ("café", "thé"))
 
 
 def test_class_names_of_latin_1_and_with_control_characters_are_made_printable(
