@@ -22,7 +22,8 @@ HIGHER, LOWER, APART = "higher", "lower", "not told apart"
 
 class BlockDesign(NamedTuple):
     """The two-way model outcome = cell + seed + residual: seeds are blocks, as cells under one seed share
-    initialisation, order and views; the residual's variance is one for all cells (Fisher 1935)."""
+    initialisation, order and views (Fisher 1935). The residual's variance is one for all cells: intervals of a cell
+    with more noise than the others are too narrow (by how much: docs/results/statistics.md)."""
 
     weights: Array
     """[cells, trials]: the difference of two rows, times the outcomes, estimates the difference of two cells by least

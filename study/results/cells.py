@@ -7,6 +7,7 @@ import pandas as pd
 
 from study.analysis.intervals import half_width
 from study.analysis.paired import block_design
+from study.results.labels import text
 
 
 def interval(frame: pd.DataFrame, by: list[str], metrics: list[str]) -> pd.DataFrame:
@@ -41,6 +42,21 @@ def blocked_interval(frame: pd.DataFrame, by: list[str], metrics: list[str]) -> 
         if design.df:
             half[np.ix_(rows, present)] = design.half_widths(values[np.ix_(rows, np.flatnonzero(there))])
     return table.assign(half_width=half.ravel())
+
+
+def cells_table(
+    cells: pd.DataFrame, finished: pd.DataFrame, varying: list[str], metrics: list[str], *, descending: bool
+) -> pd.DataFrame:
+    """A row a cell: what varies, n, and each metric of `cells` as text, mean ± half-width; in order of the first."""
+    table = finished.groupby(varying or "status", dropna=False, sort=False).size().rename("n").reset_index()
+    table = table[[*varying, "n"]]
+    for name in metrics:
+        of_metric = cells[cells["metric"] == name]
+        table[name] = [text(name, m, h) for m, h in zip(of_metric["mean"], of_metric["half_width"], strict=True)]
+    if metrics and len(table):
+        ascending = np.argsort(cells.loc[cells["metric"] == metrics[0], "mean"].to_numpy(), kind="stable")
+        table = table.iloc[ascending[::-1] if descending else ascending]
+    return table.reset_index(drop=True)
 
 
 def cell_numbers(frame: pd.DataFrame, varying: Sequence[str]) -> np.ndarray:

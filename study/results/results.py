@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from study.results import comparison, effects, fits
-from study.results.cells import blocked_interval
+from study.results.cells import blocked_interval, cells_table
 from study.results.frames import BEFORE, read_trials, trials_of
-from study.results.labels import text
 from study.storage import yaml_text
 from study.storage.store import Store
 
@@ -93,17 +93,8 @@ class Results:
     def table(self, metrics: Iterable[str] | None = None) -> pd.DataFrame:
         """One row per cell: what varies, n, and each metric as text, mean ± half-width; the best cell first."""
         shown = self.shown() if metrics is None else list(metrics)
-        cells, finished = self.cells(), self.finished
-        table = finished.groupby(self.varying or "status", dropna=False, sort=False).size().rename("n").reset_index()
-        table = table[[*self.varying, "n"]]
-        for name in shown:
-            of_metric = cells[cells["metric"] == name]
-            table[name] = [text(name, m, h) for m, h in zip(of_metric["mean"], of_metric["half_width"], strict=True)]
-        if shown and len(table):
-            means = cells.loc[cells["metric"] == shown[0], "mean"].to_numpy()
-            worst_first = np.argsort(means, kind="stable")
-            table = table.iloc[worst_first[::-1] if self.upwards(shown[0]) else worst_first]
-        return table.reset_index(drop=True)
+        down = bool(shown) and self.upwards(shown[0])
+        return cells_table(self.cells(), self.finished, self.varying, shown, descending=down)
 
     def losses(self) -> tuple[pd.DataFrame, list[str]]:
         """What the fits read, and the columns that name a curve over K: see `study.results.fits.losses`."""
@@ -161,12 +152,19 @@ class Results:
         return name or self.shown()[0]
 
     def __str__(self) -> str:
-        return f"{self._headline()}\n{self.table().to_string(index=False)}" if len(self.finished) else self._headline()
+        table = [self.table().to_string(index=False)] if len(self.finished) else []
+        return "\n".join([self._headline(), *table, *self._best()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"<p>{self._headline()}</p>{self.table().to_html(index=False, border=0)}"
+        lines = "".join(f"<p>{escape(line)}</p>" for line in (self._headline(), *self._best()))
+        return f"{lines}{self.table().to_html(index=False, border=0)}"
+
+    def _best(self) -> list[str]:
+        """A line on the best cell of the first metric, where it was measured."""
+        measured = self.shown() and np.isfinite(self.finished[self.shown()[0]]).any()
+        return [f"{self.shown()[0]}: {self.best()}"] if measured else []
 
     def _headline(self) -> str:
         counts = self.frame["status"].value_counts()
