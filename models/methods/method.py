@@ -95,6 +95,11 @@ class Method(ABC):
         return 2
 
     @property
+    def positives(self) -> int:
+        """M, how many positives an anchor has."""
+        return self.views - 1
+
+    @property
     def own_loss(self) -> str | None:
         """The loss that the method brings itself, in an objective's place; None: it takes any objective."""
         return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.contrast import Contrast, Step, StepContext
 from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
@@ -77,9 +77,17 @@ class _SimCLR(Learner):
             positive = torch.cat([z2, z1])
             instance = key_instance = batch.instance.repeat(2)
             labels = key_labels = None if batch.labels is None else batch.labels.repeat(2)
+        pool = Pool(keys, key_instance, key_labels)
+        further = [z.repeat(len(anchors) // len(z1), 1) for z in further]
+        further += self.of_its_class(positive, pool, instance, labels, generator=context.generator)
         if further:
-            rounds = len(anchors) // len(z1)
-            positive = torch.stack([positive, *(z.repeat(rounds, 1) for z in further)], dim=1)  # [B, M, D]
+            positive = torch.stack([positive, *further], dim=1)  # [B, M, D]
         own = instance[:, None] == key_instance[None, : len(key_instance) // self.rows_a_draw]  # of each view
         offered = offer_from_batch(own, self.k, generator=context.generator).repeat(1, self.rows_a_draw)  # [B, P]
-        return self.contrast(anchors, positive, Pool(keys, key_instance, key_labels), offered, context, labels=labels)
+        return self.contrast(anchors, positive, pool, offered, context, labels=labels)
+
+    def of_its_class(
+        self, positive: Tensor, pool: Pool, instance: Tensor, labels: Tensor | None, *, generator: torch.Generator
+    ) -> list[Tensor]:
+        """A hook: further positives of each anchor, [B, D] each."""
+        return []

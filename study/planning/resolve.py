@@ -292,10 +292,10 @@ def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: D
             f"objective: {name} has a loss of its own, {method.own_loss}, so {objective} changes nothing; leave "
             "objective out, or choose the method's other loss"
         )
-    if method.views > 2 and not OBJECTIVES.trait(objective, "many_positives"):
+    if method.positives > 1 and not OBJECTIVES.trait(objective, "many_positives"):
         problems.append(
-            f"method: {method.views} views make {method.views - 1} positives an anchor, and {objective} takes one; "
-            f"choose one of {', '.join(_with_trait('many_positives'))}, or two views"
+            f"method: {name} here has {method.positives} positives an anchor, and {objective} takes one; choose one of "
+            f"{', '.join(_with_trait('many_positives'))}" + (", or two views" if method.views > 2 else "")
         )
     if parts["negatives"].value.attracts and (method.own_loss or not OBJECTIVES.trait(objective, "attracts")):
         problems.append(
@@ -306,7 +306,7 @@ def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: D
     if config.k is not None and config.k > size:
         problems.append(
             f"k: {config.k} candidates are more than the {size} rows of {name}'s pool (batch_size {config.batch_size}, "
-            f"{shape.train} training examples); lower k, or raise {'batch_size' if name == 'simclr' else 'the pool'}"
+            f"{shape.train} training examples); lower k, or raise {'batch_size' if name.startswith('simclr') else 'the pool'}"
         )
     together = method.rows_a_draw(directions or "both")
     copies = method.copies(config.batch_size, shape.train, directions or "both") // together

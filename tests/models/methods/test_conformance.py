@@ -169,7 +169,7 @@ def test_a_method_says_whether_it_has_negatives_and_uses_labels(name: str) -> No
     without = {"swav", "simsiam", "byol", "directpred", "supcon", "supervised"}
     assert method.has_negatives is (name not in without)
     assert METHODS.trait(name, "has_negatives") is method.has_negatives
-    assert method.uses_labels is (name in {"supcon", "supervised"})
+    assert method.uses_labels is (name in {"supcon", "supervised", "simclr_same_class"})
     assert (method.default_objective is None) is not method.has_negatives
     if method.has_negatives:
         assert method.pool_size(B, N, "both") > 0
