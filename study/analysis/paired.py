@@ -17,6 +17,7 @@ LEVEL, POWER = 0.05, 0.8
 DRAWS = 50_000
 """Of the largest |t| of a family: its quantile is then known to 0.1 % of probability."""
 CHUNK = 5_000
+SIMULATED = 1_999
 HIGHER, LOWER, APART = "higher", "lower", "not told apart"
 
 
@@ -117,6 +118,17 @@ def differences_from_best(
         p = studentized_range.sf(np.sqrt(2) * _ratio(difference, error), cells, design.df)
         found = _judged(difference, error, design.df, tukey(cells, design.df), p)
     return best, _table(table, told, found, margin)
+
+
+def unequal_noise(design: BlockDesign, cells: Indices, outcomes: Array, *, generator: np.random.Generator) -> float:
+    """p-value of the largest cell's share of the residual mean squares (Cochran 1941), simulated in equal normal noise:
+    small where a cell has more noise than the others, of which the pooled residual makes too little."""
+    noise = generator.normal(size=(SIMULATED, len(outcomes)))
+    both = np.vstack([outcomes - outcomes.mean(), noise])
+    left = (both - both @ design.basis @ design.basis.T) ** 2
+    of_cells = left @ (cells[:, None] == np.arange(len(design.counts))) / design.counts
+    largest = of_cells.max(axis=1) / np.maximum(of_cells.sum(axis=1), np.finfo(float).tiny)
+    return float((largest >= largest[0] * (1 - 1e-9)).mean())
 
 
 def tukey(cells: int, df: int) -> float:

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from study.analysis.paired import APART, block_design, differences, differences_from_best
+from study.analysis.paired import APART, block_design, differences, differences_from_best, unequal_noise
 from study.results.cells import cell_numbers
 from study.results.labels import cell_label, label, text
+
+LOUD = " (one cell has more noise than the others, and its intervals are too narrow: drop it, or add seeds)"
 
 
 class Best(NamedTuple):
@@ -42,12 +44,14 @@ def compare(
 def best(finished: pd.DataFrame, varying: Sequence[str], metric: str, *, upwards: bool) -> Best:
     """The cell of the best mean; which cells may be as good, from all pairs of cells at once."""
     trials, cells = _cells(finished, varying, metric)
-    design, outcomes = block_design(*_codes(trials, varying)), trials[metric].to_numpy(dtype=float)
+    codes, outcomes = _codes(trials, varying), trials[metric].to_numpy(dtype=float)
+    design = block_design(*codes)
     first, found = differences_from_best(design, outcomes, upwards=upwards)
     order = np.argsort((design.weights @ outcomes) * (-1 if upwards else 1), kind="stable")
     frame = pd.concat([cells, found], axis=1).iloc[order].reset_index(drop=True)
     cell = {path: cells[path][first] for path in varying}
-    return Best(cell, frame, _words(frame, varying, metric, upwards))
+    noise = unequal_noise(design, codes[0], outcomes, generator=np.random.default_rng(0)) if design.df else 1.0
+    return Best(cell, frame, _words(frame, varying, metric, upwards) + (LOUD if noise <= 0.01 else ""))
 
 
 def _cells(finished: pd.DataFrame, varying: Sequence[str], metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -15,6 +15,7 @@ from study.analysis.paired import (
     differences,
     differences_from_best,
     tukey,
+    unequal_noise,
 )
 
 CELLS, SEEDS = 4, 3
@@ -152,3 +153,15 @@ def test_more_seeds_and_more_cells_find_smaller_differences():
     assert few[0] == few[1] == pytest.approx(detectable_ratio(12.7062, 1), rel=1e-3)
     assert more[0] < few[0]
     assert many[1] < many[0] < few[0]
+
+
+def test_a_cell_with_more_noise_than_the_others_is_noticed():
+    design, cells = block_design(*crossed(8, 3)), crossed(8, 3)[0]
+    draw = np.random.default_rng(0)
+    noise = draw.normal(size=(40, 24))
+    quiet, loud = (
+        [unequal_noise(design, cells, y, generator=draw) for y in noise * np.where(cells == 2, factor, 1)]
+        for factor in (1, 10)
+    )
+    assert np.mean(np.array(quiet) <= 0.2) <= 0.2 + 3 * np.sqrt(0.2 * 0.8 / 40)
+    assert np.mean(np.array(loud) <= 0.01) > 0.8

@@ -91,6 +91,14 @@ def test_best_is_said_with_the_interval_of_its_lead():
     assert "the lowest mean of 6 cells" in str(results.best("contrastive.loss"))
 
 
+def test_best_says_where_one_cell_has_more_noise_than_the_others():
+    frame = study_of(seeds=4).frame
+    assert "more noise" not in str(Results(frame).best())
+    loud = (frame["k"] == 64) & (frame["negatives"] == "all")
+    frame.loc[loud, METRIC] += [30.0, -30.0, 30.0, -30.0]
+    assert str(Results(frame).best()).endswith("its intervals are too narrow: drop it, or add seeds)")
+
+
 def test_one_seed_and_one_cell_have_no_best():
     assert "with one seed" in str(study_of(seeds=1).best())
     frame = study_of().frame

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from study.analysis.intervals import half_width
-from study.analysis.paired import BlockDesign, Family, block_design, detectable_by, detectable_ratio, tukey
-from tests.statistics.measured import MANY, Measured
+from study.analysis.paired import (
+    BlockDesign,
+    Family,
+    block_design,
+    detectable_by,
+    detectable_ratio,
+    tukey,
+    unequal_noise,
+)
+from tests.statistics.measured import MANY, STUDIES, Measured
 
 DESIGNS = {"8 cells × 2 seeds": (8, 2), "12 cells × 3 seeds": (12, 3), "4 cells × 5 seeds": (4, 5)}
 WITH_HOLES = "12 cells × 3 seeds, 5 trials missing"
@@ -134,3 +142,14 @@ def test_all_pairs_have_their_differences_within_the_intervals(measured: Measure
         t, _ = largest_t(design, y, pairs)
         held = (t <= tukey(len(design.weights), design.df)).all(axis=1)
         measured.coverage("all differences between cells together (Tukey)", name, held)
+
+
+@pytest.mark.parametrize("name", [*DESIGNS, UNEQUAL])
+def test_a_cell_with_more_noise_is_noticed(measured: Measured, name: str) -> None:
+    design, y, _, cells = studies(name)
+    draw = np.random.default_rng(1)
+    noticed = np.array([unequal_noise(design, cells, of, generator=draw) for of in y[:STUDIES]]) <= 0.01
+    if name == UNEQUAL:
+        measured.tell("more noise in some cells is noticed", name, noticed)
+    else:
+        measured.size("more noise in some cells is noticed", f"{name}, equal noise", noticed, promised=0.01)

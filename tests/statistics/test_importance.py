@@ -118,14 +118,14 @@ def test_random_searches(measured: Measured, count: int) -> None:
 def test_responses_over_seeds_and_over_cells(measured: Measured) -> None:
     draw, frame, held = np.random.default_rng(0), grid(3), []
     strategy = (frame["strategy"] == "hard").to_numpy()
-    for _ in range(STUDIES // 4):  # each has four intervals
+    for _ in range(STUDIES):
         seeds = draw.normal(size=3)[frame["seed"]]
         y = of_k(frame, LINEAR) + strategy + seeds + draw.normal(size=len(frame))
         curve = response_curve(frame.assign(accuracy=y), PARAMETERS, "k", "accuracy")
         held.append(((curve["low"] <= LINEAR + 0.5) & (curve["high"] >= LINEAR + 0.5)).to_numpy())
     measured.coverage("mean at a value of a parameter, over seeds", "4 K × 2 strategies × 3 seeds", held)
     held = []
-    for _ in range(STUDIES // 4):
+    for _ in range(STUDIES):
         cells = search(40, draw).assign(seed=0)
         curve = response_curve(cells, ["k", "strategy", "lr"], "strategy", "accuracy")
         held.append(((curve["low"] <= 0) & (curve["high"] >= 0)).to_numpy())
