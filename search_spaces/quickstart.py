@@ -1,4 +1,4 @@
-"""How do K, temperature and dropping collisions change what is learned? Four minutes on two cores, on drawn shapes."""
+"""Effect of K, temperature and dropping collisions on what is learned. Four minutes on two cores, on drawn shapes."""
 
 from study import Study, TrialConfig, grid
 

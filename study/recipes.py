@@ -96,7 +96,7 @@ _FROM_FILES: set[str] = set()
 
 @contextmanager
 def _mistakes_named(folder: Path, missing: str) -> Iterator[None]:
-    """What a user's code raises while it is imported, in a line: its place in their folder, kind and message."""
+    """Report what a user's code raises on import in one line: its place in their folder, kind and message."""
     try:
         yield
     except (ConfigError, UnknownName):

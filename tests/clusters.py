@@ -39,7 +39,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def title(process: psutil.Process) -> str:
-    """What Ray calls the process; nothing of one that has just ended."""
+    """Ray's name of the process; empty for one that has just ended."""
     try:
         return process.cmdline()[0]
     except (psutil.Error, IndexError):

@@ -37,6 +37,6 @@ def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) ->
 
 @pytest.fixture(params=["float32", "bfloat16"])
 def each_precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What `precision: auto` is in this test, in the workers that it starts too."""
+    """The precision that `auto` stands for in this test, in the workers that it starts too."""
     monkeypatch.setenv("STUDY_BFLOAT16", "1" if request.param == "bfloat16" else "0")
     return request.param

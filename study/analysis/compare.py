@@ -1,4 +1,4 @@
-"""Which theory explains the observed losses better, and which inverted bound ranks encoders as their accuracy does."""
+"""Comparison of bounds: fit to the observed losses, and agreement of their inversions with encoders' accuracy."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Which hyper-parameters moved a metric: functional ANOVA of random searches, and response curves; with intervals."""
+"""Importance of parameters: functional ANOVA of random searches, and response curves; with intervals."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What a strategy costs: a step of product, selection and log-sum-exp against the plain product and log-sum-exp."""
+"""Cost of each strategy: a step of product, selection and log-sum-exp against the plain product and log-sum-exp."""
 
 import statistics
 import sys

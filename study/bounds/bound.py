@@ -1,4 +1,4 @@
-"""What a bound is: an inequality between the contrastive loss at K negatives and the supervised loss of the encoder.
+"""Bounds: inequalities between the contrastive loss at K negatives and the supervised loss of the encoder.
 
 Every bound is read both ways: as a lower bound of L_cont(K) and, solved for it, as an upper bound of L_sup; and in two
 forms: the *data* form, from terms that are measured on draws (`BoundTerms`), and the *closed* form, from K, the class

@@ -1,4 +1,4 @@
-"""What the probabilities are asked about: class priors, class counts, and numbers of draws, checked."""
+"""Arguments of the probabilities, checked: class priors, class counts, and numbers of draws."""
 
 from typing import Any
 

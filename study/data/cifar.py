@@ -43,7 +43,7 @@ CIFAR100_CLASSES = tuple(sorted(name for members in CIFAR100_SUPERCLASSES.values
 
 @dataclass(frozen=True, kw_only=True)
 class _Cifar(DataSource):
-    """What CIFAR-10 and CIFAR-100 share: 50,000 training and 10,000 test images of 32×32."""
+    """Base of CIFAR-10 and CIFAR-100: 50,000 training and 10,000 test images of 32×32."""
 
     root: str | None = field(default=None, metadata={"identity": False})
     """Folder of the published files, or a folder or archive of <split>/<class>/ images (None: $STUDY_DATA)."""
@@ -114,7 +114,7 @@ class _Cifar(DataSource):
         return root.parent if root.name in self.published else root
 
     def _layout(self) -> Literal["published", "images"]:
-        """What lies at the root: the published files (or the wish to fetch them), or images in folders."""
+        """Kind of files at the root: the published ones (or the wish to fetch them), or images in folders."""
         root = self._root()
         if root.is_file():
             return "images"

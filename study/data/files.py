@@ -50,7 +50,7 @@ def printable(name: str) -> str:
 
 
 def entries(root: Path) -> Iterator[Entry]:
-    """What lies in a folder, a zip archive or a tar archive of any compression that Python reads.
+    """Entries of a folder, a zip archive or a tar archive of any compression that Python reads.
 
     Names that start with a dot, and what operating systems leave behind, are left out; a link to a folder that holds
     it is not followed. Raises FileNotFoundError where there is no root, ValueError for a file that is no archive, for

@@ -177,7 +177,7 @@ def _left_out(splits: tuple[_Found, ...]) -> str:
 
 
 def _remarks(train: _Found, test: _Found, several: int) -> list[str]:
-    """What a plan says of the data set: what was left out, and of what only a part was taken."""
+    """Remarks of a plan on the data set: what was left out, and of what only a part was taken."""
     skipped = len(train.unreadable) + len(test.unreadable)
     loose = train.part.loose + test.part.loose
     others = _left_out((train, test))

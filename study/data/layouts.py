@@ -1,4 +1,4 @@
-"""Which file is an image of which split and class, read off the names of folders and files alone."""
+"""The split and class of each image file, read off the names of folders and files alone."""
 
 import csv
 import io
@@ -37,13 +37,13 @@ class Part:
     classes: set[str] = field(default_factory=set)
     """Its class folders, empty ones included."""
     lost: dict[PurePosixPath, str] = field(default_factory=dict)
-    """What cannot be read or has no class → why."""
+    """Files that cannot be read or have no class → why."""
     loose: int = 0
     """Images that lie in the split itself, without a class."""
     others: Counter[str] = field(default_factory=Counter)
     """Files that are no images, by suffix."""
     remarks: list[str] = field(default_factory=list)
-    """What is to be said of how it was found."""
+    """Remarks on how it was found, for the plan."""
 
 
 @dataclass
@@ -251,7 +251,7 @@ def _hold_out(whole: Part, share: float, seed: int) -> tuple[Part, Part]:
 
 
 def _missing(listing: Listing, wanted: list[str]) -> str:
-    """What is said where there is no training or test folder, with the way out of what is there instead."""
+    """The message where there is no training or test folder, with the way out of what is there instead."""
     start = f"has no split {' and no split '.join(wanted)} in <split>/<class>/<image> layout"
     gone = [f"{printable(str(path))} is {why}" for path, why in listing.lost.items() if len(path.parts) == 1]
     start += f" ({'; '.join(gone)})" if gone else ""

@@ -22,7 +22,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image upright, by its EXIF orientation."""
+"""Operation that makes an image upright, by its EXIF orientation."""
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
 """TIFF tags, EXIF's too."""
 _WHITE_IS_ZERO, _SIGNED = 0, 2

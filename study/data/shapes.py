@@ -149,9 +149,9 @@ class Shapes(DataSource):
     class_priors: Literal["uniform"] | float | tuple[float, ...] = "uniform"
     """Of both splits: uniform, the exponent s > 0 of a Zipf law (class c has weight c^−s), or 20 weights."""
     colour_semantics: float = 0.6
-    """How much of an image's colour its class's meaning sets, the rest being random: 0 = nothing, 1 = all of it."""
+    """Share of an image's colour that its class's meaning sets, the rest being random: 0 = nothing, 1 = all of it."""
     drawing_seed: int = 0
-    """Which drawing of the data set; apart from a trial's seed."""
+    """Seed of the drawn images; apart from a trial's seed."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,7 +12,7 @@ from study.machine.environment import cores
 from study.planning.study_config import StudyConfig
 
 STARTS = 3
-"""How often Ray is started on this machine before that counts as impossible."""
+"""Attempts to start Ray on this machine before that counts as impossible."""
 
 ray_compat.set_environment()
 

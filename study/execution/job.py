@@ -1,4 +1,4 @@
-"""What is different in a job of a Ray cluster (`ray job submit … -- study run NAME`). Imports neither ray nor torch."""
+"""Preparation of a job of a Ray cluster (`ray job submit … -- study run NAME`). Imports neither ray nor torch."""
 
 import atexit
 import json
@@ -15,7 +15,7 @@ from study.config import ConfigError
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray sets it for a job's driver."""
 NODES_TO_COME = "STUDY_NODES_TO_COME"
-"""What a node has that the cluster's autoscaler can add, as JSON: {"CPU": 8, "GPU": 1}."""
+"""Resources of a node that the cluster's autoscaler can add, as JSON: {"CPU": 8, "GPU": 1}."""
 UPLOAD_LIMIT_MIB = 20
 """Of the code that travels with a job; Ray refuses hundreds of MiB, and carries each of them to every node."""
 

@@ -84,7 +84,7 @@ class Progress:
             self.console.print(f"{done}/{self.plan.trials} {label}{shown}", highlight=False, soft_wrap=True)
 
     def waiting(self, others: str) -> None:
-        """What is left is being run by others; said when it changes."""
+        """Say that others run what is left; only when that changes."""
         if others and others != self.others and self._live is None:
             self.console.print(f"{others}; waiting for their results", highlight=False, soft_wrap=True)
         self.others = others

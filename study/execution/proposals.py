@@ -26,7 +26,7 @@ from study.trial.run import described
 from study.trial.trial import Trial
 
 RETRIES = 3
-"""How often a trial whose worker died is started again from its last checkpoint, without a new epoch in between."""
+"""Restarts of a trial whose worker died, from its last checkpoint, without a new epoch in between."""
 
 
 class Proposals(Searcher):
@@ -47,7 +47,7 @@ class Proposals(Searcher):
         self._alone: deque[Trial] = deque()
         """Trials whose share of a GPU did not suffice, to be given a whole one: once, as they share none then."""
         self.deaths: dict[str, str] = {}
-        """What Ray says of a trial whose worker died."""
+        """Ray's words on a trial whose worker died."""
         self.stopped: OSError | None = None
         """Why no more trials are started: the storage cannot be written to, or read."""
         self.queue = Queue(

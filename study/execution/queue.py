@@ -1,4 +1,4 @@
-"""Which trial a session runs next: what its sampler gives and no other session has run, or is running."""
+"""Queue of a session's trials: those that its sampler gives and no other session has run, or is running."""
 
 import time
 from collections import Counter, deque
@@ -57,7 +57,7 @@ class Queue:
         return Wait(self._who()) if self._others else None
 
     def _candidate(self) -> Trial | None:
-        """What the sampler gives, then what another session may have left."""
+        """A trial of the sampler's, then one that another session may have left."""
         if not self._dry and (trial := self._sampler.next()) is not None:
             return trial
         self._dry = True

@@ -1,4 +1,4 @@
-"""What a study needs of Ray that Ray's public API does not offer: all that is private, patched or set by environment.
+"""Needs of a study beyond Ray's public API: all that is private, patched or set by environment.
 
 Each thing says why, where the public API falls short, and what is known upstream, as of Ray 2.60.0. That the installed
 Ray still is so, tests/execution/test_ray_compat.py checks: another version fails there and not in a study.
@@ -37,7 +37,7 @@ def set_environment() -> None:
 def limit_waiting_trials(count: int) -> None:
     """At most `count` trials are created that have no worker yet.
 
-    Ray Tune (2.60) creates one at a time for a searcher of one's own. `TuneConfig(max_concurrent_trials=)` raises that,
+    Ray Tune (2.60) creates one at a time for a user-defined searcher. `TuneConfig(max_concurrent_trials=)` raises that,
     but limits the trials that run as well, which are to be as many as the cluster has place for. No upstream issue
     known.
     """
@@ -122,7 +122,7 @@ def count_deaths_anew(trial: Any) -> None:
 
 
 def last_error(trial: Any) -> str:
-    """What Ray Tune (2.60) wrote of a trial's errors: the callback `on_trial_recover` is not told which it was, and
+    """Ray Tune's (2.60) text of a trial's errors: the callback `on_trial_recover` is not told which it was, and
     `ResultGrid.errors` only at the end. No upstream issue known."""
     return Path(trial.error_file).read_text().strip()
 

@@ -15,7 +15,7 @@ from study.trial.trial import Trial
 
 
 def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    """What a trial is given."""
+    """CPUs and GPUs of a trial."""
     return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
 
 

@@ -1,4 +1,4 @@
-"""What a figure is, the registry of all, and a trial's or a study's figures as files."""
+"""Base class and registry of figures, and a trial's or a study's figures as files."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a study's figures are drawn from, in the order in which a reader looks for it."""
+"""The records that a study's figures are drawn from, in the order in which a reader looks for them."""
 
 import re
 from collections.abc import Iterator, Sequence

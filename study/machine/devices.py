@@ -142,7 +142,7 @@ def synchronise(device: "torch.device") -> None:
 
 
 def described(device: "torch.device") -> dict[str, str]:
-    """What a result says of the GPU that it was computed on; nothing of a CPU."""
+    """Facts of the GPU that a result was computed on; nothing of a CPU."""
     import torch
 
     if device.type != "cuda":

@@ -1,4 +1,4 @@
-"""What a number was measured on: versions, hardware and the commit of the code."""
+"""The conditions of a measurement: versions, hardware and the commit of the code."""
 
 import importlib.metadata
 import platform

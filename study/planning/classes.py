@@ -23,7 +23,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Offer:
-    """What an anchor is offered: K draws of a pool that shows `instances` of the others, each in `copies` draws.
+    """The candidates of an anchor: K draws of a pool that shows `instances` of the others, each in `copies` draws.
 
     Instances and rows are drawn without replacement, as batches, queues and banks draw them. A queue's instances are
     taken for distinct as far as it is no longer than an epoch, and its first random rows for replaced.

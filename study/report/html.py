@@ -1,4 +1,4 @@
-"""What the page is made of: sections, tables, and figures as inline drawings that have a name for who does not see."""
+"""The parts of the page: sections, tables, and figures as inline drawings with a name for screen readers."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the negatives of each difficulty band mean: semantic similarity and same-class share."""
+"""Semantic similarity and same-class share of the negatives of each difficulty band."""
 
 from collections.abc import Mapping
 from typing import Any

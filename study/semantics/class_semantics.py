@@ -1,4 +1,4 @@
-"""What the classes of a data set mean: names, synsets and similarity matrices."""
+"""The meaning of a data set's classes: names, synsets and similarity matrices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

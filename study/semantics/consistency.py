@@ -13,7 +13,7 @@ LISTED = 10
 
 
 class ConsistencyTally:
-    """How often each of P negatives is in each band over Q queries. Source: Cai et al. 2020, arXiv 2010.06682.
+    """Counts of each of P negatives in each band over Q queries. Source: Cai et al. 2020, arXiv 2010.06682.
 
     Null: a band takes its share f of a query's N negatives at random, anew for every query, so that the count of a
     negative that n queries meet is Binomial(n, f).
@@ -73,7 +73,7 @@ class ConsistencyTally:
         return rows
 
     def histogram(self) -> list[dict[str, Any]]:
-        """How many negatives were in a summary band k times, observed and expected by the null."""
+        """Number of negatives that were in a summary band k times, observed and expected by the null."""
         rows = []
         for name, hits, share in self._summaries():
             observed = np.bincount(hits)

@@ -1,4 +1,4 @@
-"""What a strategy selected, against the pool that it selected from: similarity of meaning and same-class share."""
+"""Semantic similarity and same-class share of what a strategy selected, against the pool that it selected from."""
 
 from collections.abc import Mapping
 

@@ -18,7 +18,7 @@ Table = list[dict[str, Any]]
 
 @dataclass(frozen=True, eq=False)
 class NegativeStatistics:
-    """What was found; docs/metrics.md, section Negatives, lists the scalars."""
+    """Scalars and tables of the negatives; docs/metrics.md, section Negatives, lists the scalars."""
 
     scalars: dict[str, float]
     """Dotted name → value; what is undefined (NaN) is left out."""
@@ -28,7 +28,7 @@ class NegativeStatistics:
     difficulty: Matrix | None = None
     """[C, C]: mean similarity of queries of one class and negatives of another."""
     notes: tuple[str, ...] = field(default=())
-    """What was left out, and why."""
+    """Reasons for what was left out."""
 
 
 def negative_statistics(

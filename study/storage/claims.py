@@ -74,7 +74,7 @@ class Board:
         return True
 
     def get(self, register: str) -> str | None:
-        """What a register holds; None while it is not written."""
+        """The text of a register; None while it is not written."""
         if register not in self._known:
             try:
                 self._known[register] = (self._claims / register).read_text()

@@ -1,9 +1,9 @@
-"""What a study has computed so far, on disk: a folder a study, in it a folder a trial. Files are the only truth.
+"""The results of a study on disk: one folder per study, in it one per trial. The files are the source of truth.
 
     <storage>/<study>/study.yaml                    the resolved study that ran last
-    <storage>/<study>/claims/, sessions/            who runs what: see `study.claims`
+    <storage>/<study>/claims/, sessions/            who runs what: see `study.storage.claims`
     <storage>/<study>/<trial id>/config.json        the resolved config, the cell, the seed, and when it started
-    <storage>/<study>/<trial id>/journal.jsonl      a line an epoch: {"epoch", "time", "metrics"}
+    <storage>/<study>/<trial id>/journal.jsonl      one line per epoch: {"epoch", "time", "metrics"}
     <storage>/<study>/<trial id>/checkpoints/       the states after the last completed epochs
     <storage>/<study>/<trial id>/result.json        {"status", "reason", "metrics", …}: see `study.storage.trial_result`
     <storage>/<study>/<trial id>/artifacts/         figures, and tables as MLflow's: {"columns": […], "data": [[…], …]}

@@ -1,4 +1,4 @@
-"""What a trial came to: result.json, typed."""
+"""The outcome of a trial: result.json, typed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

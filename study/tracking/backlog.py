@@ -1,4 +1,4 @@
-"""What MLflow may lack: the trials of this session, and those of earlier ones that something waits of."""
+"""Trials that MLflow may lack: those of this session, and of earlier ones those with something unsent."""
 
 import logging
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class Backlog:
             sender.interrupt(self._store.trial(trial_id))
 
     def waiting(self) -> int:
-        """How many trials are not completely in MLflow."""
+        """Number of trials that are not completely in MLflow."""
         return len(self._watched.keys() | self._uploads.keys())
 
     def _send_all(self, sender: Sender) -> bool:

@@ -47,7 +47,7 @@ def search(client: "MlflowClient", experiment: str, condition: str = "", view: s
 
 
 def code(error: Exception) -> str | None:
-    """What MLflow calls an error; None: it is not MLflow's answer."""
+    """MLflow's code of an error; None: it is not MLflow's answer."""
     return getattr(error, "error_code", None)
 
 

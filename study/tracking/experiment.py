@@ -1,4 +1,4 @@
-"""What of a study is in MLflow: its experiment, its parent run, the runs of its trials. Found, made, adopted."""
+"""A study's experiment, parent run and runs of its trials in MLflow: found, made, adopted."""
 
 import itertools
 import logging

@@ -1,4 +1,4 @@
-"""Whether MLflow answers: an outage is said once, and the end of a study waits a bounded time."""
+"""Whether MLflow answers: an outage is announced once, and the end of a study waits a bounded time."""
 
 import logging
 import math
@@ -19,7 +19,7 @@ SAYS = 10.0
 
 
 class Outages:
-    """What MLflow at a URI answered last."""
+    """Whether MLflow at a URI answered last time, and how long to wait for it."""
 
     def __init__(self, uri: str) -> None:
         self._uri = without_secrets(uri)
@@ -28,7 +28,7 @@ class Outages:
         self._answered = self._said = 0.0
 
     def answered(self, part: str = "") -> None:
-        """It does now: the next outage is said again."""
+        """It does now: the next outage is announced again."""
         self._unreachable.discard(part)
         self._answered = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""What MLflow knows of a study, for whoever cannot read its storage."""
+"""Queries of a study's state in MLflow, for whoever cannot read its storage."""
 
 import json
 import tempfile
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def states(study: str, uri: str | None, storage: Path) -> tuple[int, list[dict[str, Any]]]:
-    """How many trials the study plans, and of each that started its state, as MLflow has them.
+    """Number of trials that the study plans, and the state of each that started, as MLflow has them.
 
     A state is {"trial_id", "label", "seed", "status", "epoch", "epochs", "reason"}, as TrialStatus holds it. Raises
     TrackingRefused where no server answers, and where it has no such study.

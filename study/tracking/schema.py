@@ -1,4 +1,4 @@
-"""What of a trial goes to a tracking server, under which names, and what is there already. Pure Python.
+"""The parts of a trial that go to a tracking server, their names there, and a record of those sent. Pure Python.
 
 What varies in the study (the cell, the seed) becomes a run's params, what does not becomes its tags. Beside a trial's
 files, `tracked.json` keeps how much was sent: {id of the study's parent run: {"run", "lines", "status", …}}.
@@ -22,7 +22,7 @@ METRICS_A_BATCH = 1000  # MLflow's own limit
 
 @dataclass
 class Sent:
-    """How much of one trial was sent."""
+    """Progress of sending one trial."""
 
     run: str
     lines: int = 0
@@ -41,7 +41,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What was sent of each trial under one parent run: a new database has another parent, so it gets everything."""
+    """Record of what was sent under one parent run: a new database has another parent, so it gets everything."""
 
     parent: str
 
@@ -78,7 +78,7 @@ def run_name(content: Mapping[str, Any]) -> str:
 
 
 def params(content: Mapping[str, Any]) -> dict[str, str]:
-    """What varies: each of the cell's values, with a component's parameters besides (negatives.hi), and the seed."""
+    """The parameters that vary: the cell's values, with a component's parameters (negatives.hi), and the seed."""
     found: dict[str, Any] = {}
     for path, value in content["cell"].items():
         found[path] = label(value)
@@ -90,7 +90,7 @@ def params(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def fixed(content: Mapping[str, Any]) -> dict[str, str]:
-    """What does not vary: the rest of the config."""
+    """The parameters that do not vary: the rest of the config."""
     varying = (*content["cell"], "seed")
     return {
         name: cut(value, TAG_LENGTH)

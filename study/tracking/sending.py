@@ -31,7 +31,7 @@ class Sender:
 
     @property
     def ledger(self) -> Ledger:
-        """What was sent under this parent run."""
+        """Record of what was sent under this parent run."""
         return Ledger(self.runs.parent)
 
     def is_sent(self, trial: TrialFolder, stamp: list[int]) -> bool:

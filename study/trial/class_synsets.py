@@ -1,4 +1,4 @@
-"""What a trial's classes mean: a synset each, found or asked for before anything starts."""
+"""The meaning of a trial's classes: a synset each, found or asked for before anything starts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Meaning:
 
     @property
     def note(self) -> str:
-        """What a plan says of it; empty where all is on and every name is its own synset's."""
+        """Remark of a plan; empty where all is on and every name is its own synset's."""
         if self.off:
             return f"statistics of what negatives mean are off: {self.off}"
         shown = ", ".join(f"{name} = {synset}" for name, synset in self.read[:_SHOWN])

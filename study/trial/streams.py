@@ -35,7 +35,7 @@ def seed_of(*words: int) -> int:
 
 @contextmanager
 def layers_draw(device: torch.device, seed: int, *words: int) -> Iterator[None]:
-    """What layers draw within (dropout, stochastic depth) comes from a hash of the words, on the CPU and the GPU.
+    """Seed what layers draw within (dropout, stochastic depth) by a hash of the words, on the CPU and the GPU.
 
     Layers draw from torch's global generators, which are as they were afterwards.
     """

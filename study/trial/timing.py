@@ -1,4 +1,4 @@
-"""How long a training's steps take."""
+"""Timing of a training's steps."""
 
 import time
 

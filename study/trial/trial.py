@@ -19,7 +19,7 @@ from study.trial.class_synsets import Meaning
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a config names, as objects: they travel to the workers, where no name is looked up."""
+    """The components that a config names: they travel to the workers, where no name is looked up."""
 
     data: DataSource
     encoder: Callable[..., torch.nn.Module]

@@ -1,4 +1,4 @@
-"""What the bench measures of each strategy, and that its peak is honest."""
+"""Measurements of each strategy by the bench, and that its peak is honest."""
 
 from pathlib import Path
 

@@ -44,7 +44,7 @@ def table(*splits: str, count: int = 4, column: str = "label") -> bytes:
 
 
 class Layout(NamedTuple):
-    """What lies below a root, and how it is asked for."""
+    """Files below a root, and how they are asked for."""
 
     files: Files
     links: Mapping[str, str] = {}

@@ -1,4 +1,4 @@
-"""What holds for every registered data set."""
+"""Conformance of every registered data set."""
 
 import json
 import pickle

@@ -25,7 +25,7 @@ class Mine(DataSource):
     """A user's own data set."""
 
     colours: int = 3
-    """What decides the contents."""
+    """Decides the contents."""
 
     def decode(self) -> Dataset:
         return Dataset("mine", "image", *splits(), classes=("a", "b", "c"), notes={"source": "made up"})

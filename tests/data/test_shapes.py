@@ -57,7 +57,7 @@ def test_every_image_is_its_own() -> None:
 
 
 def test_every_shape_can_be_told_from_its_background() -> None:
-    """Whatever the colours are, the shape's differs from its background's by more than the noise."""
+    """The shape's colour differs from its background's by more than the noise, whatever they are."""
     images = drawn(60, 0.6)
     contrast = images.std(axis=(2, 3)).mean(axis=-1)
     assert contrast.min() > 0.05

@@ -14,7 +14,7 @@ def generator() -> torch.Generator:
 
 @pytest.fixture
 def make_encoded() -> Callable[..., Encoded]:
-    """What an encoder with classes around random centres would give; `noise` is the spread around them."""
+    """Encodings with classes around random centres; `noise` is the spread around them."""
 
     def make(
         *, classes: int = 4, train: int = 80, test: int = 60, width: int = 12, dim: int = 8, noise: float = 0.5,

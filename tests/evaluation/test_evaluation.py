@@ -1,4 +1,4 @@
-"""What every registered evaluation keeps to, and how several are made together."""
+"""Conformance of every registered evaluation, and several made together."""
 
 import math
 import weakref

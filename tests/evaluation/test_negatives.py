@@ -1,4 +1,4 @@
-"""Which test examples are queries, and what the evaluation makes of them."""
+"""The test examples that are queries, and what the evaluation makes of them."""
 
 import numpy as np
 import pytest

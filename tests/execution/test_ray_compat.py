@@ -52,7 +52,7 @@ def test_each_variable_is_set_unless_the_user_has_set_it(monkeypatch: pytest.Mon
 
 def test_the_number_of_waiting_trials_is_what_tune_creates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TUNE_MAX_PENDING_TRIALS_PG", raising=False)
-    assert _get_max_pending_trials(SimpleNamespace()) == 1  # of a searcher of one's own, without the variable
+    assert _get_max_pending_trials(SimpleNamespace()) == 1  # of a user-defined searcher, without the variable
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "0")  # for monkeypatch to remove
     ray_compat.limit_waiting_trials(7)
     assert _get_max_pending_trials(SimpleNamespace()) == 7

@@ -175,7 +175,7 @@ def test_an_address_without_a_cluster_is_refused_before_anything_starts(tmp_path
 
 
 def proposals_of(tmp_path: Path, **options: Any):
-    """What Ray asks, of a study of two trials."""
+    """Ray's view of a study of two trials."""
     from io import StringIO
 
     from rich.console import Console

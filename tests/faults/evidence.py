@@ -1,4 +1,4 @@
-"""What a run left in its store and in MLflow, against the run that was left alone; and the row that says so."""
+"""A run's store and MLflow database against those of the undisturbed run; and the row that says so."""
 
 import json
 import os
@@ -53,7 +53,7 @@ class Evidence:
         return found
 
     def values(self, trial: str) -> dict[Point, set[float]]:
-        """What MLflow has under each name and step: one value, if all is well."""
+        """MLflow's values under each name and step: one, if all is well."""
         found: dict[Point, set[float]] = {}
         for name, step, value, _ in self.logged.get(trial, ()):
             found.setdefault((name, step), set()).add(value)

@@ -1,4 +1,4 @@
-"""What is measured on a GPU, each with the device and sizes as arguments: the CPU stands in at small ones."""
+"""Measurements on a GPU, each with the device and sizes as arguments: the CPU stands in at small ones."""
 
 import dataclasses
 import statistics
@@ -181,7 +181,7 @@ BLOCKED = {
 
 
 def hardware(device: str) -> str:
-    """What the GPU is called, and the CUDA of torch and of its driver."""
+    """The GPU's name, and the CUDA of torch and of its driver."""
     told = devices.described(torch.device(device))
     if not told:
         return "no GPU"

@@ -1,4 +1,4 @@
-"""What `make test-gpu` measures with, at sizes for a CPU; and its page."""
+"""The measurements of `make test-gpu`, at sizes for a CPU; and its page."""
 
 import itertools
 from collections.abc import Iterator

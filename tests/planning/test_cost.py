@@ -1,4 +1,4 @@
-"""How many trials share a GPU, and what a trial says that ran out of memory."""
+"""Trials that share a GPU, and the reason of a trial that ran out of memory."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a plan says that its seeds will find."""
+"""Differences that a plan says its seeds will find."""
 
 from study import Study, TrialConfig
 from study.planning.plan import make_plan

@@ -1,4 +1,4 @@
-"""A config is checked as a whole, and what is said of it names the place, the rule, the value and what to type."""
+"""A config is checked as a whole, and each message names the place, the rule, the value and what to type."""
 
 import pickle
 from dataclasses import replace

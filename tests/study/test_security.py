@@ -1,4 +1,4 @@
-"""What a study reads cannot run code, what it writes holds no secret, and what it serves is this machine's alone."""
+"""A study runs no code that it reads as data, writes no secret, and serves this machine alone."""
 
 import ast
 import contextlib

@@ -1,4 +1,4 @@
-"""What classes mean is found, asked for or said to be unknown before anything starts."""
+"""The meaning of classes is found, asked for or said to be unknown before anything starts."""
 
 import dataclasses
 import tarfile

@@ -64,7 +64,7 @@ def losses(trial: Trial, data: Dataset, device: str, precision: str) -> list[flo
 
 
 def waits_of_a_step(trial: Trial, data: Dataset, precision: str) -> Counter[str]:
-    """What a GPU is waited for in the steps after the first, observed ones included."""
+    """Reasons to wait for a GPU in the steps after the first, observed ones included."""
     trial = dataclasses.replace(trial, config=trial.config | {"precision": precision})
     with second_device() as gpu:
         training = Training(trial, data, CUDA)

@@ -1,4 +1,4 @@
-"""What negatives mean, by how difficult they are: the table of difficulty bands."""
+"""Semantic similarity of negatives by their difficulty: the table of difficulty bands."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple

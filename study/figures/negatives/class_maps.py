@@ -159,7 +159,7 @@ def map_info(
 
 
 def _span(values: NDArray[np.float64]) -> tuple[float, float]:
-    """What the pairs of different classes span, but for a hundredth at either end."""
+    """Range of the pairs of different classes, but for a hundredth at either end."""
     apart = values[~np.eye(len(values), dtype=bool)]
     apart = apart[np.isfinite(apart)]
     low, high = np.percentile(apart, [1, 99]) if len(apart) else (0, 1)

@@ -16,7 +16,7 @@ BANDS = {"hard_5pct": "hardest 5 %", "easy_5pct": "easiest 5 %"}
 
 
 class ConsistencyInfo(NamedTuple):
-    """How many negatives were in a difficulty band k times, by observation and by chance."""
+    """Number of negatives that were in a difficulty band k times, by observation and by chance."""
 
     band: str
     hits: tuple[int, ...]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 PANELS_FIRST = ("negatives", "method", "objective", "temperature", "k")
-"""Which of the config's paths set panels apart, before any other."""
+"""Paths of the config that set panels apart before any other."""
 MOST_LEVELS = 7
 """Up to this many values of a path are told apart by colour; more, as of a random search, are averaged over."""
 MOST_PANELS = 12
@@ -56,7 +56,7 @@ class PanelsInfo(NamedTuple):
 
 
 def roles(frame: pd.DataFrame, paths: Sequence[str], x: str) -> tuple[str, list[str], tuple[str, ...]]:
-    """Which path colours the curves, which set panels apart, and which are averaged over."""
+    """The path that colours the curves, those that set panels apart, and those that are averaged over."""
     levels = {path: frame[path].nunique(dropna=False) for path in paths}
     several = [path for path in paths if 2 <= levels[path] <= MOST_LEVELS]
     ordered = sorted(several, key=lambda path: PANELS_FIRST.index(path) if path in PANELS_FIRST else len(PANELS_FIRST))

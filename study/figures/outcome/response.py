@@ -1,4 +1,4 @@
-"""How a metric responds to each parameter that varies."""
+"""Response of a metric to each parameter that varies."""
 
 import textwrap
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the figures of the theory share: trials in groups, each a curve over K, and K as an axis."""
+"""Parts that the figures of the theory share: trials in groups, each a curve over K, and K as an axis."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the figures of negatives show, without a renderer, and that each can be drawn."""
+"""The contents of the figures of negatives, without a renderer, and that each can be drawn."""
 
 import subprocess
 import sys
