@@ -196,7 +196,7 @@ def fit_(options: argparse.Namespace) -> int:
     print(f"inverted bound with {ACCURACY} (95 % interval from rank_low to rank_high)")
     print(compared.to_string(index=False, na_rep="", float_format="{:.4g}".format))
     if len(slack):
-        print(f"\n{slack['violated'].sum()} of {len(slack)} lower bounds are violated by over two standard errors")
+        print(f"\n{slack['violated'].sum()} of {len(slack)} lower bounds are violated (p ≤ 5 %, Holm)")
     return 0
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from study.figures.records import Records
 from study.report.html import MakeSection, Section, figures
 from study.report.sections import SECTIONS
-from study.results import Results, floor_of, interval, is_percentage, label, text
+from study.results import Results, blocked_interval, floor_of, is_percentage, label, text
 from study.storage import yaml_text
 from study.storage.store import Store, is_local, write_atomically
 from study.storage.trial_result import TrialResult
@@ -113,14 +113,14 @@ def _rows(results: Results, store: Store) -> list[Row]:
     columns, by = _columns(results), results.varying or ["status"]
     if not columns or results.finished.empty:
         return []
-    cells = interval(results.finished, by, ["seconds", *results.measured])
+    cells = blocked_interval(results.finished, by, ["seconds", *results.measured])
     examples = results.finished.groupby(by, dropna=False, sort=False)["trial_id"].first()
     marked = [store.trial(example).config().get("uses_labels", False) for example in examples]
     rows = [
         _row(tuple(map(label, key))[: len(results.varying)], uses_labels, columns, cell.set_index("metric"))
         for (key, cell), uses_labels in zip(cells.groupby(by, dropna=False, sort=False), marked, strict=True)
     ]
-    sign = -1 if results.metrics.get(columns[0], "max") == "max" else 1
+    sign = -1 if results.upwards(columns[0]) else 1
     return sorted(rows, key=lambda row: math.inf if math.isnan(row.mean) else sign * row.mean)
 
 
@@ -146,13 +146,10 @@ def _summary(rows: list[Row], results: Results) -> list[str]:
         return []
     metric, unlabelled = _columns(results)[0], [row for row in rows if not row.uses_labels]
     best = rows[0]
-    sentences = [f"Best cell: {_sentence(best, metric, results)}"]
+    sentences = [f"Best mean: {_sentence(best, metric, results)}"]
     if best.uses_labels and unlabelled:
-        sentences.append(f"Best cell without labels: {_sentence(unlabelled[0], metric, results)}")
-    near = sum(abs(row.mean - best.mean) <= best.half_width for row in rows[1:])
-    if not math.isnan(best.half_width):
-        sentences.append(f"{near} of the other {len(rows) - 1} cells have means within the best cell's 95 % interval.")
-    return sentences
+        sentences.append(f"Best mean without labels: {_sentence(unlabelled[0], metric, results)}")
+    return [*sentences, *([f"{results.best(metric)}."] if len(rows) > 1 else [])]
 
 
 def _sentence(row: Row, metric: str, results: Results) -> str:

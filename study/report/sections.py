@@ -55,7 +55,7 @@ def theory_section(records: Records) -> Section | None:
     slack, note = results.slack(), "Losses in nats on the test split. "
     if len(slack):
         violated = f"{slack['violated'].sum()} of {len(slack)} lower bounds are violated"
-        note += f"{violated} by over two standard errors. "
+        note += f"{violated} (p ≤ 5 %, adjusted for their number by Holm). "
     try:
         compared = results.compare_bounds()
     except ValueError as error:
@@ -78,7 +78,9 @@ def negatives_section(records: Records) -> Section | None:
     if not metrics:
         return _with_figures("Negatives", made)
     shown = results.table(metrics).rename(columns={name: name.removeprefix("negatives.") for name in metrics})
-    note = "Means over the seeds of a cell with 95 % Student-t intervals; docs/metrics.md says what each number is."
+    note = (
+        "Means over the seeds of a cell with 95 % intervals, seeds as blocks; docs/metrics.md says what each number is."
+    )
     head = _notes([*_reasons(folder for folders in records.cells.values() for folder in folders), note])
     return Section("Negatives", head + made + _class_pairs(records) + table(shown))
 

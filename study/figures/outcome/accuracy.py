@@ -10,7 +10,7 @@ from study.analysis.importance import binned
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.outcome.panels import PanelsInfo, draw_panels, panels_of, roles
 from study.figures.records import Records
-from study.results import Results, floor_of, interval, is_percentage
+from study.results import Results, blocked_interval, floor_of, is_percentage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -25,7 +25,10 @@ class Accuracy(Figure):
     def of_study(self, records: Records) -> Iterator[Picture]:
         for x in ("k", "temperature"):
             if (info := accuracy_info(records.results, x, records.metric)) is not None:
-                note = "Error bars: 95 % Student-t interval over the trials at each point." + info.note
+                note = (
+                    "Error bars: 95 % intervals over the trials at each point, without what all share under a seed."
+                    + info.note
+                )
                 yield Picture(f"accuracy.{x}", info, note, info.words)
 
     def draw(self, info: PanelsInfo) -> "Drawing":
@@ -47,7 +50,9 @@ def accuracy_info(results: Results, x: str, metric: str = "linear.features.top1"
         x_label="K, candidates an anchor is offered" if x == "k" else x,
         y_label=f"{metric} (%)" if is_percentage(metric) else metric,
         legend=colour,
-        panels=tuple(panels_of(interval(frame, [*panels, *filter(None, [colour]), x], [metric]), panels, colour, x)),
+        panels=tuple(
+            panels_of(blocked_interval(frame, [*panels, *filter(None, [colour]), x], [metric]), panels, colour, x)
+        ),
         floor=None if math.isnan(floor) else float(floor),
         log_x=bool(frame[x].min() > 0 and frame[x].max() / frame[x].min() >= 4),
         averaged=averaged,

@@ -24,8 +24,8 @@ GRID_CAPTION = (
 )
 SEARCH_CAPTION = (
     "Functional ANOVA: what each explains by itself, relative to the others; shares sum to 1 also where nothing "
-    "matters. Lines are 95 % ranges over bootstrap resamples of the trials, with a regression tree each. Tested by "
-    "permuting the values of each parameter over the cells ({permutations:,} permutations), adjusted over the "
+    "matters. Lines are 95 % ranges over bootstrap resamples of the trials, with a regression tree each. Tested by a "
+    "quadratic response to each, permuted over the cells ({permutations:,} permutations), adjusted over the "
     "parameters (Holm): grey is not told from chance at 5 %, or not tested."
 )
 

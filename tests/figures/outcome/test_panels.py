@@ -37,8 +37,8 @@ def test_accuracy_against_k_has_a_curve_a_temperature_and_a_panel_a_strategy():
     cold = info.panels[0].curves[0]
     assert (cold.x, cold.n) == ((16, 64), (3, 3))
     assert cold.mean == pytest.approx((46, 48))
-    assert cold.high == pytest.approx((48.4841377, 50.4841377))  # 4.30265 · 1 / √3
-    assert cold.low == pytest.approx((43.5158623, 45.5158623))
+    assert cold.high == pytest.approx((46, 48))  # seeds move all cells alike
+    assert cold.low == pytest.approx((46, 48))
     assert (info.floor, info.legend, info.log_x, info.averaged) == (31, "temperature", True, ())
 
 
