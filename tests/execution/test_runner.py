@@ -236,7 +236,6 @@ def test_a_trial_that_needs_a_gpu_alone_keeps_the_study_from_its_end_and_is_prop
     assert progress.failed == 2
 
 
-
 def test_a_result_that_a_shared_folder_does_not_show_yet_is_not_recorded_as_a_failure(tmp_path: Path) -> None:
     proposals, store, progress = proposals_of(tmp_path)
     late, dead = (proposals.suggest(name)["folder"].rpartition("/")[2] for name in "ab")

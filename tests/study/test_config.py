@@ -58,7 +58,10 @@ def test_every_problem_is_told_at_once_with_the_nearest_name() -> None:
             {"method": {"name": "memory_bank", "loss": "nce"}, "objective": "hard"},
             "objective: memory_bank has a loss of its own, nce, so hard changes nothing",
         ),
-        ({"method": {"name": "simclr", "further_views": 1}}, "method: simclr here has 2 positives an anchor, and nt_xent"),
+        (
+            {"method": {"name": "simclr", "further_views": 1}},
+            "method: simclr here has 2 positives an anchor, and nt_xent",
+        ),
         ({"method": {"name": "simclr", "further_views": -1}}, "further_views must not be negative, got -1"),
         ({"negatives": ATTRACT, "objective": "hard"}, "adds positives to an InfoNCE loss, and hard is none"),
         ({"negatives": ATTRACT, "method": {"name": "memory_bank", "loss": "nce"}}, "InfoNCE loss, and nce is none"),
