@@ -16,7 +16,7 @@ def class_priors(priors: int | ArrayLike) -> Array:
         return np.full(int(priors), 1.0 / int(priors))
     pi = np.asarray(priors, dtype=np.float64)
     if pi.ndim != 1 or pi.size == 0:
-        raise ValueError(f"priors must be an int C or an array [C], not of shape {pi.shape}; pass one number a class")
+        raise ValueError(f"priors must be an int C or an array [C], not of shape {pi.shape}; pass one number per class")
     bad = np.flatnonzero(~(pi > 0))
     if bad.size:
         raise ValueError(f"priors must be positive, but class {bad[0]} has {pi[bad[0]]}; leave such classes out")

@@ -216,7 +216,7 @@ def _refuse_loose(part: Part, listing: Listing) -> None:
     table = f"{_TABLE} has no column label" if listing.unlabelled_table else f"there is no {_TABLE}"
     raise WrongLayout(
         f"has {part.loose} images directly in {where}, which do not tell their classes ({table}); "
-        f"put them into a folder a class, or add a {_TABLE} with the columns file_name and label"
+        f"put them into one folder per class, or add a {_TABLE} with the columns file_name and label"
     )
 
 

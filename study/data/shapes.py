@@ -157,7 +157,7 @@ class Shapes(DataSource):
         super().__post_init__()
         for name in ("train_size", "test_size"):
             if (size := getattr(self, name)) < len(SHAPES):
-                raise ValueError(f"{name} must be at least {len(SHAPES)} (one image a class), not {size}")
+                raise ValueError(f"{name} must be at least {len(SHAPES)} (one image per class), not {size}")
         if not 0 <= self.colour_semantics <= 1:
             raise ValueError(f"colour_semantics must lie between 0 and 1, not {self.colour_semantics}")
         self.priors()

@@ -85,5 +85,5 @@ def check_resources(study: StudyConfig) -> None:
         return
     have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
     raise ConfigError(
-        [f"cpus={study.cpus:g}, gpus={study.gpus:g} a trial is more than any node has ({have}); lower cpus or gpus"]
+        [f"cpus={study.cpus:g}, gpus={study.gpus:g} per trial is more than any node has ({have}); lower cpus or gpus"]
     )

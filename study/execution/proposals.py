@@ -1,4 +1,4 @@
-"""A study as Ray Tune sees it: what asks for its trials, and what is told of them."""
+"""A study as Ray Tune sees it: asks for its trials, and passes on what came of them."""
 
 import base64
 import os

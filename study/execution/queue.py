@@ -14,7 +14,7 @@ from study.trial.trial import Trial
 POLL = 2.0
 """Seconds between two looks at what the other sessions do."""
 INSTANT = 0.25
-"""Seconds that a look may take before whoever asks for a trial is told what is known."""
+"""Seconds that a look may take before whoever asks for a trial gets what is known."""
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler
 
 ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and an event file a trial: journal and MLflow log
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and an event file per trial: journal and MLflow log
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # of all trials, to disk: the store is the state
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C: stop at once; checkpoints are at epoch ends
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as 2.60 has it: a worker without a GPU keeps CUDA_VISIBLE_DEVICES
-    "RAY_AIR_NEW_OUTPUT": "0",  # the older printer, which `RunConfig(verbose=0)` silences without a call a step
+    "RAY_AIR_NEW_OUTPUT": "0",  # the older printer, which `RunConfig(verbose=0)` silences without a call per step
 }
 """Variables that Ray reads, for which `tune.RunConfig`, `tune.TuneConfig` and `ray.init` (2.60) have no option. What a
 user has set stays. No upstream issue known."""
@@ -78,7 +78,7 @@ def take_memory_kills_for_deaths() -> None:
 
     Ray Tune (2.60) ends the whole study with "Caught unexpected exception" there: OutOfMemoryError, which actors raise
     since https://github.com/ray-project/ray/issues/29736, is neither a RayActorError nor a RayTaskError.
-    `FailureConfig` counts only what arrives as one of these, and callbacks are told of no other. No upstream issue
+    `FailureConfig` counts only what arrives as one of these, and callbacks hear of no other. No upstream issue
     known of Tune's part.
     """
     RayActorManager._actor_task_failed = _task_failed_or_memory_ran_out

@@ -55,7 +55,7 @@ class CorrelationTally:
         return scalars
 
     def by_class(self, names: tuple[str, ...]) -> list[dict[str, Any]]:
-        """One row a query class: its number of queries and their mean ρ, with and without same-class negatives."""
+        """One row per query class: its number of queries and their mean ρ, with and without same-class negatives."""
         rows = []
         for label in np.unique(self.labels):
             mine = self.labels == label

@@ -1,1 +1,1 @@
-"""MLflow: what is told to it, and where it is. The only importer of mlflow."""
+"""MLflow: what is sent to it, and where it is. The only importer of mlflow."""

@@ -27,7 +27,7 @@ def connect(uri: str) -> "MlflowClient":
     """A client that answers or fails within seconds, and says nothing itself."""
     os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback a try; the tracker says it once
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback per try; the tracker logs it
     from mlflow import MlflowClient
 
     return MlflowClient(uri)

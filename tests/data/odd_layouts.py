@@ -108,10 +108,10 @@ LAYOUTS = {
     "an image that is cut off, with `skip_unreadable: true`": Layout(
         splits() | _CUT, parameters={"skip_unreadable": True}
     ),
-    "a `.jfif` file and a `.JPG` file more": Layout(splits() | {f"train/cat/x{s}": jpeg() for s in (".jfif", ".JPG")}),
-    "a `.heic` file more": Layout(splits() | {"train/cat/x.heic": b"\0\0\0\x18ftypheic"}),
-    "a `.txt` file more": Layout(splits() | {"train/cat/x.txt": b""}),
-    "an animated GIF more": Layout(
+    "also a `.jfif` file and a `.JPG` file": Layout(splits() | {f"train/cat/x{s}": jpeg() for s in (".jfif", ".JPG")}),
+    "also a `.heic` file": Layout(splits() | {"train/cat/x.heic": b"\0\0\0\x18ftypheic"}),
+    "also a `.txt` file": Layout(splits() | {"train/cat/x.txt": b""}),
+    "also an animated GIF": Layout(
         splits()
         | {
             "test/cat/x.gif": encoded(

@@ -94,7 +94,7 @@ def test_impossible_priors_are_refused(priors: object) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"train_size": 19}, r"train_size must be at least 20 \(one image a class\), not 19"),
+        ({"train_size": 19}, r"train_size must be at least 20 \(one image per class\), not 19"),
         ({"test_size": 0}, r"test_size must be at least 1, not 0"),
         ({"colour_semantics": 1.2}, r"colour_semantics must lie between 0 and 1, not 1.2"),
     ],

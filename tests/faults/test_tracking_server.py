@@ -73,4 +73,4 @@ def test_what_a_killed_tracking_server_missed_is_there_afterwards(tmp_path: Path
             server.kill()
         assert "MLflow does not answer" in driver.output
         runs.append(Evidence(folder / "runs", server.database))
-    judge("MLflow away for 30 s", outages, runs, reference.evidence, seconds_lost=seconds / outages)
+    judge("MLflow unreachable for 30 s", outages, runs, reference.evidence, seconds_lost=seconds / outages)

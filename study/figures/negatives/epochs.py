@@ -74,7 +74,7 @@ class Epochs(Figure):
 def epoch_info(
     cells: Mapping[str, Sequence[History]], metric: str = SELECTED, *, chance: float | None = None
 ) -> EpochInfo:
-    """Histories by cell, one a seed, to curves with Student's t intervals over seeds.
+    """Histories by cell, one per seed, to curves with Student's t intervals over seeds.
 
     A cell's curve has the epochs that all of its seeds have.
     """

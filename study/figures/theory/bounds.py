@@ -88,7 +88,7 @@ def bounds_info(
 
 
 def _absent(name: str, ks: pd.Series, uppers: pd.Series, classes: int) -> Iterator[str]:
-    """At which K the bound is infinite: a line a kind of reason, in the words of its largest K."""
+    """The K at which the bound is infinite: one line per kind of reason, in the words of its largest K."""
     kinds: dict[str, dict[int, str]] = {}
     for k, of_k in uppers.groupby(ks):
         if reason := why_infinite(BOUNDS[name](), int(k), classes, of_k):
