@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
 
 from tests.faults.table import conditions
@@ -57,6 +58,7 @@ class Measured(list[Row]):
         """Renew the table between the page's marks."""
         lines = ["| | where | promised | measured | studies |", "|---|---|---|---|---|"]
         lines += [f"| {r.what} | {r.where} | {r.promised} | {r.share:.1%} | {r.studies:,} |" for r in self]
-        table = "\n".join([MARKS[0], conditions(), "", *lines, MARKS[1]])
+        versions = f"{conditions()[:-1]}, numpy {np.__version__}, scipy {scipy.__version__}."
+        table = "\n".join([MARKS[0], versions, "", *lines, MARKS[1]])
         between = re.compile(f"{re.escape(MARKS[0])}.*{re.escape(MARKS[1])}", re.DOTALL)
         page.write_text(between.sub(lambda _: table, page.read_text()))
