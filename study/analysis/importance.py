@@ -44,7 +44,7 @@ def importance(
     """
     rows = frame[np.isfinite(frame[metric].astype(float))]
     varying = [name for name in parameters if len(rows[name].unique()) > 1]
-    _check(rows, parameters, varying, metric)
+    _check_trials(rows, parameters, varying, metric)
     imported = _imported(rows, varying, metric)
     seeds = [int(seed) for seed in generator.integers(2**31, size=trees)]
     shares = pd.DataFrame([found for seed in seeds if (found := _of_trees(imported, varying, seed))])[varying]
@@ -72,7 +72,7 @@ def search_p_values(
     return permutation_p_values(outcomes, design, generator=generator, permutations=permutations)
 
 
-def _check(rows: pd.DataFrame, parameters: Sequence[str], varying: Sequence[str], metric: str) -> None:
+def _check_trials(rows: pd.DataFrame, parameters: Sequence[str], varying: Sequence[str], metric: str) -> None:
     cells = len(rows[list(varying)].drop_duplicates()) if varying else min(len(rows), 1)
     if len(varying) < 2:
         what = f"only {varying[0]} varies: all is due to it" if varying else f"of {list(parameters)} none vary"

@@ -50,7 +50,7 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
             report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
         )
         give_back()
-        if not gc.get_freeze_count():  # what the first trial imported: to look through it takes 0.3 s a trial
+        if not gc.get_freeze_count():  # what the first trial imported: to look through it takes 0.3 s per trial
             gc.freeze()
         retry_alone = 0 < config["gpus"] < 1 and result.out_of_memory
         if retry_alone:

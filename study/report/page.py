@@ -29,7 +29,7 @@ COLUMNS = {
     "mean_classifier.top1": "mean classifier, %",
     "contrastive.loss": "L_cont, nats",
     "train.collision_rate.selection": "collision rate, selection",
-    "seconds": "seconds a trial",
+    "seconds": "seconds per trial",
 }
 """The metrics of the results table, as far as there are any, after the study's own."""
 MEANS_ONLY = ("train.collision_rate.selection", "seconds")
@@ -140,7 +140,7 @@ def _row(cell: tuple[str, ...], uses_labels: bool, columns: list[str], measured:
 
 
 def _summary(rows: list[Row], results: Results) -> list[str]:
-    """What the table says, in sentences: the best cell, the best without labels, and what cannot be told apart."""
+    """The table in sentences: the best cell, the best without labels, and those that cannot be told apart."""
     rows = [row for row in rows if not math.isnan(row.mean)]
     if not rows:
         return []

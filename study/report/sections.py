@@ -39,7 +39,7 @@ def loss_section(records: Records) -> Section | None:
 
 
 def importance_section(records: Records) -> Section | None:
-    """Which of the varying parameters moved the study's first metric, and how it responds to each."""
+    """The varying parameters that moved the study's first metric, and its response to each."""
     made = figures(records, "Importance")
     if not made or not records.compares:
         return _with_figures("Importance", made)
@@ -72,7 +72,7 @@ def theory_section(records: Records) -> Section | None:
 
 
 def negatives_section(records: Records) -> Section | None:
-    """Which negatives are hard for the trained encoders, and what they mean."""
+    """The negatives that are hard for the trained encoders, and what they mean."""
     results, made = records.results, figures(records, "Negatives")
     metrics = [name for name in NEGATIVES if name in results.frame]
     if not metrics:

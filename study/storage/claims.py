@@ -1,4 +1,4 @@
-"""Who runs a trial: claims, so that two sessions at once run and send each trial once.
+"""Claims of trials, so that two sessions at once run and send each trial once.
 
 A session is one running driver. A trial's claims are numbered registers that are written once, "<trial id>.0", ".1", …;
 the last one names the session that holds the trial. A session may write the next register where the last one's session
@@ -206,7 +206,7 @@ class Session:
 
 
 def user() -> str:
-    """Who runs this, as the operating system knows them."""
+    """The user who runs this, as the operating system knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name

@@ -84,9 +84,9 @@ class Figures:
             "trials": f"{self.trials:,}",
             "wall time, s": f"{self.wall:,.0f}",
             "a trial's own time, mean, s": f"{self.trial:.2f}",
-            "**overhead a trial, s** (at most 0.25)": f"{self.overhead:.3f}",
+            "**overhead per trial, s** (at most 0.25)": f"{self.overhead:.3f}",
             "a trial in a bare loop, as many at once, s": f"{self.bare:.2f}",
-            "of the driver's processor a trial, s": f"{self.driver_cpu:.3f}",
+            "processor time of the driver per trial, s": f"{self.driver_cpu:.3f}",
             f"**growth of the driver**, trial {WARM} to the last, MiB (at most 50)": f"{self.driver_growth:.1f}",
             "peak of the driver, MiB": f"{self.driver_peak:,.0f}",
             "finished trials that MLflow did not have yet, at most": f"{self.behind}",
@@ -157,7 +157,7 @@ print((time.monotonic() - began) / (len(trials) - 2))
 
 
 def bare_loops(folder: Path, at_once: int, environment: dict[str, str]) -> float:
-    """Seconds a trial, of every 25th trial of the study in each of as many processes as run trials at once."""
+    """Seconds per trial, of every 25th trial of the study in each of as many processes as run trials at once."""
     options: dict[str, Any] = {"cwd": folder, "env": environment | {"PYTHONPATH": ROOT, "OMP_NUM_THREADS": "1"}}
     started = [
         subprocess.Popen([sys.executable, "-c", LOOP, "25"], **options, stdout=subprocess.PIPE, text=True)
