@@ -45,7 +45,7 @@ class Study(StudyConfig):
         report: Callable[[int, dict[str, float]], None] | None = None,
     ) -> "tuple[Trial, TrialResult]":
         """Run one trial in this process, without Ray: the cell of this number in the plan, by default under the first
-        seed. `report` is told each epoch and its metrics."""
+        seed. `report` gets each epoch and its metrics."""
         from study.machine.devices import device_of
         from study.planning.plan import check, check_here
         from study.storage.claims import Session

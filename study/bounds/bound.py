@@ -71,7 +71,7 @@ class Bound(ABC):
 
     @abstractmethod
     def closed(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> tuple[Floats, Floats]:
-        """(scale, offset) of the closed form, of k's shape; scale 0 where nothing is said about L_sup."""
+        """(scale, offset) of the closed form, of k's shape; scale 0 where it tells nothing of L_sup."""
 
     @abstractmethod
     def curve(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> Curve:

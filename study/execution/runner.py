@@ -46,7 +46,7 @@ def run(
     Idempotent: finished trials are skipped, interrupted ones go on from their last epoch. Everything is checked before
     anything starts. `storage` is the folder of results and checkpoints (shared by all nodes), `tracking_uri` where
     MLflow is (default: a database in the storage), `address` a running Ray cluster (default: Ray on this machine).
-    `retry`: failed trials too, from their last checkpoint. `announce` is told the plan, before anything starts and at
+    `retry`: failed trials too, from their last checkpoint. `announce` gets the plan, before anything starts and at
     the end.
     """
     job.check_storage(storage)

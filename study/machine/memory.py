@@ -18,7 +18,7 @@ class PeakMemory:
     """The most memory in use since this was made: the allocator's on a GPU, else the resident set of the process.
 
     On Linux that is the kernel's own high-water mark. Where it cannot be reset (another system, a container that
-    forbids it), it is the greatest resident set that `mib` has met. There is one mark a process and one a GPU: who
+    forbids it), it is the greatest resident set that `mib` has met. There is one mark per process and one per GPU: who
     makes another sets back the first.
     """
 

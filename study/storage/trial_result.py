@@ -52,7 +52,7 @@ class TrialResult:
         present = {
             "seconds": self.seconds is not None,
             "data": bool(self.data),
-            "skipped": bool(self.data or self.skipped),  # nothing was left out of what was measured: that is said
+            "skipped": bool(self.data or self.skipped),  # nothing was left out of what was measured: that is recorded
             "trace": self.trace is not None,
             "out_of_memory": self.out_of_memory,
             "environment": bool(self.environment),

@@ -13,7 +13,7 @@ from study.trial.views import sent
 def time_steps(training: Training, count: int) -> float:
     """Seconds a training step takes, the first one left out; the state is spent afterwards.
 
-    On the CPU the median; a GPU is told of all of them before it is waited for, as in a training.
+    On the CPU the median; a GPU gets all of them before it is waited for, as in a training.
     """
     draws = (generator("cpu", 0), generator(training.device, 1))
     here = training.order()

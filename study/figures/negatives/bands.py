@@ -64,7 +64,7 @@ def _pictures(cells: Mapping[str, Sequence[Table]]) -> Iterator[Picture]:
 
 
 def band_info(cells: Mapping[str, Sequence[Table]], column: str = "wup") -> BandInfo:
-    """Band tables by cell, one table a seed, to curves.
+    """Band tables by cell, one table per seed, to curves.
 
     The interval is over seeds (Student's t) where a cell has several, else over queries (normal).
     """
