@@ -6,14 +6,15 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
+
+from study.storage.code import digest_of, is_theirs
 
 Arrays = dict[str, np.ndarray]
 Meta = dict[str, Any]
@@ -58,22 +59,18 @@ def stored(
 
 
 def code_of(kind: type) -> str:
-    """Digest of the code of a class that is not the package's: its modules' files, and its methods as they are loaded.
+    """Digest of the code of a class that is not the package's: its modules' files, and the class as it is loaded.
 
-    A file counts by its place and its text, a method by its instructions and by the functions and constants of its
-    module that it names: a class that was edited in a notebook has no file, or not yet the text of it. Empty for the
-    package's own classes, whose `version` tells.
+    A file counts by its place and its text, beside `digest_of`: a class that was edited in a notebook has no file, or
+    not yet the text of it. Empty for the package's own classes, whose `version` tells.
     """
-    own = [base for base in kind.__mro__ if base.__module__.split(".")[0] not in ("study", "abc", "builtins")]
-    if not own:
+    loaded = digest_of(kind)
+    if not loaded:
         return ""
-    digest, seen = hashlib.sha256(), set[int]()
-    for base in own:
-        digest.update(_module_file(base))
-        for name, member in sorted(vars(base).items()):
-            wrapped = [getattr(member, attribute, None) for attribute in ("__func__", "fget", "func")]
-            for function in (member, *wrapped):
-                digest.update(f"{name} {list(_instructions(function, seen))}".encode())
+    digest = hashlib.sha256(loaded.encode())
+    for base in kind.__mro__:
+        if is_theirs(base.__module__, kind.__module__.partition(".")[0]):
+            digest.update(_module_file(base))
     return digest.hexdigest()
 
 
@@ -84,37 +81,6 @@ def _module_file(kind: type) -> bytes:
     path = Path(file).resolve()
     in_a_job = any(part.startswith("study-job-") for part in path.parts)  # a copy, at another place in every job
     return f"{'' if in_a_job else path}\n".encode("utf-8", "surrogateescape") + path.read_bytes()
-
-
-def _instructions(function: Any, seen: set[int]) -> Iterator[str]:
-    """The code of a function and of the functions and constants of its module that it names."""
-    if not isinstance(function, FunctionType) or id(function) in seen:
-        return
-    seen.add(id(function))
-    for code in _nested(function.__code__):
-        yield f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {_constant(code.co_consts)}"
-        for name in code.co_names:
-            value = function.__globals__.get(name)
-            if isinstance(value, str | bytes | int | float | tuple | frozenset):
-                yield f"{name} = {_constant(value)}"
-            elif getattr(value, "__module__", None) == function.__module__:
-                yield from _instructions(value, seen)
-
-
-def _nested(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _nested(constant)
-
-
-def _constant(value: Any) -> str:
-    """The same text in every process: sets have no order, and code has an address."""
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_constant, value))})"
-    if isinstance(value, frozenset):
-        return f"{{{', '.join(sorted(map(_constant, value)))}}}"
-    return "code" if isinstance(value, CodeType) else repr(value)
 
 
 def _build(entry: Path, canonical: str, build: Callable[[], tuple[Arrays, Meta]]) -> None:
