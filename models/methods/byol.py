@@ -2,14 +2,16 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from models.contrast import Contrast, Step, StepContext
 from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, follow, mlp_predictor, unit_rows
+from models.registry import added
 
 
 @METHODS.register("byol")
@@ -19,11 +21,14 @@ class BYOL(Method):
 
     has_negatives: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = None
+    head: ClassVar[Mapping[str, Any]] = {"batch_norm": "hidden"}
 
     momentum: float = 0.996
     """of the target's moving average at the beginning; rises to 1 along a cosine"""
     predictor_hidden: int = 512
     """width of the predictor's hidden layer; 4096 in the paper"""
+    predictor_batch_norm: bool = added(True)
+    """whether that layer is batch-normalised, as in the paper"""
 
     def __post_init__(self) -> None:
         check_momentum("byol", self.momentum)
@@ -34,7 +39,8 @@ class BYOL(Method):
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
         dim: int = head.output_dim  # type: ignore[assignment]
-        return Bootstrap(encoder, head, mlp_predictor(dim, self.predictor_hidden), self.momentum)
+        predictor = mlp_predictor(dim, self.predictor_hidden, batch_norm=self.predictor_batch_norm)
+        return Bootstrap(encoder, head, predictor, self.momentum)
 
 
 def check_momentum(method: str, momentum: float) -> None:

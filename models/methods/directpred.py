@@ -1,7 +1,8 @@
 """DirectPred: the predictor is computed, not trained (Tian 2021, 2102.06810)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ class DirectPred(Method):
 
     has_negatives: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = None
+    head: ClassVar[Mapping[str, Any]] = {"batch_norm": "hidden"}
 
     momentum: float = 0.996
     """of the target's moving average at the beginning; rises to 1 along a cosine"""

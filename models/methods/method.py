@@ -1,9 +1,9 @@
 """The contract of a method: how a training step is made from two views of a batch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,10 @@ def follow(slow: Iterable[nn.Module], online: Iterable[nn.Module], *, momentum: 
         torch._foreach_lerp_(moved, towards, 1 - momentum)
 
 
-def mlp_predictor(dim: int, hidden: int) -> nn.Sequential:
-    """The predictor of SimSiam and BYOL: [B, dim] → [B, dim] over one batch-normalised hidden layer."""
+def mlp_predictor(dim: int, hidden: int, *, batch_norm: bool) -> nn.Sequential:
+    """The predictor of SimSiam and BYOL: [B, dim] → [B, dim] over one hidden layer, batch-normalised in the papers."""
+    if not batch_norm:
+        return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim))
     return nn.Sequential(
         nn.Linear(dim, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)
     )
@@ -83,6 +85,8 @@ class Method(ABC):
     has_negatives: ClassVar[bool] = True
     uses_labels: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = "info_nce"
+    head: ClassVar[Mapping[str, Any]] = {"batch_norm": "none"}
+    """what its authors' projection head has; a config's own values come first"""
 
     @property
     def directions(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """SimCLR: the other embeddings of the batch are the pool, with gradient (Chen 2020, 2002.05709)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ class SimCLR(Method):
     """
 
     default_objective: ClassVar[str | None] = "nt_xent"
+    head: ClassVar[Mapping[str, Any]] = {"batch_norm": "all"}
 
     further_views: int = 0
     """views beyond the two, which are neither anchors nor pool: an anchor has M = 1 + further_views positives"""

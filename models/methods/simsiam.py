@@ -1,7 +1,8 @@
 """SimSiam: a predictor and a stop-gradient, no negatives (Chen & He 2020, 2011.10566)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from models.contrast import Contrast, Step, StepContext
 from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, mlp_predictor
+from models.registry import added
 
 
 @METHODS.register("simsiam")
@@ -18,9 +20,12 @@ class SimSiam(Method):
 
     has_negatives: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = None
+    head: ClassVar[Mapping[str, Any]] = {"batch_norm": "all"}
 
     predictor_hidden: int = 0
     """width of the predictor's hidden layer; 0: a quarter of the projection's"""
+    predictor_batch_norm: bool = added(True)
+    """whether that layer is batch-normalised, as in the paper"""
 
     def __post_init__(self) -> None:
         if self.predictor_hidden < 0:
@@ -29,13 +34,14 @@ class SimSiam(Method):
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
-        return _SimSiam(encoder, head, self.predictor_hidden)
+        return _SimSiam(encoder, head, self)
 
 
 class _SimSiam(Learner):
-    def __init__(self, encoder: nn.Module, head: nn.Module, hidden: int) -> None:
+    def __init__(self, encoder: nn.Module, head: nn.Module, method: SimSiam) -> None:
         super().__init__(encoder, head)
-        self.predictor = mlp_predictor(self.dim, hidden or max(self.dim // 4, 1))
+        hidden = method.predictor_hidden or max(self.dim // 4, 1)
+        self.predictor = mlp_predictor(self.dim, hidden, batch_norm=method.predictor_batch_norm)
 
     def step(self, batch: Batch, context: StepContext) -> Step:
         x1, x2 = batch.views

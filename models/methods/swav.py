@@ -1,7 +1,8 @@
 """SwAV: swapped predictions of balanced cluster assignments, no negatives (Caron 2020, 2006.09882)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ class SwAV(Method):
 
     has_negatives: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = None
+    head: ClassVar[Mapping[str, Any]] = {"batch_norm": "hidden"}
 
     prototypes: int = 300
     """number of prototypes; 3000 in the paper, for ImageNet"""

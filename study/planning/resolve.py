@@ -29,6 +29,7 @@ from study.config import Component, ConfigError, TrialConfig, build, split_compo
 from study.data import DATASETS, DataShape
 from study.evaluation import EVALUATIONS
 from study.planning.classes import Offer, check_classes
+from study.storage.code import digest_of
 from study.trial.class_synsets import Meaning, find_meaning
 from study.trial.trial import Parts, Trial
 
@@ -61,6 +62,8 @@ class Resolved:
     plain: dict[str, Any]
     identity: dict[str, Any]
     value: Any
+    code: str
+    """digest of a user's own: see `study.storage.code`"""
 
 
 def component(field: str, value: Component) -> Resolved:
@@ -82,7 +85,9 @@ def component(field: str, value: Component) -> Resolved:
     plain = {"name": split_component(value)[0], **params}
     fields = dataclasses.fields(entry) if dataclasses.is_dataclass(entry) else ()
     no_part = {f.name for f in fields if not _in_identity(f, params.get(f.name))}
-    return Resolved(plain, {n: v for n, v in plain.items() if n not in no_part}, made)
+    before = registry.trait(plain["name"], "by_method") or {}
+    no_part |= {n for n, value in before.items() if params[n] == value}
+    return Resolved(plain, {n: v for n, v in plain.items() if n not in no_part}, made, digest_of(entry))
 
 
 def _in_identity(field: "dataclasses.Field[Any]", value: Any) -> bool:
@@ -151,11 +156,12 @@ class Resolver:
                 **{name: parts[name].value for name in plain},
             ),
             notes=(*shape.remarks, *notes, *filter(None, [meaning.note])),
+            code={f"{path.split('.')[0]}.{part.plain['name']}": part.code for path, part in parts.items() if part.code},
         )
 
     def _parts(self, config: TrialConfig) -> dict[str, Resolved]:
         """Every component of the config by field (evaluations as evaluations.0, …)."""
-        fields = ("data", "encoder", "head", "augmentation", "method", "optimizer")
+        fields = ("data", "encoder", "augmentation", "method", "optimizer")
         wanted: dict[str, Component] = {field: getattr(config, field) for field in fields}
         t = config.temperature
         if isinstance(t, str) and t not in TEMPERATURES:
@@ -164,6 +170,8 @@ class Resolver:
         evaluations = config.evaluations if config.evaluations is not None else EVALUATIONS.names()
         wanted |= {f"evaluations.{i}": value for i, value in enumerate(evaluations)}
         parts, problems = self._look_up(wanted)
+        head, also = self._look_up({"head": _as_the_method_has_it(config.head, parts.get("method"))})
+        parts, problems = parts | head, problems + also
         measured = [part.plain["name"] for path, part in parts.items() if "." in path]
         twice = [name for i, name in enumerate(measured) if name in measured[:i]]
         problems += [f"evaluations: {name} is named twice; drop one" for name in twice]
@@ -208,6 +216,16 @@ class Resolver:
         if isinstance(found, ConfigError):
             raise found
         return found
+
+
+def _as_the_method_has_it(head: Component, method: Resolved | None) -> Component:
+    """The head with what the method's authors have where the config says nothing of it."""
+    name = head if isinstance(head, str) else head.get("name")
+    if method is None or not isinstance(name, str) or name not in HEADS:
+        return head
+    given = {} if isinstance(head, str) else head
+    published = {n: method.value.head[n] for n in HEADS.trait(name, "by_method") or () if n not in given}
+    return {"name": name, **given, **published}
 
 
 def resolve(config: TrialConfig) -> Trial:
@@ -304,9 +322,10 @@ def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: D
         )
     size = method.pool_size(config.batch_size, shape.train, directions or "both")
     if config.k is not None and config.k > size:
+        larger = "batch_size" if name.startswith("simclr") else "the pool"
         problems.append(
             f"k: {config.k} candidates are more than the {size} rows of {name}'s pool (batch_size {config.batch_size}, "
-            f"{shape.train} training examples); lower k, or raise {'batch_size' if name.startswith('simclr') else 'the pool'}"
+            f"{shape.train} training examples); lower k, or raise {larger}"
         )
     together = method.rows_a_draw(directions or "both")
     copies = method.copies(config.batch_size, shape.train, directions or "both") // together

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+import torch
 
+from models.methods import METHODS
 from study import ConfigError, TrialConfig
 from study.planning.resolve import resolve
 
@@ -32,6 +34,40 @@ def test_a_place_is_no_part_of_the_identity_and_other_parameters_always_are() ->
     assert resolve(moco(momentum=0.999)).identity["method"] == {
         "name": "moco", "queue_size": 128, "momentum": 0.999, "symmetric": False,
     }  # fmt: skip
+
+
+PUBLISHED = {
+    **dict.fromkeys(["simclr", "simclr_same_class", "simsiam"], "all"),
+    **dict.fromkeys(["byol", "directpred", "swav"], "hidden"),
+    **dict.fromkeys(["moco", "memory_bank", "supcon", "supervised"], "none"),
+}
+
+
+@pytest.mark.parametrize("method", METHODS.names())
+def test_a_head_is_normalised_as_the_methods_authors_have_it_unless_the_config_says(method: str) -> None:
+    params = {"swav": {"freeze_steps": 1}, "moco": {"queue_size": 128}}.get(method, {})
+    made = resolve(TrialConfig(**SMALL, method={"name": method, **params}))
+    assert made.config["head"] == {"name": "mlp", "hidden": 0, "dim": 128, "batch_norm": PUBLISHED[method]}
+    norms = sum(isinstance(layer, torch.nn.BatchNorm1d) for layer in made.parts.head(8))
+    assert norms == {"none": 0, "hidden": 1, "all": 2}[PUBLISHED[method]]
+    told = resolve(
+        TrialConfig(**SMALL, method={"name": method, **params}, head={"name": "mlp", "batch_norm": "hidden"})
+    )
+    assert told.config["head"]["batch_norm"] == "hidden"
+    assert (told.id == made.id) is (PUBLISHED[method] == "hidden")
+
+
+def test_a_head_without_batch_norm_has_the_id_of_before_there_was_any() -> None:
+    plain = resolve(TrialConfig(**SMALL, head={"name": "mlp", "batch_norm": "none"}))
+    assert plain.identity["head"] == {"name": "mlp", "hidden": 0, "dim": 128}
+    for head in ("linear", "identity"):
+        assert "batch_norm" not in resolve(TrialConfig(**SMALL, head=head)).config["head"]
+
+
+def test_a_head_that_is_wrong_is_told_as_any_component_is() -> None:
+    for head, message in (({"dim": 3}, "head: a component is"), ("mpl", "did you mean 'mlp'"), ({"name": 3}, "head: ")):
+        with pytest.raises(ConfigError, match=message):
+            resolve(TrialConfig(**SMALL, head=head))
 
 
 def test_k_counted_in_instances_is_the_batch_less_one_by_default_and_a_band_is_of_all_their_rows() -> None:

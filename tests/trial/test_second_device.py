@@ -27,7 +27,7 @@ from study.trial.training import Training
 from study.trial.trial import Trial
 from tests.end_to_end.test_ag_news import article_files
 from tests.models.methods.test_conformance import VARIANTS
-from tests.models.test_every_combination import SMALL, TINY, component, every_strategy, of_modality
+from tests.models.test_every_combination import SMALL, TINY, candidates_for, component, every_strategy, of_modality
 from tests.second_device import second_device
 
 STEPS = {"data": {"name": "shapes", "train_size": 64, "test_size": 40}, "epochs": 2, "temperature": 0.2}
@@ -93,7 +93,7 @@ def agrees(trial: Trial, cache: Path) -> None:
     draws = trial.parts.contrast is not None and draws_from_the_pool(trial)
     with second_device():
         there = losses(trial, data, "cuda", "float32")
-    assert draws or there == pytest.approx(losses(trial, data, "cpu", "float32"), rel=1e-4)
+    assert draws or there == pytest.approx(losses(trial, data, "cpu", "float32"), rel=1e-3)
     waits = waits_of_a_step(trial, data, "bfloat16")
     if trial.config["method"]["name"] == "directpred":
         assert waits.pop("_linalg_eigh") == 2  # its definition
@@ -103,8 +103,10 @@ def agrees(trial: Trial, cache: Path) -> None:
 @every_strategy
 @pytest.mark.parametrize("name", [n for n in METHODS.names() if METHODS.trait(n, "has_negatives")])
 def test_every_strategy_in_every_pool(name: str, negatives: dict[str, Any], cache: Path) -> None:
-    with suppress(ConfigError):  # "attract" adds to some objectives only
-        agrees(resolved(method=component(name, SMALL.get(name, {})), negatives=negatives, k=24), cache)
+    k = candidates_for(negatives)
+    size = {"queue_size": 1100} if k > 24 and name == "moco" else SMALL.get(name, {})
+    with suppress(ConfigError):  # "attract" adds to some objectives only, and few examples are no 1,000 candidates
+        agrees(resolved(method=component(name, size), negatives=negatives, k=k), cache)
 
 
 @pytest.mark.parametrize(("name", "params"), VARIANTS, ids=str)
