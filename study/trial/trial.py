@@ -47,6 +47,8 @@ class Trial:
     parts: Parts
     notes: tuple[str, ...] = ()
     """what the plan has to say of it, though it can run"""
+    code: dict[str, str] = field(default_factory=dict)
+    """field and name of each component of the user's own → the digest of its code"""
 
     @property
     def id(self) -> str:
