@@ -13,12 +13,19 @@ from study.results.labels import cell_label, label, text
 LOUD = " (one cell has more noise than the others, and its intervals are too narrow: drop it, or add seeds)"
 
 
+class Comparison(pd.DataFrame):
+    """A frame that prints all of its columns, to three digits."""
+
+    def __repr__(self) -> str:
+        return self.to_string(index=False, float_format="{:.3g}".format, na_rep="")
+
+
 class Best(NamedTuple):
     """The cell of the best mean, and whether it can be told from the others."""
 
     cell: dict[str, Any]
     frame: pd.DataFrame
-    """a row a cell, the best first: what varies, mean, n, and its difference from the best, adjusted for all pairs"""
+    """one row per cell, best first: what varies, mean, n, and its difference from the best, adjusted for all pairs"""
     words: str
 
     def __str__(self) -> str:
@@ -27,7 +34,7 @@ class Best(NamedTuple):
 
 def compare(
     finished: pd.DataFrame, varying: Sequence[str], metric: str, baseline: Mapping[str, Any], margin: float | None
-) -> pd.DataFrame:
+) -> Comparison:
     """A row a comparison: what varies, mean, n, and the columns of `study.analysis.paired.differences`."""
     trials, cells = _cells(finished, varying, metric)
     pairs = _pairs(cells, varying, baseline)
@@ -38,7 +45,7 @@ def compare(
             f"no cell has two seeds with {metric} in common with the baseline {cell_label(baseline)}, without which "
             "noise is unknown: add seeds"
         )
-    return pd.concat([cells.iloc[pairs[:, 0]].reset_index(drop=True), found], axis=1)
+    return Comparison(pd.concat([cells.iloc[pairs[:, 0]].reset_index(drop=True), found], axis=1))
 
 
 def best(finished: pd.DataFrame, varying: Sequence[str], metric: str, *, upwards: bool) -> Best:

@@ -1,11 +1,11 @@
-"""What each varying parameter does to a metric."""
+"""Effects of the varying parameters on a metric."""
 
 import numpy as np
 import pandas as pd
 
 
 def importance(finished: pd.DataFrame, varying: list[str], metric: str) -> pd.DataFrame:
-    """How much of the metric's variance each varying parameter explains, and whether that is told from chance.
+    """Share of the metric's variance that each varying parameter explains, and whether that differs from chance.
 
     Of a grid: `variance_components`, with the interactions, the seed and what is unexplained. Of a random search:
     `importance` (fANOVA). ValueError where there are too few values or cells.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from study.analysis.fit import Fit
 
 ACCURACY = "mean_classifier.top1"
-"""What an inverted bound is ranked against: the accuracy of the classifier that the bounds are about."""
+"""Metric that an inverted bound is ranked against: the accuracy of the classifier that the bounds are about."""
 ROUNDING = 1e-5
 """Nats: slack of bounds that hold with equality, as of collapsed encoders, is 0 up to float32's rounding."""
 
@@ -31,7 +31,7 @@ class Fits(tuple["Fit", ...]):
 
 
 def losses(finished: pd.DataFrame, varying: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """What the fits read, one row per finished trial with negatives, and the columns that name its curve over K.
+    """Table that the fits read, one row per finished trial with negatives, and the columns that name its curve over K.
 
     Columns: what varies, seed, k, temperature (at the end), contrastive_loss (L_cont of the test split at the
     trial's K, nats), gap (d(f)), `<bound>_supervised_upper`, and every metric.
@@ -115,7 +115,7 @@ def slack(finished: pd.DataFrame) -> pd.DataFrame:
     slack, slack_se (nats), p_adjusted, violated (p_adjusted ≤ 5 %).
 
     p: that a bound which holds seems violated as far, by Student's t over the blocks of draws, one-sided; adjusted for
-    the number of rows (Holm 1979), so that where no bound is violated any is said to be in at most 5 % of studies.
+    the number of rows (Holm 1979): where no bound is violated, any is called violated in at most 5 % of studies.
     """
     names = [c.split(".")[1] for c in map(str, finished) if c.startswith("bounds.") and c.endswith(".slack")]
     columns = ["trial_id", "k", "bound", "slack", "slack_se"]

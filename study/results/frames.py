@@ -1,4 +1,4 @@
-"""A study's store as tables: a row a trial, a row a trial and epoch, and the trials' own tables."""
+"""A study's store as tables: one row per trial, one per trial and epoch, and the trials' own tables."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -59,7 +59,7 @@ def read_trials(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}: column seed holds whole numbers, got {frame['seed'][seeds.isna()].iloc[0]!r}")
     doubled = frame["trial_id"][frame["trial_id"].duplicated()]
     if len(doubled):
-        raise ValueError(f"{path}: trial {doubled.iloc[0]} is in it more than once; keep one row a trial")
+        raise ValueError(f"{path}: trial {doubled.iloc[0]} is in it more than once; keep one row per trial")
     return frame
 
 

@@ -97,7 +97,7 @@ class Results:
         return cells_table(self.cells(), self.finished, self.varying, shown, descending=down)
 
     def losses(self) -> tuple[pd.DataFrame, list[str]]:
-        """What the fits read, and the columns that name a curve over K: see `study.results.fits.losses`."""
+        """Rows that the fits read, and the columns that name a curve over K: see `study.results.fits.losses`."""
         return fits.losses(self.finished, self.varying)
 
     def priors(self, trials: pd.DataFrame | None = None) -> list[float]:
@@ -113,7 +113,7 @@ class Results:
         return fits.fit(*self.losses(), bound, resamples=resamples)
 
     def compare_bounds(self, *, accuracy: str = fits.ACCURACY, resamples: int = 1000) -> pd.DataFrame:
-        """Which bound explains L_cont over K better, and how its inversion ranks encoders, per group and bound."""
+        """Fit of each bound to L_cont over K, and the ranking of encoders by its inversion, per group and bound."""
         return fits.compare_bounds(*self.losses(), accuracy=accuracy, resamples=resamples)
 
     def slack(self) -> pd.DataFrame:
@@ -137,7 +137,7 @@ class Results:
         return comparison.best(self.finished, self.varying, name, upwards=self.upwards(name))
 
     def importance(self, metric: str | None = None) -> pd.DataFrame:
-        """How much of the metric's variance each parameter explains: see `study.results.effects.importance`."""
+        """Share of the metric's variance that each parameter explains: see `study.results.effects.importance`."""
         return effects.importance(self.finished, self.varying, self._metric(metric))
 
     def response(self, parameter: str, metric: str | None = None) -> pd.DataFrame:

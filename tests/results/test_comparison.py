@@ -43,6 +43,16 @@ def test_a_whole_cell_is_the_baseline_of_all_others():
     assert not ((found["k"] == 64) & (found["negatives"] == "all")).any()
 
 
+def test_a_comparison_prints_all_of_its_columns_in_a_line_a_cell():
+    lines = str(study_of(effect=20.0).compare({"negatives": "all"})).splitlines()
+    assert lines[0].split() == [
+        "k", "negatives", "mean", "n", "seeds", "difference", "low", "high", "p_value", "p_adjusted", "detectable",
+        "verdict",
+    ]  # fmt: skip
+    assert len(lines) == 4
+    assert all(line.endswith("higher") for line in lines[1:])
+
+
 def test_components_name_a_baseline_as_they_do_in_a_config():
     results = study_of(strategies=("difficulty(hi=0.05)", "all"))
     assert len(results.compare({"negatives": {"name": "difficulty", "hi": 0.05}})) == 3
