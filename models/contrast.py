@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What every contrastive method shares: K, the strategy and the objective."""
+    """Settings that every contrastive method shares: K, the strategy and the objective."""
 
     strategy: Strategy
     objective: Objective
@@ -128,7 +128,7 @@ def _checked(selection: Selection, strategy: Strategy, similarity: Tensor) -> Se
 
 
 def attraction(positive: Tensor, similarity: Tensor, attract: Tensor, *, temperature: float) -> Tensor:
-    """What further positives F_i add to an InfoNCE loss: (s⁺ − mean of s over {⁺} ∪ F_i)/t, mean over anchors.
+    """Term that further positives F_i add to an InfoNCE loss: (s⁺ − mean of s over {⁺} ∪ F_i)/t, mean over anchors.
 
     Shapes: positive [B], similarity [B, P], attract bool [B, P]. Source: Huynh 2020, 2011.11765, attraction.
     """

@@ -34,7 +34,7 @@ class Encoder(nn.Module):
 
 
 def seeded(build: Callable[[], Built], *, seed: int) -> Built:
-    """What `build` returns when its initial weights are drawn from `seed`: `seeded(lambda: mlp(512), seed=1)`.
+    """Return what `build` returns with initial weights drawn from `seed`: `seeded(lambda: mlp(512), seed=1)`.
 
     torch's initialisers draw from the CPU's global generator; it is seeded for the call and put back afterwards.
     Build on the CPU and move the module then: every device starts from the same weights.

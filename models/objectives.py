@@ -27,7 +27,7 @@ OBJECTIVES = Registry("objective")
 Objective = Callable[..., Tensor]
 
 OBSERVERS: dict[Objective, Callable[..., dict[str, Tensor]]] = {}
-"""What else to log of an objective: a function of the same arguments, called where a step is observed."""
+"""Further scalars to log of an objective: a function of the same arguments, called where a step is observed."""
 
 
 @OBJECTIVES.register("info_nce", directions="one", attracts=True)

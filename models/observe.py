@@ -1,4 +1,4 @@
-"""What is logged of a step besides its loss: computed only where the step is observed."""
+"""Metrics of a step besides its loss: computed only where the step is observed."""
 
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from models.objectives import OBSERVERS, Objective
 def observe(
     candidates: Candidates, negatives: Tensor, log_weight: Tensor | None, positive: Tensor, temperature: float
 ) -> dict[str, Tensor]:
-    """What a step's negatives are like; means over the anchors, of what negatives are like over those that have any.
+    """Scalars of a step's negatives: means over the anchors, or over those that have any where negatives are described.
 
     K, K_eff and the share of anchors without negatives; mean similarities; with labels, the collision rates of the
     pool and of the selection; the entropy, in nats, of the relative penalty r(j) = w_j e^{s_j/t}/Σ_k w_k e^{s_k/t}
@@ -58,7 +58,7 @@ def observe(
 
 
 def observe_classes(candidates: Candidates, log_weight: Tensor | None, classes: int) -> dict[str, Tensor]:
-    """Which classes meet: `mass.selected` and `mass.offered`, float64 [C, C], anchor's class by negative's class.
+    """Masses of meeting classes: `mass.selected`, `mass.offered`, float64 [C, C], anchor's class by negative's class.
 
     Selected pairs count by their weight, offered ones 1; anchors and rows without a class (−1) are left out. Nothing
     without labels.
@@ -82,7 +82,7 @@ def observe_classes(candidates: Candidates, log_weight: Tensor | None, classes: 
 def observe_objective(
     objective: Objective, positive: Tensor, negatives: Tensor, arguments: dict[str, Any]
 ) -> dict[str, Tensor]:
-    """What else the objective has to say of a step: the clamped fraction, where it clamps."""
+    """Further scalars of the objective: the clamped fraction, where it clamps."""
     function: Any = objective
     while isinstance(function, partial):
         function, arguments = function.func, {**function.keywords, **arguments}

@@ -48,7 +48,7 @@ def fused(module: nn.Module) -> bool | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimization(ABC):
-    """What all optimizers share: the schedule and the weight decay. Subclass, register, and give `optimizer`."""
+    """Base of all optimizers: the schedule and the weight decay. Subclass, register, and give `optimizer`."""
 
     learning_rate: float
     """the largest learning rate, reached when the warm-up ends"""
@@ -219,7 +219,7 @@ class LayerwiseSGD(torch.optim.Optimizer):
     def _trust(
         self, parameters: list[Tensor], gradients: list[Tensor], steps: list[Tensor], group: dict[str, Any]
     ) -> list[Tensor]:
-        """How much of the learning rate each parameter takes, [] each."""
+        """Share of the learning rate that each parameter takes, [] each."""
         size = torch.stack(torch._foreach_norm(parameters))
         slope = torch.stack(torch._foreach_norm(gradients if self.larc else steps))
         trust = group["eta"] * size / (slope + group["weight_decay"] * size if self.larc else slope)

@@ -49,7 +49,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What a method is built for."""
+    """The training that a method is built for."""
 
     batch_size: int
     train_count: int
@@ -90,12 +90,12 @@ class Method(ABC):
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """Which kinds of objective it can serve: those of "one" direction, of "both"."""
+        """Kinds of objective that it can serve: those of "one" direction, of "both"."""
         return ("one",)
 
     @property
     def views(self) -> int:
-        """How many augmented views of an instance a step takes."""
+        """Number of augmented views of an instance that a step takes."""
         return 2
 
     @property
@@ -113,11 +113,11 @@ class Method(ABC):
         return 0
 
     def rows_a_draw(self, directions: str) -> int:
-        """How many rows one of the K draws offers."""
+        """Number of rows that one of the K draws offers."""
         return 1
 
     def copies(self, batch_size: int, train_count: int, directions: str) -> int:
-        """How many rows of the pool show one instance."""
+        """Number of the pool's rows that show one instance."""
         return 1
 
     def check(self, batch_size: int, train_count: int, epochs: int) -> None:  # noqa: B027 (a hook)

@@ -57,7 +57,7 @@ class MoCo(Method):
         return self.own_rows(batch_size, train_count)
 
     def own_rows(self, batch_size: int, train_count: int) -> int:
-        """How many rows of the queue may show an anchor's own instance: those of so many epochs."""
+        """Number of the queue's rows that may show an anchor's own instance: those of so many epochs."""
         keys = 2 if self.symmetric else 1
         return keys * math.ceil(self.queue_size / (keys * batch_size * max(train_count // batch_size, 1)))
 

@@ -21,7 +21,7 @@ _THREADS = ThreadPoolExecutor(thread_name_prefix="partition")  # as many work at
 
 
 def share(fraction: float, k: Count) -> Count:
-    """How many of k candidates a fraction of them is: ⌊fraction · k⌋."""
+    """Number of candidates in a fraction of k: ⌊fraction · k⌋."""
     if isinstance(k, int):
         return math.floor(k * fraction + 1e-6)  # 0.29 · 100 is 28.999… in floating point
     return (k.double() * fraction + 1e-6).floor().long()

@@ -19,7 +19,7 @@ WEIGHTS = torch.bfloat16  # of 0 and −∞, which are exact in it
 
 @dataclass(frozen=True)
 class Candidates:
-    """What one step offers its B anchors from a pool of P rows. Nothing here carries a gradient."""
+    """Candidates of one step's B anchors in a pool of P rows. Nothing here carries a gradient."""
 
     similarity: Tensor  # [B, P] cosine of each anchor with each row: the difficulty of that negative
     anchors: Tensor  # [B, D] unit rows
@@ -72,7 +72,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of the candidates an anchor meets.
+    """The candidates that an anchor meets.
 
     A row that is not offered never counts, whatever the selection says of it.
     """
@@ -122,7 +122,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
-        """Which of the candidates each anchor meets; arithmetic on [B, P], never a loop over anchors."""
+        """Select the candidates that each anchor meets; arithmetic on [B, P], never a loop over anchors."""
 
     def check(self, epochs: int, k: int) -> None:  # noqa: B027 (a hook: most strategies have nothing to refuse)
         """Refuse, with ValueError, what does not fit a training of that many epochs (a warm-up that is longer) or K."""
@@ -137,7 +137,7 @@ class Filter(Strategy):
 
     @abstractmethod
     def kept(self, candidates: Candidates, *, generator: torch.Generator) -> Tensor:
-        """Which candidates are left, [B, P] of bools or of 1 and 0 in the similarities' type."""
+        """The candidates that are left, [B, P] of bools or of 1 and 0 in the similarities' type."""
 
     def select(self, candidates: Candidates, *, generator: torch.Generator) -> Selection:
         def log_weight(block: Candidates) -> Tensor:

@@ -76,7 +76,7 @@ def block_design(cells: Indices, seeds: Indices) -> BlockDesign:
 def differences(
     design: BlockDesign, outcomes: Array, pairs: Indices, *, generator: np.random.Generator, margin: float | None = None
 ) -> pd.DataFrame:
-    """Each pair's first cell minus its second, a row a pair: seeds (in common), difference, low, high, p_value,
+    """Each pair's first cell minus its second, one row per pair: seeds (in common), difference, low, high, p_value,
     p_adjusted, detectable, verdict. Metric's unit; NaN where a pair has fewer than two seeds in common.
 
     pairs: [m, 2], a family of comparisons. low, high: intervals that hold all m differences together in 95 % of
@@ -98,7 +98,7 @@ def differences(
 def differences_from_best(
     design: BlockDesign, outcomes: Array, *, upwards: bool = True, margin: float | None = None
 ) -> tuple[int, pd.DataFrame]:
-    """(the cell of the best mean, each cell's difference from it as in `differences`, a row a cell; NaN for itself).
+    """(best cell by mean, each cell's difference from it as in `differences`, one row per cell; NaN for itself).
 
     Which cell is best is known only after looking, so intervals and p-values are those of all pairs at once, by the
     studentized range (Tukey 1953; Kramer 1956 for unequal variances): c = q(.95; cells, df)/√2. A cell that is not told
@@ -169,7 +169,7 @@ class Family:
         self.largest = np.sort(np.concatenate(list(chunks)) / np.sqrt(generator.chisquare(df, DRAWS) / df))
 
     def critical(self) -> float:
-        """What max |t| is above in 5 % of studies in which nothing differs."""
+        """The value that max |t| exceeds in 5 % of studies in which nothing differs."""
         if not len(self.largest):
             return float(stdtrit(self.df, 1 - LEVEL / 2))
         return float(np.quantile(self.largest, 1 - LEVEL))

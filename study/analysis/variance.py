@@ -190,7 +190,7 @@ def permutation_p_values(
 
 
 def smallest_p_values(design: Design, *, generator: np.random.Generator, permutations: int = PERMUTATIONS) -> Array:
-    """What `permutation_p_values` cannot fall below in this design: the share of its permutations that tie for the
+    """The least that `permutation_p_values` can be in this design: the share of its permutations that tie for the
     strongest effect, as those do that exchange the names of two values. Of two cells under two seeds it is ½."""
     outcomes = generator.normal(size=len(design.blocks))
     permuted = outcomes[_within(design.blocks, permutations, generator)]
@@ -210,7 +210,7 @@ def holm(p: Array) -> Array:
 
 
 def verdict(p_adjusted: float, smallest: float = 0.0) -> str:
-    """What a p-value tells at 5 %, given the smallest there could be."""
+    """Verdict of a p-value at 5 %, given the smallest there could be."""
     return FOUND if p_adjusted <= LEVEL else TOO_FEW if smallest > LEVEL else CHANCE
 
 

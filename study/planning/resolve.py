@@ -121,7 +121,7 @@ TRY_OUT: dict[str, Callable[[Any], Any]] = {
     "negatives": _try_strategy,
     "objective": lambda objective: objective(torch.zeros(2), torch.zeros(2, 3), temperature=1.0),
 }
-"""How an entry that is a function checks the ranges of its parameters: by a call on next to nothing."""
+"""Range checks of an entry that is a function: a call on next to nothing."""
 
 
 class Resolver:
@@ -136,7 +136,7 @@ class Resolver:
         parts = self._parts(config)
         shape = self._shape(parts["data"])
         meaning, problems = _meaning(config, parts, shape)
-        k, also, notes = _check(config, parts, shape, meaning)
+        k, also, notes = _check_parts(config, parts, shape, meaning)
         if problems or also:
             raise ConfigError([*problems, *also])
         method: Method = parts["method"].value
@@ -239,10 +239,10 @@ def _canonical(config: TrialConfig, parts: Mapping[str, dict[str, Any]], k: int,
     return plain | {"evaluations": [part for name, part in parts.items() if "." in name]}
 
 
-def _check(
+def _check_parts(
     config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape, meaning: Meaning
 ) -> tuple[int, list[str], list[str]]:
-    """K as it is, what does not fit together, and what to say of what does."""
+    """K as it is, problems of parts that do not fit together, and remarks on parts that do."""
     method: Method = parts["method"].value
     name = parts["method"].plain["name"]
     problems = []
@@ -294,7 +294,7 @@ def _meaning(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShap
 
 
 def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[Offer, list[str]]:
-    """What an anchor is offered, and what does not fit together."""
+    """The candidates of an anchor, and the problems of parts that do not fit together."""
     method: Method = parts["method"].value
     name, objective = parts["method"].plain["name"], parts["objective"].plain["name"]
     problems = []

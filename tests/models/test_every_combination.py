@@ -53,7 +53,7 @@ MET_LATER = ("only_same_class", "semantic")
 NEEDED = {"cosine": {"start": 0.1, "end": 0.5}}
 """Parameters without a default."""
 ROUNDED = 0.02
-"""How far bfloat16's loss may be from float32's, as a share: cosines of networks whose every product is rounded to 8
+"""Greatest distance of bfloat16's loss to float32's, a share: cosines of networks whose every product is rounded to 8
 bits (2⁻⁹) differ by about 0.004 after four layers, over t = 0.5, of losses of about 3."""
 
 RESOLVER = Resolver()

@@ -1,4 +1,4 @@
-"""What is logged of a step's negatives, against sums over one anchor's list at a time."""
+"""Logged metrics of a step's negatives, against sums over one anchor's list at a time."""
 
 import math
 

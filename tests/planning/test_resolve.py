@@ -1,4 +1,4 @@
-"""What of a config is a trial's identity."""
+"""The part of a config that is a trial's identity."""
 
 from typing import Any
 

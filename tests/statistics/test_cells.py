@@ -22,7 +22,7 @@ WITH_HOLES = "12 cells × 3 seeds, 5 trials missing"
 UNEQUAL = "12 cells × 3 seeds, every fourth cell with 3 times the noise"
 HEAVY = "12 cells × 3 seeds, noise of Student's t with 3 degrees of freedom"
 ASSUMED = (UNEQUAL, HEAVY)
-"""What the model leaves out."""
+"""Cases outside the model."""
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
@@ -109,7 +109,7 @@ def test_what_the_plan_says_of_two_cells_is_found(measured: Measured, name: str)
 
 
 def from_best(design: BlockDesign, y: np.ndarray) -> np.ndarray:
-    """Whether each cell is told from the best mean [studies, cells], as `differences_from_best` does it."""
+    """Whether each cell is distinguished from the best mean [studies, cells], as `differences_from_best` does it."""
     effects = y @ design.weights.T
     contrasts = design.weights[:, None] - design.weights
     norms = np.linalg.norm(contrasts, axis=2)[np.argmax(effects, axis=1)]

@@ -1,4 +1,4 @@
-"""What is told from chance among parameters, of grids and of random searches, and responses to one of them."""
+"""Effects told from chance among parameters of grids and of random searches, and responses to one of them."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What holds for every method."""
+"""Conformance of every method."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""What SimCLR's K is a number of: embeddings of the batch, or instances with both their views."""
+"""The unit of SimCLR's K: embeddings of the batch, or instances with both their views."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What holds for every strategy, of this repository or of a user's own."""
+"""Conformance of every strategy, of this repository or user-defined."""
 
 from dataclasses import replace
 
