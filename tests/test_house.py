@@ -100,3 +100,34 @@ def test_no_file_is_long() -> None:
     files = [p for package in ("models", "study", "search_spaces") for p in (ROOT / package).rglob("*.py")]
     long = {str(p.relative_to(ROOT)) for p in files if len(p.read_text().splitlines()) > LONGEST_FILE}
     assert not long, "part them by what they do"
+
+
+LATER = re.compile(
+    r"study/(claims/|planning/(plan|cost)|evaluation/evaluation|data/dataset|trial/(encode|training|run)\.)"
+)
+"""Files whose docstrings are still to be mended."""
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Strings that stand alone: of modules, classes and functions, and below the attributes that they describe."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value
+
+
+def test_docstrings_begin_with_the_thing_or_its_action() -> None:
+    folders = ("models", "study", "search_spaces", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    texts = [(f"{path.relative_to(ROOT)}:{line}", text) for path in files for line, text in docstrings(path)]
+    assert len(texts) > 1000
+    assert [place for place, text in texts if text.startswith("What ") and not LATER.match(place)] == []
+
+
+def test_the_map_is_in_plain_words() -> None:
+    tables = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where things live")[2].partition("\n## ")[0]
+    rows = [row for row in tables.splitlines() if row.startswith("| ") and not row.startswith("|---")]
+    assert len(rows) > 30
+    roundabout = re.compile(
+        r"\b(what|whatever|told|said|away|at work|one's own|stranger)\b|\b(row|line|file) a \w", re.I
+    )
+    assert [row for row in rows if roundabout.search(row)] == []

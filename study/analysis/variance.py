@@ -36,7 +36,7 @@ class Design(NamedTuple):
 
 
 def design_of(frame: pd.DataFrame, parameters: Sequence[str]) -> Design:
-    """The two-way model cell + seed, a row of `frame` a trial: cells under one seed share initialisation, order and
+    """The two-way model cell + seed, one row of `frame` per trial: cells under one seed share initialisation, order and
     views, so the seed is a block. Where it leaves no residual, as with one seed, what parameters explain only together
     is the residual.
 
@@ -88,7 +88,7 @@ def search_design(cells: pd.DataFrame, parameters: Sequence[str]) -> Design:
 
 
 def is_grid(frame: pd.DataFrame, parameters: Sequence[str], metric: str) -> bool:
-    """Whether the finite trials are a grid, with or without holes: few values a parameter, at least half of their
+    """Whether the finite trials are a grid, with or without holes: few values per parameter, at least half of their
     combinations, every parameter told apart from the others and from the seed, and a residual left."""
     rows = frame[np.isfinite(frame[metric].astype(float))]
     levels = {name: len(rows[name].unique()) for name in parameters if len(rows[name].unique()) > 1}

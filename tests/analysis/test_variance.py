@@ -136,7 +136,7 @@ def test_a_design_in_which_nothing_could_be_found_says_so():
     ("frame", "why"),
     [
         (grid(seeds=1, strategies=1), "one cell more than terms"),
-        (grid().assign(k=np.random.default_rng(0).permutation(16)).assign(strategy="all"), "a value a trial"),
+        (grid().assign(k=np.random.default_rng(0).permutation(16)).assign(strategy="all"), "one value per trial"),
         (grid(seeds=5).assign(k=np.random.default_rng(0).uniform(size=40)), "a range"),
         (grid().assign(strategy=lambda f: f["k"].astype(str)), "two parameters that vary as one"),
         (grid().assign(seed=range(16)), "no two trials of a seed"),

@@ -1,4 +1,4 @@
-"""What counts as a change of a user's own component, and what does not."""
+"""Changes that count as those of a user-defined component, and changes that do not."""
 
 import sys
 import types
