@@ -44,7 +44,7 @@ class ImportanceInfo(NamedTuple):
 
 @FIGURES.register("importance")
 class Importance(Figure):
-    """Which of the varying parameters moved the study's first metric."""
+    """The varying parameters that moved the study's first metric."""
 
     section = "Importance"
 
