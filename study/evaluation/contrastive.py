@@ -1,7 +1,7 @@
 """The contrastive loss on test images at the trial's K: the L_cont that the bounds speak of.
 
-`study.bounds.draws` estimates it too, in NumPy: there one draw gives every term of every bound at many K, and needs labels;
-here it is the loss alone, on the device, at any K and without labels.
+`study.bounds.draws` estimates it too, in NumPy: there one draw gives every term of every bound at many K, and needs
+labels; here it is the loss alone, on the device, at any K and without labels.
 """
 
 from collections.abc import Mapping

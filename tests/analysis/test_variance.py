@@ -167,20 +167,22 @@ EFFECTS = {
     "K by 10": (10.0 * (grid()["k"] > 32), 0),
 }
 
+STUDIES = 200
+
 
 def at_most(rate: float, studies: int) -> float:
     """Three standard errors of a simulated rate above it."""
     return rate + 3 * np.sqrt(rate * (1 - rate) / studies)
 
 
-def test_pure_noise_is_told_from_chance_in_one_study_in_twenty(studies=200):
-    found = rejected(np.zeros(16), studies, generator=np.random.default_rng(0))
-    assert found.any(axis=1).mean() <= at_most(LEVEL, studies)
+def test_pure_noise_is_told_from_chance_in_one_study_in_twenty():
+    found = rejected(np.zeros(16), STUDIES, generator=np.random.default_rng(0))
+    assert found.any(axis=1).mean() <= at_most(LEVEL, STUDIES)
 
 
 @pytest.mark.parametrize("name", EFFECTS)
-def test_an_effect_of_two_standard_deviations_is_found_and_the_other_parameter_is_not(name, studies=200):
+def test_an_effect_of_two_standard_deviations_is_found_and_the_other_parameter_is_not(name):
     effect, at = EFFECTS[name]
-    found = rejected(effect.to_numpy(), studies, generator=np.random.default_rng(1)).mean(axis=0)
+    found = rejected(effect.to_numpy(), STUDIES, generator=np.random.default_rng(1)).mean(axis=0)
     assert found[at] >= 0.8
-    assert found[1 - at] <= at_most(LEVEL, studies)
+    assert found[1 - at] <= at_most(LEVEL, STUDIES)
