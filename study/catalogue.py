@@ -47,8 +47,9 @@ def entry(registry: Registry, name: str) -> dict[str, Any]:
 
 def _registries() -> dict[str, Registry]:
     from study.bounds import BOUNDS
+    from study.claims import CLAIMS
     from study.figures import FIGURES
     from study.planning.resolve import REGISTRIES
     from study.semantics import MEASURES
 
-    return {**REGISTRIES, "bounds": BOUNDS, "measures": MEASURES, "figures": FIGURES}
+    return {**REGISTRIES, "bounds": BOUNDS, "measures": MEASURES, "figures": FIGURES, "claims": CLAIMS}

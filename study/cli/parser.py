@@ -44,6 +44,12 @@ def parser() -> argparse.ArgumentParser:
     fit = _verb(found, "fit", verbs.fit_, "fit the observed losses into the bounds", ["set", "storage", "json"])
     fit.add_argument("study", help="a study as for `run`, or a table that `report` wrote (results.csv or .parquet)")
     fit.add_argument("--bound", action="append", metavar="NAME", help="only this bound; repeatable (default: all)")
+    findings = _verb(
+        found, "findings", verbs.findings_, "say which published claims a study supports", ["set", "storage", "json"]
+    )
+    findings.add_argument(
+        "study", help="a study as for `run`, or a table that `report` wrote (results.csv or .parquet)"
+    )
     report = _verb(found, "report", verbs.report_, "write the report page and the results table", TARGET)
     report.add_argument("--out", help="folder of report.html, results.csv and results.parquet (default: the study's)")
     ui = _verb(found, "ui", verbs.ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])

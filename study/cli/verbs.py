@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from study.planning.plan import Plan
+    from study.results import Results
     from study.study import Study
 
 
@@ -69,6 +70,8 @@ def run_(options: argparse.Namespace) -> int:
 
 def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
     """Run the study; its plan is printed before anything starts."""
+    from study.claims import findings
+
     plans: list[Plan] = []
 
     def announce(plan: "Plan") -> None:
@@ -90,6 +93,8 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
         print(json.dumps({"ran": after.done - before.done, **after.plain()}, indent=1))
     else:
         print(results)
+        if found := findings(results):
+            print(found)
         print(f"next: study report {options.study} | study ui")
         if after.failed:
             print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")
@@ -163,18 +168,9 @@ def trial_(options: argparse.Namespace) -> int:
 def fit_(options: argparse.Namespace) -> int:
     from study.bounds import BOUNDS
     from study.config import ConfigError
-    from study.results import ACCURACY, Results
-    from study.storage.store import Store
+    from study.results import ACCURACY
 
-    if options.study.endswith((".csv", ".parquet")):
-        if options.set or options.storage:
-            raise ConfigError([f"--set and --storage tell of a study, but {options.study} is a table; leave them out"])
-        try:
-            results = Results.read(options.study)
-        except ValueError as error:
-            raise ConfigError([str(error)]) from None
-    else:
-        results = Results.load(Store.of(load_target(options).name, options.storage))
+    results = _results(options)
     names = options.bound or BOUNDS.names()
     for name in names:
         BOUNDS.get(name)
@@ -198,6 +194,41 @@ def fit_(options: argparse.Namespace) -> int:
     if len(slack):
         print(f"\n{slack['violated'].sum()} of {len(slack)} lower bounds are violated (p ≤ 5 %, Holm)")
     return 0
+
+
+def _results(options: argparse.Namespace) -> "Results":
+    """Of a study, or from a table that is named in its place."""
+    from study.config import ConfigError
+    from study.results import Results
+
+    if not options.study.endswith((".csv", ".parquet")):
+        return load_target(options).results(storage=options.storage)
+    if options.set or options.storage:
+        raise ConfigError([f"--set and --storage tell of a study, but {options.study} is a table; leave them out"])
+    try:
+        return Results.read(options.study)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+
+
+def findings_(options: argparse.Namespace) -> int:
+    from study.claims import findings
+    from study.config import ConfigError
+
+    results = _results(options)
+    if results.frame.empty:
+        raise ConfigError([f"no trial of {options.study} has started: nothing is found yet; `study run` it first"])
+    found = findings(results)
+    if options.json:
+        content = {"findings": [one.as_dict() for one in found], "not_in_this_study": found.others}
+        print(json.dumps(_strict(content), indent=1, default=_plain))
+        return 0
+    print(found)
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _strict(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from study.claims import Findings, findings
 from study.results import Results, cell_label, journals, tables
 from study.storage.store import Store, TrialFolder
 
@@ -41,6 +42,11 @@ class Records:
         """Whether something varies, and two trials or more have the metric: whether there is anything to compare."""
         measured = self.results.finished[self.metric].notna().sum() if self.metric else 0
         return bool(self.results.varying) and measured > 1
+
+    @cached_property
+    def findings(self) -> Findings:
+        """Findings of the study on each claim."""
+        return findings(self.results)
 
     @cached_property
     def importance(self) -> pd.DataFrame:

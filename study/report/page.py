@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from study.figures.records import Records
 from study.report.html import MakeSection, Section, figures
-from study.report.sections import SECTIONS
+from study.report.sections import SECTIONS, findings_section
 from study.results import Results, blocked_interval, floor_of, is_percentage, label, text
 from study.storage import yaml_text
 from study.storage.store import Store, is_local, write_atomically
@@ -62,7 +62,15 @@ def _page(records: Records, sections: list[Section]) -> str:
     study = yaml_text.read(study_yaml) or {}
     rows = _rows(results, store)
     failures = _trials(results, results.failed)
-    titles = ["Results", *(section.title for section in sections), *["Failures"] * bool(failures), "Plan", "Provenance"]
+    first = findings_section(records)
+    titles = [
+        *["Findings"] * bool(first),
+        "Results",
+        *(section.title for section in sections),
+        *["Failures"] * bool(failures),
+        "Plan",
+        "Provenance",
+    ]
     numeric = [pd.api.types.is_numeric_dtype(results.frame[path]) for path in results.varying]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -84,6 +92,7 @@ def _page(records: Records, sections: list[Section]) -> str:
         failures=failures,
         trials=_trials(results, results.frame),
         figures=figures(records, "Results"),
+        findings=first,
         sections=sections,
         provenance=_provenance(outcomes),
         written=time.strftime("%Y-%m-%d %H:%M %Z"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 from markupsafe import Markup
 
+from study.claims import Finding
 from study.figures.figure import registered
 from study.figures.negatives.lines import CELLS
 from study.figures.records import Records, of_all
@@ -31,6 +32,29 @@ NEGATIVES = (
     "negatives.offered.wup_other",
     "linear.features.confusion_spearman_wup",
 )
+
+
+def findings_section(records: Records) -> Section | None:
+    """The study's verdict on each claim, its effect, with the trials behind each; none where it speaks to none."""
+    found = records.findings
+    if not found:
+        return None
+    rows = [
+        (one.statement, one.source, one.verdict, one.interval, text("p", one.p_adjusted), one.seeds, one.missing)
+        for one in found
+    ]
+    columns = ["claim", "source", "verdict", "effect, 95 % interval", "p, adjusted", "seeds", "missing for a verdict"]
+    others = Markup("").join(map(Markup("<li><code>{}</code> {}</li>").format, found.others, found.others.values()))
+    behind = Markup("").join(map(_behind, found))
+    return Section(
+        "Findings",
+        Markup(
+            "{}{}<details><summary>The contexts and trials behind each</summary>{}</details>"
+            "<details><summary>{} claims that this study does not speak to</summary><ul>{}</ul></details>"
+        ).format(
+            figures(records, "Findings"), table(pd.DataFrame(rows, columns=columns)), behind, len(found.others), others
+        ),
+    )
 
 
 def loss_section(records: Records) -> Section | None:
@@ -87,12 +111,24 @@ def negatives_section(records: Records) -> Section | None:
 
 def further_section(records: Records) -> Section | None:
     """Registered figures that stand under no other heading."""
-    placed = ("Results", "Training loss", "Importance", "Theory", "Negatives")
+    placed = ("Findings", "Results", "Training loss", "Importance", "Theory", "Negatives")
     chosen = {name: one for name, one in registered().items() if one.section not in placed}
     return _with_figures("Further figures", drawn(records, chosen))
 
 
 SECTIONS = (loss_section, importance_section, theory_section, negatives_section, further_section)
+
+
+def _behind(one: Finding) -> Markup:
+    """A finding's contexts, each with its own interval, what was left out, and its trials."""
+    lines = [
+        f"{part.where}: {text(one.metric, part.effect)} ({text(one.metric, part.low)} to {text(one.metric, part.high)})"
+        for part in one.parts
+        if len(one.parts) > 1
+    ]
+    notes = Markup("").join(map(Markup("<li>{}</li>").format, [*lines, *(f"left out, {why}" for why in one.left_out)]))
+    trials = Markup(", ").join(map(Markup('<a href="#trial-{0}"><code>{0}</code></a>').format, one.trials))
+    return Markup("<p>{} {}</p><ul>{}</ul><p>Trials: {}</p>").format(one.statement, one.metric, notes, trials)
 
 
 def _with_figures(title: str, made: Markup) -> Section | None:

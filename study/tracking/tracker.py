@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from study.claims import findings
 from study.results import Results, cell_label
 from study.storage import yaml_text
 from study.storage.claims import Session
@@ -131,7 +132,8 @@ class Tracker:
                 self._close(status)
 
     def summarise(self, results: Results) -> None:
-        """On the parent: counts, and of each of the study's metrics the best cell's mean and the mean over cells."""
+        """On the parent: counts, of each of the study's metrics the best cell's mean and the mean over cells, and the
+        study's verdict on each claim."""
         values, tags = _summary(results)
         logged = list(mlflow_client.metrics(values, time.time(), step=0))
         self._tolerantly(lambda: self._client.log_batch(self.parent_id, logged, tags=mlflow_client.tags(tags)))
@@ -178,7 +180,7 @@ def _summary(results: Results) -> tuple[dict[str, float], dict[str, str]]:
     cells = results.cells()
     counts = results.frame["status"].value_counts()
     values = {f"trials.{status}": float(counts.get(status, 0)) for status in ("finished", "failed")}
-    tags = {}
+    tags = {f"finding.{one.name}": one.outcome for one in findings(results)}
     for metric, direction in results.metrics.items():
         of_cells = cells[cells["metric"] == metric].dropna(subset=["mean"]).sort_values("mean")
         if of_cells.empty:

@@ -109,7 +109,8 @@ def test_tables_lie_beside_the_page(store, tmp_path):
 
 
 def test_parts_are_in_order(page):
-    assert page.headings == ["Results", "Training loss", "Importance", "Theory", "Failures", "Plan", "Provenance"]
+    parts = ["Findings", "Results", "Training loss", "Importance", "Theory", "Failures", "Plan", "Provenance"]
+    assert page.headings == parts
     assert "Does accuracy grow with <K>?" in page.text  # escaped, so the parser gives it back
 
 
@@ -149,7 +150,7 @@ def test_sections_are_added_and_left_out(store):
         return Section("Bounds", table(pd.DataFrame({"bound": ["<a>"], "loss": [2.0]})))
 
     html = write_report(store, sections=[bounds, lambda records: None]).read_text()
-    assert Page(html).headings == ["Results", "Bounds", "Failures", "Plan", "Provenance"]
+    assert Page(html).headings == ["Findings", "Results", "Bounds", "Failures", "Plan", "Provenance"]
     assert "&lt;a&gt;" in html
 
 
@@ -185,7 +186,7 @@ def test_strategy_that_no_module_registers_here_is_not_marked(tmp_path):
 
 def test_every_figure_has_a_caption_and_a_name_for_who_does_not_see_it(html):
     figures = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
-    assert len(figures) == 4  # accuracy, loss, importance, response
+    assert len(figures) == 5  # findings, accuracy, loss, importance, response
     for figure in figures:
         assert re.search(r'<svg role="img" aria-label="[^"]{40,}"', figure)
         assert re.search(r"<figcaption>\w.+</figcaption>", figure)

@@ -1,0 +1,19 @@
+"""Claims of publications, as tests over a study's cells, and the verdict of the study on each."""
+
+from study.claims import published  # noqa: F401  (registers them)
+from study.claims.claim import CLAIMS, Claim
+from study.claims.comparisons import Against, Comparison, Level, Optimum, Trend
+from study.claims.findings import Finding, Findings, findings
+
+__all__ = [
+    "CLAIMS",
+    "Against",
+    "Claim",
+    "Comparison",
+    "Finding",
+    "Findings",
+    "Level",
+    "Optimum",
+    "Trend",
+    "findings",
+]

@@ -1,0 +1,111 @@
+"""A study's cells as a claim looks for them: by the names of their components."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from study.bounds.probabilities import expected_draws
+from study.results import Results, cell_label, label
+from study.results.cells import cell_numbers
+
+ALL = ("all", "default")
+INFO_NCE = ("nt_xent", "info_nce", "default")
+ORACLE = ("without_same_class",)
+CONTRASTIVE = ("simclr", "moco", "memory_bank")
+NO_NEGATIVES = ("simsiam", "byol", "directpred", "swav", "supervised")
+PLAIN = {"method": CONTRASTIVE, "negatives": ALL, "objective": INFO_NCE}
+"""Of a claim that names no others: contrastive learning by InfoNCE with all its negatives."""
+
+Mask = NDArray[np.bool_]
+Names = Mapping[str, tuple[str, ...]]
+"""Path → names of components, with any parameters, or whole values as `label` shows them, such as `ring(outer=0.2)`."""
+
+
+class Cells:
+    """Every cell of which a trial has started, whether or not it came to its end."""
+
+    def __init__(self, results: Results) -> None:
+        self.varying, self._trials = results.varying, results.frame
+        self.of_trial: NDArray[np.intp] = cell_numbers(self._trials, self.varying)
+        first = ~pd.Series(self.of_trial).duplicated().to_numpy()
+        self.frame = self._trials.loc[first, self.varying].reset_index(drop=True)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def named(self, names: Names) -> Mask:
+        """[cells]: which have one of the names at every path; none where a path does not vary."""
+        if not set(names) <= set(self.varying):
+            return np.zeros(len(self), dtype=bool)
+        found = np.ones(len(self), dtype=bool)
+        for path, wanted in names.items():
+            found &= np.array([_place(shown, wanted) < len(wanted) for shown in self._shown[path]], dtype=bool)
+        return found
+
+    def plain(self, apart_from: Collection[str] = ()) -> Mask:
+        """[cells]: which are as `PLAIN` in what varies, apart from these paths, and met negatives in training."""
+        wanted = {path: names for path, names in PLAIN.items() if path in self.varying and path not in apart_from}
+        return self.named(wanted) & (self._k != 0 if "method" not in apart_from else True)
+
+    def contexts(self, paths: Collection[str]) -> Iterator[tuple[str, NDArray[np.intp]]]:
+        """(in words, the cells) of each set of cells that differ in these paths only."""
+        others = [path for path in self.varying if path not in paths]
+        if not others:
+            yield "", np.arange(len(self))
+            return
+        for _, rows in self.frame.groupby(others, dropna=False, sort=False):
+            yield self.words(int(rows.index[0]), others), rows.index.to_numpy()
+
+    def numbers(self, path: str) -> NDArray[np.float64]:
+        """[cells] of a path, NaN for what is none. Where K follows from the batch, B − 1 is taken for it."""
+        (column,) = self.paths_of(path)
+        if column not in self.varying:
+            return np.full(len(self), np.nan)
+        return pd.to_numeric(self.frame[column], errors="coerce").to_numpy(dtype=float) - (column != path)
+
+    def paths_of(self, path: str) -> list[str]:
+        """The paths that vary with the numbers of a path."""
+        return ["batch_size"] if path == "k" and "k" not in self.varying else [path]
+
+    def rank(self, cell: int, names: Names) -> list[int]:
+        """The places of a cell's values among these names: what comes first is preferred."""
+        return [_place(self._shown[path][cell], wanted) for path, wanted in names.items()]
+
+    def words(self, cell: int, paths: Collection[str] | None = None) -> str:
+        """A cell's values, or those at these paths."""
+        return cell_label({path: self.frame[path][cell] for path in self.varying if paths is None or path in paths})
+
+    @cached_property
+    def draws(self) -> NDArray[np.float64]:
+        """[cells]: how many draws hold every class of the test split, on average; ∞ where it is not known."""
+        counts = self._trials.groupby(self.of_trial)["class_counts"].agg(lambda texts: max(texts, key=len))
+        known = {text: _draws(text) for text in counts.unique()}
+        return counts.map(known).to_numpy(dtype=float)
+
+    @cached_property
+    def _shown(self) -> pd.DataFrame:
+        return self.frame.map(label)
+
+    @cached_property
+    def _k(self) -> NDArray[np.float64]:
+        """[cells]: the measured K; NaN where none was."""
+        if "train.k" not in self._trials:
+            return np.full(len(self), np.nan)
+        return self._trials["train.k"].groupby(self.of_trial).mean().to_numpy(dtype=float)
+
+
+def _place(shown: str, wanted: tuple[str, ...]) -> int:
+    """Where a value stands among names, whole or by its component; behind them if it does not."""
+    for name in (shown, shown.partition("(")[0]):
+        if name in wanted:
+            return wanted.index(name)
+    return len(wanted)
+
+
+def _draws(class_counts: str) -> float:
+    counts = np.array([count for count in json.loads(class_counts) if count])
+    return expected_draws(counts / counts.sum()) if len(counts) else np.inf

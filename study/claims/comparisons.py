@@ -1,0 +1,198 @@
+"""Comparisons of a study's cells: weights that make an effect of their means."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.claims.cells import CONTRASTIVE, Cells, Names
+
+Array = NDArray[np.float64]
+
+
+class Part(NamedTuple):
+    """The effect in one context, all else being equal."""
+
+    where: str
+    """the context, in words; empty where nothing else varies"""
+    weights: Array
+    """[conditions, cells]: an effect is the sum of weight × cell mean. Of several conditions a claim holds where each
+    does"""
+
+
+class Comparison(ABC):
+    """Finds, among a study's cells, those that tell of a claim."""
+
+    paired: ClassVar[bool] = True
+    """whether the weights of each part sum to 0, so that what the cells of a seed share cancels"""
+    per: str = ""
+    """after the effect's unit"""
+
+    @abstractmethod
+    def parts(self, cells: Cells) -> list[Part]:
+        """One for each context in which the cells are there."""
+
+    @abstractmethod
+    def needs(self) -> str:
+        """Which cells those are, in words."""
+
+
+@dataclass(frozen=True)
+class Against(Comparison):
+    """Cells minus the control that differs from them in these paths only, each pair a part.
+
+    Names are tried in order: where a context has controls of several, the first is the one.
+    """
+
+    treated: Names
+    control: Names
+
+    def parts(self, cells: Cells) -> list[Part]:
+        return [Part(where, _weights(cells, {one: 1.0, other: -1.0})) for where, one, other in self.pairs(cells)]
+
+    def needs(self) -> str:
+        return f"cells with {_told(self.treated)}, and with {_told(self.control)} at the same other values"
+
+    def pairs(self, cells: Cells) -> Iterator[tuple[str, int, int]]:
+        """(context, treated cell, control cell)."""
+        paths = list(dict.fromkeys((*self.treated, *self.control)))
+        treated, control, plain = cells.named(self.treated), cells.named(self.control), cells.plain(paths)
+        for where, members in cells.contexts(paths):
+            ones = [int(i) for i in members if treated[i] and plain[i]]
+            others = [int(i) for i in members if control[i] and plain[i]]
+            if not ones or not others:
+                continue
+            other = min(others, key=lambda i: cells.rank(i, self.control))
+            for one in ones:
+                own = cells.words(one, paths) if len(ones) > 1 else ""
+                yield ", ".join(filter(None, [where, own])), one, other
+
+
+@dataclass(frozen=True)
+class Trend(Comparison):
+    """The slope of a metric over log₂ of a number, by least squares through the means of the cells that differ in it
+    only: the effect of a doubling."""
+
+    path: str
+    """`k` or `temperature`"""
+    of: Against | None = None
+    """the slope of these differences, in place of that of the metric"""
+    all_classes: bool = False
+    """whether K is at least the number of draws that see every class on average, C·H_C where classes are equal"""
+
+    @property
+    def per(self) -> str:  # type: ignore[override]
+        return f"per doubling of {self.path}"
+
+    def parts(self, cells: Cells) -> list[Part]:
+        found = []
+        for where, rows, values in self._curves(cells):
+            slopes = _slopes(np.log2(values))
+            found.append(Part(where, _weighted(cells, rows, slopes[None])))
+        return found
+
+    def needs(self) -> str:
+        many = ", large enough that the draws see all classes" if self.all_classes else ""
+        among = f", each {self.of.needs().removeprefix('cells ')}" if self.of else ""
+        return f"cells with two values of {self.path} or more{many}{among}"
+
+    def _curves(self, cells: Cells) -> Iterator[tuple[str, list[dict[int, float]], Array]]:
+        """(context, at each value the weights of its cells, the values)."""
+        numbers = cells.numbers(self.path)
+        kept = numbers > 0
+        if self.all_classes:
+            kept &= numbers + 1 >= cells.draws
+        for where, points in _points(cells, self.path, self.of):
+            there = [(numbers[at], weights) for at, weights in points if kept[at]]
+            if len({value for value, _ in there}) > 1:
+                yield where, [weights for _, weights in there], np.array([value for value, _ in there])
+
+
+@dataclass(frozen=True)
+class Optimum(Comparison):
+    """A maximum within the range of a number: the slope of a parabola over log₂ of it at the lower end, and minus that
+    at the upper end, are both above 0 (Sasabuchi 1980; Lind & Mehlum 2010, "With or without U?")."""
+
+    path: str
+
+    @property
+    def per(self) -> str:  # type: ignore[override]
+        return f"per doubling of {self.path}, at the end where it rises or falls less"
+
+    def parts(self, cells: Cells) -> list[Part]:
+        found, numbers = [], cells.numbers(self.path)
+        for where, points in _points(cells, self.path, None):
+            there = [(numbers[at], weights) for at, weights in points if numbers[at] > 0]
+            if len({value for value, _ in there}) > 2:
+                ends = _end_slopes(np.log2([value for value, _ in there]))
+                found.append(Part(where, _weighted(cells, [weights for _, weights in there], ends)))
+        return found
+
+    def needs(self) -> str:
+        return f"cells with three values of {self.path} or more"
+
+
+@dataclass(frozen=True)
+class Level(Comparison):
+    """The metric itself, of contrastive learning with all negatives, each cell a part. Seeds are its replicates: what
+    the cells of a seed share does not cancel."""
+
+    paired: ClassVar[bool] = False
+
+    def parts(self, cells: Cells) -> list[Part]:
+        return [Part(cells.words(int(i)), _weights(cells, {int(i): 1.0})) for i in np.flatnonzero(cells.plain())]
+
+    def needs(self) -> str:
+        return f"cells with one of the methods {', '.join(CONTRASTIVE)}, InfoNCE and all negatives"
+
+
+def _points(cells: Cells, path: str, of: Against | None) -> Iterator[tuple[str, list[tuple[int, dict[int, float]]]]]:
+    """(context, points of a curve over the path: a cell that has the value, and the weights of the cells there)."""
+    moving = cells.paths_of(path)
+    if of is None:
+        plain = cells.plain()
+        for where, members in cells.contexts(moving):
+            yield where, [(int(i), {int(i): 1.0}) for i in members if plain[i]]
+        return
+    paths = [*of.treated, *of.control]
+    pairs = {one: {one: 1.0, other: -1.0} for _, one, other in of.pairs(cells)}
+    for where, members in cells.contexts([*moving, *paths]):
+        rows = [int(i) for i in members if i in pairs]
+        for own in dict.fromkeys(cells.words(i, paths) for i in rows):
+            yield where, [(i, pairs[i]) for i in rows if cells.words(i, paths) == own]
+
+
+def _weights(cells: Cells, of: dict[int, float]) -> Array:
+    return _weighted(cells, [of], np.ones((1, 1)))
+
+
+def _weighted(cells: Cells, points: list[dict[int, float]], factors: Array) -> Array:
+    """[conditions, cells] from the weights at each point and factors [conditions, points]."""
+    weights = np.zeros((len(factors), len(cells)))
+    for point, factor in zip(points, factors.T, strict=True):
+        for cell, weight in point.items():
+            weights[:, cell] += factor * weight
+    return weights
+
+
+def _slopes(x: Array) -> Array:
+    """[points]: the weights whose sum with y is the slope of y over x."""
+    centred = x - x.mean()
+    return centred / (centred**2).sum()
+
+
+def _end_slopes(x: Any) -> Array:
+    """[2, points]: of y's parabola over x, the slope at the lower end, and minus that at the upper end."""
+    x = np.asarray(x, dtype=float)
+    coefficients = np.linalg.pinv(np.stack([np.ones_like(x), x, x**2], axis=1))  # [3, points]
+    low, high = x.min(), x.max()
+    return np.stack([coefficients[1] + 2 * low * coefficients[2], -(coefficients[1] + 2 * high * coefficients[2])])
+
+
+def _told(names: Names) -> str:
+    """The names without those of parameters and defaults, which say the same."""
+    shown = {path: [name for name in wanted if "(" not in name and name != "default"] for path, wanted in names.items()}
+    return " and ".join(f"{path} {' or '.join(wanted)}" for path, wanted in shown.items())

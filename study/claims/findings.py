@@ -1,0 +1,227 @@
+"""Verdicts of a study on claims: supported, contradicted, or undecided and what is missing."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from study.analysis.variance import LEVEL, holm
+from study.claims.cells import Cells
+from study.claims.claim import CLAIMS, Claim
+from study.claims.comparisons import Part
+from study.claims.estimate import Estimate, Sample
+from study.claims.missing import missing, seeds_missing
+from study.results import Results
+
+SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+
+
+class PartEffect(NamedTuple):
+    """The effect in one context, with its own 95 % interval, not adjusted."""
+
+    where: str
+    effect: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A claim's effect over the contexts of a study, and its verdict."""
+
+    name: str
+    statement: str
+    source: str
+    metric: str
+    unit: str
+    direction: str
+    reference: float
+    margin: float
+    region: tuple[float, float]
+    """where the effect lies if the claim holds"""
+    verdict: str = UNDECIDED
+    effect: float = math.nan
+    """mean over the parts; NaN where no noise, and so no effect, can be told"""
+    low: float = math.nan
+    """the 95 % interval, widened as Holm adjusts p: it is wholly on one side where there is a verdict"""
+    high: float = math.nan
+    p_value: float = math.nan
+    """of the verdict: of the effect's distance from where the claim ends, two-sided"""
+    p_adjusted: float = math.nan
+    """over the study's claims (Holm 1979)"""
+    seeds: int = 0
+    """that the cells have in common, in the part that has fewest"""
+    parts: tuple[PartEffect, ...] = ()
+    cells: tuple[dict[str, Any], ...] = ()
+    """behind it: what varies → value"""
+    trials: tuple[str, ...] = ()
+    """ids behind it"""
+    more_seeds: int | None = None
+    """of each cell, that a verdict needs; None where that cannot be told or there is one"""
+    missing: str = ""
+    """what a verdict needs, in words"""
+    left_out: tuple[str, ...] = ()
+    """trials that should be behind it and are not, and why"""
+
+    @property
+    def interval(self) -> str:
+        """`+3.1 [2.0, 4.2] %`; empty where there is none."""
+        if math.isnan(self.effect):
+            return ""
+        half = (self.high - self.low) / 2
+        digits = min(3, max(0, 1 - math.floor(math.log10(half)))) if 0 < half < math.inf else 3
+        low, high = (f"{end:.{digits}f}".replace("-", "−") for end in (self.low, self.high))
+        return f"{self.effect:+.{digits}f} [{low}, {high}] {self.unit}".strip().replace("-", "−")
+
+    @property
+    def outcome(self) -> str:
+        """`supported: +3.1 [2.0, 4.2] %`."""
+        return ": ".join(filter(None, [self.verdict, self.interval]))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "parts": [part._asdict() for part in self.parts]}
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict.upper():<12} {self.statement} ({self.source})"]
+        if self.interval:
+            parts = len(self.parts)
+            n = f"{self.seeds} seeds" + f", mean of {parts} contexts" * (parts > 1)
+            lines.append(f"{'':<12} {self.metric} {self.interval} (p = {self.p_adjusted:.2g}, {n})")
+        lines += [f"{'':<12} missing: {self.missing}"] * bool(self.missing)
+        return "\n".join(lines + [f"{'':<12} left out: {reason}" for reason in self.left_out])
+
+
+class Findings(tuple[Finding, ...]):
+    """Of every claim that the study's cells can speak to; printed one after another."""
+
+    others: dict[str, str]
+    """claim → which cells or metrics this study lacks"""
+
+    def __new__(cls, found: Iterable[Finding], others: dict[str, str]) -> "Findings":
+        self = super().__new__(cls, found)
+        self.others = others
+        return self
+
+    def frame(self) -> pd.DataFrame:
+        """A row a finding: claim, verdict, effect with interval, p (adjusted), seeds, and what is missing."""
+        columns = ["claim", "verdict", "effect [95 % interval]", "p", "seeds", "missing"]
+        rows = [(f.statement, f.verdict, f.interval, f.p_adjusted, f.seeds, f.missing) for f in self]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __str__(self) -> str:
+        if not self:
+            return f"this study speaks to none of the {len(self.others)} claims; `study findings NAME --json` says why"
+        return "\n".join(map(str, self))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.frame().to_html(index=False, border=0) if self else f"<p>{escape(str(self))}</p>"
+
+
+def findings(results: Results) -> Findings:
+    """The study's verdict on each registered claim; p-values are adjusted over those that it can tell of."""
+    cells, found, others = Cells(results), [], {}
+    for name in CLAIMS:
+        claim = CLAIMS[name]()
+        parts = claim.comparison.parts(cells)
+        lacking = [metric for metric in claim.metrics if metric not in results.measured]
+        if not parts or lacking:
+            others[name] = f"needs {claim.comparison.needs() if not parts else 'the metric ' + ', '.join(lacking)}"
+        else:
+            found.append(_Evidence(name, claim, parts, cells, results))
+    p = np.array([one.p_value for one in found])
+    told, adjusted = np.isfinite(p), np.full(len(p), np.nan)
+    adjusted[told] = holm(p[told])
+    return Findings((one.finding(value, told.sum()) for one, value in zip(found, adjusted, strict=True)), others)
+
+
+class _Evidence:
+    """The trials behind a claim, and the effect that they show."""
+
+    def __init__(self, name: str, claim: Claim, parts: list[Part], cells: Cells, results: Results) -> None:
+        self.name, self.claim, self.cells = name, claim, cells
+        self.trials = results.frame
+        self.outcomes = claim.outcomes(self.trials)
+        self.measured = (self.trials["status"] == "finished").to_numpy() & np.isfinite(self.outcomes)
+        rows = np.flatnonzero(self.measured)
+        self.sample = Sample(
+            cells.of_trial[rows], self.trials["seed"].to_numpy()[rows], self.outcomes[rows], len(cells)
+        )
+        self.parts = parts
+        self.shared = [len(self.sample.shared(part.weights)) for part in parts]
+        self.told = [part for part, n in zip(parts, self.shared, strict=True) if n >= claim.seeds]
+        self.estimate = self._estimate(np.mean([part.weights for part in self.told], axis=0)) if self.told else None
+        self.judged = self.estimate.judged(claim.region) if self.estimate else None
+
+    @property
+    def p_value(self) -> float:
+        return self.judged.p_value if self.judged else math.nan
+
+    def finding(self, p_adjusted: float, family: int) -> Finding:
+        claim, own = self.claim, self._rows()
+        told = Finding(
+            name=self.name, statement=claim.statement, source=claim.source, metric=self._metric(), unit=claim.unit,
+            direction=claim.direction, reference=claim.reference, margin=claim.margin, region=claim.region,
+            seeds=min(self.shared), cells=tuple(self._cells(own)),
+            trials=tuple(self.trials["trial_id"][own & self.measured]), left_out=tuple(self._left_out(own)),
+        )  # fmt: skip
+        if self.estimate is None or self.judged is None:
+            return replace(told, missing=self._no_seeds())
+        at, p = self.judged.condition, self.judged.p_value
+        factor = min(p_adjusted / p, family) if p > 0 else family
+        level = LEVEL / (factor * self.judged.conditions)
+        effect, half = float(self.estimate.effects[at]), self.estimate.half_width(at, level)
+        found = replace(
+            told, effect=effect, low=effect - half, high=effect + half, p_value=p, p_adjusted=float(p_adjusted),
+            seeds=self.estimate.seeds, parts=tuple(map(self._part, self.told)),
+        )  # fmt: skip
+        if p_adjusted <= LEVEL:
+            return replace(found, verdict=SUPPORTED if self.judged.inside else CONTRADICTED)
+        more = seeds_missing(claim, self.estimate, at, level)
+        seconds = float(self.trials["seconds"][own & self.measured].mean())
+        return replace(found, more_seeds=more, missing=missing(claim, more, len(told.cells), seconds))
+
+    def _estimate(self, weights: np.ndarray) -> Estimate | None:
+        if not self.claim.comparison.paired:
+            return self.sample.level(weights)
+        estimate = self.sample.paired(weights)
+        return estimate and estimate._replace(seeds=min(n for n in self.shared if n >= self.claim.seeds))
+
+    def _part(self, part: Part) -> PartEffect:
+        estimate = self._estimate(part.weights)
+        if estimate is None or self.judged is None:
+            return PartEffect(part.where, math.nan, math.nan, math.nan)
+        at = self.judged.condition
+        effect, half = float(estimate.effects[at]), estimate.half_width(at, LEVEL)
+        return PartEffect(part.where, effect, effect - half, effect + half)
+
+    def _rows(self) -> np.ndarray:
+        """[trials]: those of the cells that the claim is about."""
+        own = np.any([(part.weights != 0).any(axis=0) for part in self.parts], axis=0)
+        return own[self.cells.of_trial]
+
+    def _cells(self, own: np.ndarray) -> Iterable[dict[str, Any]]:
+        return self.cells.frame.iloc[np.unique(self.cells.of_trial[own])].to_dict("records")  # type: ignore[return-value]
+
+    def _metric(self) -> str:
+        name = " − ".join(self.claim.metrics)
+        return f"log₂ {name}" if self.claim.log else name
+
+    def _no_seeds(self) -> str:
+        return f"add seeds: cells have {max(self.shared)} in common, a verdict needs {self.claim.seeds}"
+
+    def _left_out(self, own: np.ndarray) -> Iterable[str]:
+        """Trials that failed, or whose metric is no finite number; parts whose cells have too few seeds in common."""
+        failed = (self.trials["status"] == "failed").to_numpy()
+        infinite = (self.trials["status"] == "finished").to_numpy() & ~np.isfinite(self.outcomes)
+        for what, which in (("failed", failed), (f"without a finite {self._metric()}", infinite)):
+            if ids := list(self.trials["trial_id"][own & which]):
+                yield f"{what}: {', '.join(ids)}"
+        if self.told and len(self.told) < len(self.parts):
+            few = [p.where for p, n in zip(self.parts, self.shared, strict=True) if n < self.claim.seeds]
+            yield f"fewer than {self.claim.seeds} seeds in common: {'; '.join(few)}"
