@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,6 +69,14 @@ Dimension = Grid | Uniform | LogUniform | RandInt
 SearchSpace = Mapping[str, Dimension]
 Spaces = SearchSpace | Sequence[SearchSpace]
 """One space, or several whose cells are taken together: every method, and every strategy with one of them."""
+
+
+def holds(dimension: Dimension, value: Any) -> bool:
+    """Whether a value is one of a dimension's."""
+    if isinstance(dimension, Grid):
+        return json.dumps(value) in map(json.dumps, dimension.values)
+    kinds = int if isinstance(dimension, RandInt) else (int, float)
+    return isinstance(value, kinds) and dimension.low <= value <= dimension.high
 
 
 def grid(*values: Any) -> Grid:

@@ -1,13 +1,15 @@
 """The state of each trial of a study: from its folder, or from MLflow where the folder is elsewhere."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from study.planning.kept import of_study, others, settle
 from study.planning.plan import check
 from study.planning.study_config import StudyConfig
 from study.results import cell_label
-from study.storage.store import Store, default_storage
+from study.storage.planned import planned
+from study.storage.store import Store, TrialFolder, default_storage
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class TrialStatus:
     epochs: int
     reason: str | None
 
+    def __str__(self) -> str:
+        reason = f"  {self.reason}" if self.reason else ""
+        epoch = f"{self.epoch}/{self.epochs}"
+        return f"  {self.trial_id}  {self.status:<9} {epoch:>9}  {self.label} seed={self.seed}{reason}"
+
 
 @dataclass(frozen=True)
 class Status:
@@ -31,6 +38,8 @@ class Status:
     trials: list[TrialStatus]
     unseen: int = 0
     """planned trials of which MLflow knows nothing yet"""
+    others: list[TrialStatus] = field(default_factory=list)
+    """trials of other definitions of the study (other values, seeds, a changed base) in its storage"""
 
     def plain(self) -> dict[str, Any]:
         """For scripts."""
@@ -44,12 +53,8 @@ class Status:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts().items())
-        lines = [f"{self.study}: {counts}"]
-        for trial in self.trials:
-            reason = f"  {trial.reason}" if trial.reason else ""
-            epoch = f"{trial.epoch}/{trial.epochs}"
-            lines.append(f"  {trial.trial_id}  {trial.status:<9} {epoch:>9}  {trial.label} seed={trial.seed}{reason}")
-        return "\n".join(lines)
+        beside = [f"of other definitions of {self.study}, which do not count:"] if self.others else []
+        return "\n".join([f"{self.study}: {counts}", *map(str, self.trials), *beside, *map(str, self.others)])
 
 
 def tracked_status(name: str, tracking_uri: str | None = None, storage: Path | str | None = None) -> Status:
@@ -62,15 +67,30 @@ def tracked_status(name: str, tracking_uri: str | None = None, storage: Path | s
 
 
 def status(study: StudyConfig, storage: Path | str | None = None) -> Status:
-    """The planned trials of a grid or random study, and whatever else its folder holds."""
-    store = Store.of(study.name, storage)
-    planned = {} if study.sampler == "tpe" else {trial.id: trial for trial in check(study)}
-    lines = [_line(store, trial.id, trial.cell, trial.config) for trial in planned.values()]
+    """The trials of a study, of a tpe one those that it has proposed, and apart from them what else its folder holds.
+
+    Raises ConfigError where their code or data have changed since.
+    """
+    store, trials = Store.of(study.name, storage), check(study)
+    settle(study, store, trials)
+    of_it = of_study(study, store, trials)
+    lines = [_line(store, trial.id, trial.cell, trial.config) for trial in of_it]
+    return Status(study.name, lines, others=[_stored_line(store, folder) for folder in others(store, of_it)])
+
+
+def stored_status(name: str, storage: Path | str | None = None) -> Status:
+    """The stored part of a study whose components are not here: the trials that started, as it ran last."""
+    store = Store.of(name, storage)
+    of_plan = planned(store)
+    lines: dict[bool, list[TrialStatus]] = {True: [], False: []}
     for folder in store.trials():
-        if folder.id not in planned:
-            content = folder.config()
-            lines.append(_line(store, folder.id, content["cell"], content["config"]))
-    return Status(study.name, lines)
+        lines[of_plan(folder.id)].append(_stored_line(store, folder))
+    return Status(name, lines[True], others=lines[False])
+
+
+def _stored_line(store: Store, folder: TrialFolder) -> TrialStatus:
+    content = folder.config()
+    return _line(store, folder.id, content["cell"], content["config"])
 
 
 def _line(store: Store, trial_id: str, cell: dict[str, Any], config: dict[str, Any]) -> TrialStatus:

@@ -23,12 +23,14 @@ class Study(StudyConfig):
     def plan(self, *, storage: Path | str | None = None, probe: bool = False) -> "Plan":
         """Check every cell, and tell what would run and what it would cost; `probe` times a few steps of it."""
         from study.execution import job
+        from study.planning.kept import settle
         from study.planning.plan import check, check_here, make_plan
 
-        trials = check(self)
+        trials, store = check(self), Store.of(self.name, storage)
         if not job.cluster_of_job() and not os.environ.get("RAY_ADDRESS"):  # its trials run here
             check_here(self, trials)
-        return make_plan(self, Store.of(self.name, storage), trials, probe=probe)
+        settle(self, store, trials)
+        return make_plan(self, store, trials, probe=probe)
 
     def run(self, **options: Any) -> "Results":
         """Run what is not finished yet, and return the results of all: see `study.execution.runner.run`."""
@@ -47,6 +49,7 @@ class Study(StudyConfig):
         """Run one trial in this process, without Ray: the cell of this number in the plan, by default under the first
         seed. `report` gets each epoch and its metrics."""
         from study.machine.devices import device_of
+        from study.planning.kept import settle
         from study.planning.plan import check, check_here
         from study.storage.claims import Session
         from study.storage.store import check_writable
@@ -62,6 +65,7 @@ class Study(StudyConfig):
             raise ConfigError([f"cell must lie between 0 and {len(cells) - 1}, got {cell}"])
         trial, store = cells[cell].under(seed), Store.of(self.name, storage)
         check_writable(store.path)
+        settle(self, store, [trial])
         device = str(device_of(self.gpus))
         with Session(store) as session:
             if not session.claims.take(trial.id):
@@ -77,11 +81,11 @@ class Study(StudyConfig):
             )
         return trial, result
 
-    def results(self, *, storage: Path | str | None = None) -> "Results":
-        """The results so far."""
+    def results(self, *, storage: Path | str | None = None, others: bool = False) -> "Results":
+        """The results so far, of the study as it ran last; `others`: see `Results.load`."""
         from study.results import Results
 
-        return Results.load(Store.of(self.name, storage))
+        return Results.load(Store.of(self.name, storage), others=others)
 
     def trials(self) -> "list[Trial]":
         """Every known cell under every seed, resolved; ConfigError with the problems of all cells at once."""

@@ -19,6 +19,7 @@ from study.execution.worker import directory, resources, user_modules, work
 from study.figures.figure import save_study_figures
 from study.figures.records import Records
 from study.machine.devices import device_of
+from study.planning.kept import Changed, code_changed, of_study, record, settle
 from study.planning.plan import Plan, check, check_here, make_plan
 from study.planning.study_config import StudyConfig
 from study.results import Results
@@ -39,6 +40,7 @@ def run(
     address: str | None = None,
     owner: str | None = None,
     retry: bool = False,
+    changed: Changed = "refuse",
     announce: Callable[[Plan], None] | None = None,
 ) -> Results:
     """Run every trial of the study that has no result yet, and return the results of all.
@@ -46,7 +48,8 @@ def run(
     Idempotent: finished trials are skipped, interrupted ones go on from their last epoch. Everything is checked before
     anything starts. `storage` is the folder of results and checkpoints (shared by all nodes), `tracking_uri` where
     MLflow is (default: a database in the storage), `address` a running Ray cluster (default: Ray on this machine).
-    `retry`: failed trials too, from their last checkpoint. `announce` gets the plan, before anything starts and at
+    `retry`: failed trials too, from their last checkpoint. `changed`: what becomes of trials whose code or data are
+    others now: "refuse", "anew" (they are set aside), "keep". `announce` gets the plan, before anything starts and at
     the end.
     """
     job.check_storage(storage)
@@ -54,6 +57,7 @@ def run(
     trials = check(study)
     modules = user_modules(trials)
     check_writable(store.path)
+    settle(study, store, trials, changed)
     plan = make_plan(study, store, trials)
     if announce:
         announce(plan)
@@ -69,6 +73,7 @@ def run(
         study_yaml = study.to_yaml(modules)
         write_atomically(store.path / "study.yaml", study_yaml)
         write_atomically(store.path / "plan.json", json.dumps(plan.plain(), indent=1))
+        record(study, store, trials)
         tracker.open(study_yaml, plan.plain())
         if retry:  # once nothing is left to be refused: until then, why they failed is kept
             plan = _forget_failures(study, store, trials)
@@ -85,8 +90,11 @@ def run(
 
 
 def _forget_failures(study: StudyConfig, store: Store, trials: list[Trial]) -> Plan:
-    for folder in store.trials():
-        if folder.status() == "failed":
+    for trial in of_study(study, store, trials):
+        folder = store.trial(trial.id)
+        if folder.status() == "failed" and code_changed(trial, folder):
+            store.set_aside(folder)
+        elif folder.status() == "failed":
             folder.reset()
     return make_plan(study, store, trials)
 

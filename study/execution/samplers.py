@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from models.registry import did_you_mean
 from study.config import ConfigError
+from study.planning.kept import of_study
 from study.planning.plan import resolve_cells
 from study.planning.study_config import StudyConfig
 from study.space import Cell, Dimension, Grid, LogUniform, RandInt, to_plain
-from study.storage.store import Store, create
+from study.storage.registers import create
+from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 from study.trial.trial import Trial
 
@@ -111,12 +113,10 @@ class TPE:
             self._adopt(cell)
 
     def _list_found(self) -> None:
-        """List the cells that trials in the store have and the list has not: of an earlier base, or run one by one."""
-        cells = {_key(cell): cell for folder in self._store.trials() if (cell := folder.config()["cell"])}
+        """List the cells that trials of this study in the store have and the list has not: of other ranges, or run one
+        by one."""
+        cells = {_key(trial.cell): trial.cell for trial in of_study(self._study, self._store, [])}
         for key, cell in cells.items():
-            params = self._params(cell)
-            if set(cell) != set(self._space) or not all(_holds(self._space[p], v) for p, v in params.items()):
-                continue
             while key not in self._known and not create(self._list / str(len(self._known)), json.dumps(cell)):
                 self._adopt_listed()
             if key not in self._known:
@@ -207,10 +207,3 @@ def _distribution(dimension: Dimension) -> "optuna.distributions.BaseDistributio
     if isinstance(dimension, RandInt):
         return IntDistribution(dimension.low, dimension.high, log=dimension.log)
     return FloatDistribution(dimension.low, dimension.high, log=isinstance(dimension, LogUniform))
-
-
-def _holds(distribution: "optuna.distributions.BaseDistribution", value: Any) -> bool:
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except (ValueError, TypeError):
-        return False

@@ -2,12 +2,13 @@
 
 import math
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from study.machine.environment import cores
 from study.planning.study_config import StudyConfig
-from study.storage.store import Store
+from study.storage.store import TrialFolder
 
 if TYPE_CHECKING:
     from study.trial.trial import Trial
@@ -47,9 +48,9 @@ def packing(mib: float, gpu_mib: float) -> str:
     return f"{fit} fit on a GPU of {gpu_mib:,.0f} MiB: --set gpus={share:g}"
 
 
-def observed(store: Store) -> Estimate:
-    """Means over the finished trials of the study."""
-    results = [result for folder in store.trials() if (result := folder.result()) and result.finished]
+def observed(folders: Iterable[TrialFolder]) -> Estimate:
+    """Means over the finished ones of these trials."""
+    results = [result for folder in folders if (result := folder.result()) and result.finished]
     if not results:
         return Estimate(None, None, "nothing measured")
     return Estimate(

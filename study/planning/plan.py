@@ -83,19 +83,18 @@ def _duration(hours: float) -> str:
 
 def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = None, *, probe: bool = False) -> Plan:
     """Count and estimate what is left of these trials; by default `check`, which refuses what cannot run."""
-    from study.planning import cost
+    from study.planning import cost, kept
 
     trials = check(study) if trials is None else trials
-    if study.sampler == "tpe":
-        number = len(study.seeds) * (study.cells or 0)
-        statuses = [folder.status() for folder in store.trials()]
-    else:
-        number = len(trials)
-        statuses = [store.trial(trial.id).status() for trial in trials]
+    of_it = kept.of_study(study, store, trials)
+    number = len(study.seeds) * (study.cells or 0) if study.sampler == "tpe" else len(trials)
+    folders = [store.trial(trial.id) for trial in of_it]
+    statuses = [folder.status() for folder in folders]
     count = {name: statuses.count(name) for name in ("finished", "failed", "started")}
     left = max(number - count["finished"] - count["failed"], 0)
     concurrent = cost.concurrency(study)
-    estimate = cost.probed(trials, study) if probe else cost.observed(store)
+    estimate = cost.probed(trials, study) if probe else cost.observed(folders)
+    beside = len(kept.others(store, of_it))
     rounds = -(-left // concurrent)
     return Plan(
         study=study.name,
@@ -112,8 +111,14 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
         hours=None if estimate.seconds is None else rounds * estimate.seconds / 3600,
         mib_per_trial=estimate.mib,
         measured=estimate.source,
-        notes=tuple(dict.fromkeys(note for trial in trials for note in trial.notes)),
+        notes=tuple(dict.fromkeys(note for trial in trials for note in trial.notes)) + _beside(beside, study.name),
     )
+
+
+def _beside(number: int, study: str) -> tuple[str, ...]:
+    if not number:
+        return ()
+    return (f"{number} trials of other definitions of {study} are in the storage too, and do not count",)
 
 
 def check_here(study: StudyConfig, trials: "list[Trial]") -> None:

@@ -8,19 +8,23 @@ from typing import Any
 import pandas as pd
 
 from study.results.labels import flat, label, value_at
+from study.storage.planned import planned
 from study.storage.store import Store
 
 BEFORE = ("trial_id", "status", "reason", "seed", "class_counts")
 """The first columns; then what varies, `seconds`, and the metrics. class_counts: of the test split, as JSON. A `k` that
-does not vary stands before class_counts; earlier tables lack it."""
+does not vary, and `planned`, where asked for, stand before class_counts; earlier tables lack them."""
 
 
-def trials_of(store: Store) -> pd.DataFrame:
-    """Every trial that started, from the store's files: a row each, with the columns `BEFORE` and so on."""
-    contents, outcomes = [], []
-    for trial in store.trials():
-        contents.append(trial.config())
-        outcomes.append((trial, trial.result()))
+def trials_of(store: Store, *, others: bool = False) -> pd.DataFrame:
+    """Every trial of the plan that started, from the store's files: a row each, with the columns `BEFORE` and so on.
+
+    `others`: those of other definitions too, and the column `planned`.
+    """
+    of_plan = planned(store)
+    folders = [trial for trial in store.trials() if others or of_plan(trial.id)]
+    contents = [trial.config() for trial in folders]
+    outcomes = [(trial, trial.result()) for trial in folders]
     paths = _varying(contents)
     states = [(t.id, r.status, r.reason) if r else (t.id, t.status(), None) for t, r in outcomes]
     frame = pd.DataFrame(states, columns=list(BEFORE[:3]))
@@ -28,6 +32,8 @@ def trials_of(store: Store) -> pd.DataFrame:
     ks = [content["config"].get("k") for content in contents]
     if "k" not in paths and None not in ks:
         frame["k"] = pd.Series(ks, dtype="int64")
+    if others:
+        frame["planned"] = pd.Series([of_plan(trial.id) for trial in folders], dtype=bool)
     counts = [result.data.get("class_counts") if result else None for _, result in outcomes]
     frame["class_counts"] = [json.dumps(count or []) for count in counts]
     for path in paths:

@@ -15,6 +15,7 @@ from study.results import comparison, effects, fits
 from study.results.cells import blocked_interval, cells_table
 from study.results.frames import BEFORE, read_trials, trials_of
 from study.storage import yaml_text
+from study.storage.planned import planned
 from study.storage.store import Store
 
 USUAL = ("linear.features.top1", "knn.features.top1", "mean_classifier.top1", "contrastive.loss")
@@ -32,13 +33,21 @@ class Results:
     study: str = ""
     metrics: Mapping[str, str] = field(default_factory=dict)
     """the study's own metrics, "max" or "min": what its question asks for"""
+    others: int = 0
+    """trials of other definitions of the study beside them in its storage"""
 
     @classmethod
-    def load(cls, store: Store) -> Results:
-        """Every trial that started, from the store's files."""
+    def load(cls, store: Store, *, others: bool = False) -> Results:
+        """The trials of the study as it ran last, as far as they started, from the store's files.
+
+        `others`: with those of other definitions of it (other values, seeds, a changed base), told apart by the column
+        `planned`.
+        """
         described = store.path / "study.yaml"
         study = yaml_text.read(described.read_text()) if described.exists() else {}
-        return cls(trials_of(store), store.path.name, study.get("metrics", {}))
+        of_plan = planned(store)
+        beside = 0 if others else sum(not of_plan(trial.id) for trial in store.trials())
+        return cls(trials_of(store, others=others), store.path.name, study.get("metrics", {}), beside)
 
     @classmethod
     def read(cls, path: Path | str) -> Results:
@@ -169,4 +178,5 @@ class Results:
     def _headline(self) -> str:
         counts = self.frame["status"].value_counts()
         states = ", ".join(f"{count} {status}" for status, count in counts.items())
-        return f"{self.study}: {len(self.frame)} trials" + (f" ({states})" if states else "")
+        beside = f"; {self.others} of other definitions beside them: results(others=True)" if self.others else ""
+        return f"{self.study}: {len(self.frame)} trials" + (f" ({states})" if states else "") + beside

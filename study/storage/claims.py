@@ -22,7 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from study.storage.store import Store, create, write_atomically
+from study.storage.registers import create
+from study.storage.store import Store, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,10 @@ class Claims:
         text = self.board.session(session)
         if text is None:
             return None
-        holder = Holder(**json.loads(text))
+        try:
+            holder = Holder(**json.loads(text))
+        except (ValueError, TypeError):  # a machine that went down left it; a living session writes it anew
+            return None
         if holder.process_is_gone():
             return None
         now = time.monotonic()

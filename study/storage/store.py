@@ -1,8 +1,10 @@
 """The results of a study on disk: one folder per study, in it one per trial. The files are the source of truth.
 
     <storage>/<study>/study.yaml                    the resolved study that ran last
+    <storage>/<study>/planned.json                  which trials are of it: see `study.storage.planned`
+    <storage>/<study>/aside/                        trials that were set aside, as they were: nothing reads them
     <storage>/<study>/claims/, sessions/            who runs what: see `study.storage.claims`
-    <storage>/<study>/<trial id>/config.json        the resolved config, the cell, the seed, and when it started
+    <storage>/<study>/<trial id>/config.json        its resolved config, cell and seed, when it started …
     <storage>/<study>/<trial id>/journal.jsonl      one line per epoch: {"epoch", "time", "metrics"}
     <storage>/<study>/<trial id>/checkpoints/       the states after the last completed epochs
     <storage>/<study>/<trial id>/result.json        {"status", "reason", "metrics", …}: see `study.storage.trial_result`
@@ -15,14 +17,18 @@ server that is unreachable costs nothing.
 """
 
 import errno
+import itertools
 import json
+import logging
 import math
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -31,6 +37,8 @@ from study.config import ConfigError
 from study.storage.trial_result import TrialResult
 
 STORAGE_VARIABLE = "STUDY_STORAGE"
+_IS_ID = re.compile("[0-9a-f]{0,12}")
+log = logging.getLogger(__name__)
 
 
 class DiskFull(OSError):
@@ -99,44 +107,16 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = False)
         return
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
-        _write(temporary, data, durable)
+        write_plainly(temporary, data, durable)
         os.replace(temporary, path)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise _explained(error, path, len(data)) from None
+        raise explained(error, path, len(data)) from None
 
 
-def create(path: Path, content: str) -> bool:
-    """Write a file that does not exist yet, all of it or nothing; False: it exists. Of several writers one wins.
-
-    Raises DiskFull.
-    """
-    if not is_local(path):
-        return _create_object(path, content.encode())
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        _write(temporary, content.encode(), durable=False)
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise _explained(error, path, len(content)) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
-
-
-def _create_object(path: Any, content: bytes) -> bool:
-    """By a conditional put, which S3, Google's and Azure's stores have."""
-    try:
-        path.fs.pipe_file(path.path, content, mode="create")
-    except FileExistsError:
-        return False
-    return True
-
-
-def _write(path: Path, data: bytes, durable: bool) -> None:
+def write_plainly(path: Path, data: bytes, durable: bool) -> None:
+    """Write a file, and its folder where there is none."""
     try:
         file = path.open("wb")
     except FileNotFoundError:
@@ -149,7 +129,8 @@ def _write(path: Path, data: bytes, durable: bool) -> None:
             os.fsync(file.fileno())
 
 
-def _explained(error: OSError, path: Path, size: int) -> OSError:
+def explained(error: OSError, path: Path, size: int) -> OSError:
+    """The error; DiskFull, which says where and what to do, where that is it."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return error
     return DiskFull(
@@ -173,6 +154,29 @@ class Checkpoints:
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_json(path: Path) -> Any:
+    """Content of a file of a trial; None where it is not there, or set aside because it is no whole JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return _set_aside(path)
+
+
+def _set_aside(path: Path) -> None:
+    """Rename what cannot be read, and say so; in a storage that takes no change it stays, and is said."""
+    with suppress(OSError):
+        path.rename(path.with_name(f"{path.name}.unreadable"))
+    _say(f"{path} cannot be read (empty, or cut short): set aside; `study run` makes it anew")
+
+
+@cache
+def _say(line: str) -> None:
+    """Once a process."""
+    log.warning(line)
 
 
 @dataclass(frozen=True)
@@ -209,13 +213,18 @@ class TrialFolder:
         write_atomically(self.artifacts / f"{name}.json", json.dumps({"columns": columns, "data": data}))
 
     def config(self) -> dict[str, Any]:
-        """{"config": resolved config, "cell": what varies, "seed": int, "uses_labels": bool, "started": seconds}."""
-        return json.loads((self.path / "config.json").read_text())
+        """{"id": trial id, "config": resolved config, "cell": what varies, "seed": int, "uses_labels": bool, "started":
+        seconds; where there is something to tell, "code": see `Trial.code`, "same_data": digests that count as its
+        data's}. FileNotFoundError where there is none, or none that can be read."""
+        content = read_json(self.path / "config.json")
+        if not isinstance(content, dict):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path / "config.json"))
+        return content
 
     def write_config(self, content: dict[str, Any]) -> None:
         """Describe the trial; it started when that was first done."""
-        started = next(iter(self.times()), time.time())
-        write_atomically(self.path / "config.json", json.dumps({**content, "started": started}, indent=1))
+        told = {"id": self.id, **content, "started": next(iter(self.times()), time.time())}
+        write_atomically(self.path / "config.json", json.dumps(told, indent=1))
 
     def times(self) -> list[float]:
         """When it started and each of its epochs ended, in seconds since 1970; none before it starts."""
@@ -232,7 +241,13 @@ class TrialFolder:
             text = (self.path / "journal.jsonl").read_text()
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in text.split("\n")[:-1]]
+        lines = []
+        for line in text.split("\n")[:-1]:
+            try:
+                lines.append(json.loads(line))
+            except ValueError:  # a machine that went down has left it
+                break
+        return lines
 
     def append(self, line: dict[str, Any]) -> None:
         """Add an epoch's line, unless the journal has that epoch: an epoch that is redone counts once."""
@@ -251,7 +266,7 @@ class TrialFolder:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise _explained(error, path, len(added)) from None
+            raise explained(error, path, len(added)) from None
 
     def _cut_short(self) -> bool:
         path = self.path / "journal.jsonl"
@@ -277,10 +292,11 @@ class TrialFolder:
 
     def result(self) -> TrialResult | None:
         """The result, or None while there is none."""
+        content = read_json(self.path / "result.json")
         try:
-            return TrialResult.from_plain(json.loads((self.path / "result.json").read_text()))
-        except FileNotFoundError:
-            return None
+            return None if content is None else TrialResult.from_plain(content)
+        except TypeError:  # JSON, and no result
+            return _set_aside(self.path / "result.json")
 
     def write_result(self, result: TrialResult, *, keep: int = 0) -> None:
         """The trial is over. Where it finished, all but the last `keep` of its checkpoints are dropped; where it failed
@@ -315,8 +331,28 @@ class Store:
         return TrialFolder(self.path / trial_id)
 
     def trials(self) -> Iterator[TrialFolder]:
-        """Every trial that ever started, in the order of its id."""
+        """Every trial that ever started, in the order of its id. A folder that bears another name than the trial in it,
+        a copy, is none: it is left where it is, and named."""
         if self.path.exists():
             for path in sorted(self.path.iterdir(), key=lambda path: path.name):
-                if (path / "config.json").exists():
-                    yield TrialFolder(path)
+                folder = TrialFolder(path)
+                try:
+                    trial = folder.config().get("id") or _IS_ID.match(path.name)[0]
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                if trial == path.name:
+                    yield folder
+                else:
+                    _say(f"{path} is a copy of trial {trial}: left out; remove it")
+
+    def set_aside(self, folder: TrialFolder) -> Path:
+        """Take a trial out of the study, its files as they are, and return where they are now."""
+        aside = self.path / "aside"
+        aside.mkdir(parents=True, exist_ok=True)
+        places = (aside / f"{folder.id}.{number}" for number in itertools.count())
+        place: Any = next(place for place in places if not place.exists())
+        if is_local(folder.path):
+            folder.path.rename(place)
+        else:
+            place.fs.mv(str(folder.path), str(place), recursive=True)
+        return place

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from study.results import cell_label, flat, label, value_at
-from study.storage.store import TrialFolder, write_atomically
+from study.storage.store import TrialFolder, read_json, write_atomically
 from study.storage.trial_result import TrialResult
 from study.tracking.uri import without_secrets
 
@@ -56,9 +56,7 @@ class Ledger:
 
 
 def _entries(trial: TrialFolder) -> dict[str, Any]:
-    with suppress(FileNotFoundError):
-        return json.loads((trial.path / "tracked.json").read_text())
-    return {}
+    return read_json(trial.path / "tracked.json") or {}
 
 
 def stamp(trial: TrialFolder) -> list[int]:

@@ -78,7 +78,8 @@ def run_trial(
 
 def described(trial: Trial) -> dict[str, Any]:
     """What its folder says of a trial."""
-    return {"config": trial.config, "cell": trial.cell, "seed": trial.seed, "uses_labels": trial.uses_labels}
+    told = {"config": trial.config, "cell": trial.cell, "seed": trial.seed, "uses_labels": trial.uses_labels}
+    return told | ({"code": trial.code} if trial.code else {})
 
 
 def _clock(folder: TrialFolder) -> Callable[[], float]:

@@ -1,12 +1,14 @@
 """The files survive kills at any moment: no epoch is lost, none counts twice."""
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
 
-from study.storage import store
-from study.storage.store import DiskFull, Store, create
+from study.storage import registers, store
+from study.storage.registers import create
+from study.storage.store import DiskFull, Store
 from study.storage.trial_result import TrialResult
 
 
@@ -70,17 +72,60 @@ def test_a_table_is_read_as_it_was_written_and_what_json_lacks_is_none(tmp_path)
 
 
 def test_a_register_that_the_disk_has_no_space_for_says_where_and_is_not_written(tmp_path, monkeypatch) -> None:
-    write = store._write
+    write = store.write_plainly
 
     def write_half(path: Path, data: bytes, durable: bool) -> None:
         write(path, data[: len(data) // 2], durable)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_write", write_half)
+        patch.setattr(registers, "write_plainly", write_half)
         with pytest.raises(
             DiskFull, match=f"^no space is left for .* in {tmp_path}; free some, then `study run` again"
         ):
             create(tmp_path / "register", "mine")
     assert list(tmp_path.iterdir()) == []
     assert create(tmp_path / "register", "mine")
+
+
+@pytest.mark.parametrize("content", ["", '{"status": "finished", "metr', "{}", "[]"])
+def test_a_result_that_is_not_whole_is_named_and_set_aside_and_the_trial_runs_again(
+    content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = Store.of("s", tmp_path).trial("a")
+    folder.write_config({})
+    folder.append(line(1))
+    (folder.path / "result.json").write_text(content)
+    assert folder.status() == "started"
+    assert folder.result() is None
+    assert str(folder.path / "result.json") in caplog.text
+    assert (folder.path / "result.json.unreadable").read_text() == content
+
+
+def test_a_config_or_journal_that_is_not_whole_breaks_nothing(tmp_path: Path) -> None:
+    study = Store.of("s", tmp_path)
+    folder = study.trial("a")
+    folder.write_config({"cell": {}})
+    folder.append(line(1))
+    with (folder.path / "journal.jsonl").open("a") as file:
+        file.write("\0\0\0\n")
+    assert folder.journal() == [line(1)]
+    (folder.path / "config.json").write_text("")
+    assert list(study.trials()) == []
+    folder.write_config({"cell": {"k": 4}})
+    assert [found.config()["cell"] for found in study.trials()] == [{"k": 4}]
+
+
+@pytest.mark.parametrize("has_id", [True, False])
+def test_a_copy_of_a_trials_folder_is_no_replicate(
+    has_id: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = Store.of("s", tmp_path)
+    folder = study.trial("0123456789ab")
+    folder.write_config({"cell": {}})
+    if not has_id:  # of an earlier version
+        (folder.path / "config.json").write_text('{"cell": {}, "started": 0}')
+    for name in ("0123456789ab (conflicted copy)", "0123456789ab_old", "copy of 0123456789ab"):
+        shutil.copytree(folder.path, study.path / name)
+    assert [found.id for found in study.trials()] == ["0123456789ab"]
+    assert caplog.text.count("left out") == 3

@@ -1,0 +1,131 @@
+"""The stored trials of a study against what would be computed now: which trials are of it, which have changed."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from study.config import ConfigError
+from study.planning.study_config import StudyConfig
+from study.space import holds
+from study.storage import planned
+from study.storage.code import differs
+from study.storage.store import Store, TrialFolder, write_atomically
+
+if TYPE_CHECKING:
+    from study.trial.trial import Trial
+
+Changed = Literal["refuse", "anew", "keep"]
+"""Treatments of trials whose code or data have changed since: refused; set aside and run anew; kept as they are."""
+NAMED = 4
+"""Trials that a message names."""
+
+
+def of_study(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> "list[Trial]":
+    """The trials of a grid or random study; of a tpe study those in the store that this definition would give."""
+    return list(trials) if study.sampler != "tpe" else list(_proposed(study, store))
+
+
+def _proposed(study: StudyConfig, store: Store) -> "Iterator[Trial]":
+    from study.planning.resolve import Resolver
+
+    resolver, space = Resolver(), study.spaces[0]
+    for folder in store.trials():
+        content = folder.config()
+        cell, seed = content["cell"], content["seed"]
+        fits = seed in study.seeds and set(cell) == set(space) and all(holds(space[p], v) for p, v in cell.items())
+        if not fits:
+            continue
+        try:
+            trial = replace(resolver.resolve(study.config(cell)), cell=cell).under(seed)
+        except ConfigError:
+            continue
+        if trial.id == folder.id:
+            yield trial
+
+
+def others(store: Store, trials: "Sequence[Trial]") -> list[TrialFolder]:
+    """The trials in the store that are of other definitions of the study."""
+    ids = {trial.id for trial in trials}
+    return [folder for folder in store.trials() if folder.id not in ids]
+
+
+def record(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> None:
+    """Write down which trials are of this study: its results are of these."""
+    of_it = of_study(study, store, trials)
+    known = None if study.sampler == "tpe" else [trial.id for trial in of_it]
+    planned.record(store, known, [folder.id for folder in others(store, of_it)])
+
+
+def settle(study: StudyConfig, store: Store, trials: "Sequence[Trial]", changed: Changed = "refuse") -> None:
+    """Refuse, set aside or keep the study's trials in the store whose code or data have changed since they ran.
+
+    Raises ConfigError, with a line for each thing that has changed. A failed trial is none of them: it is repaired so.
+    """
+    data = _Data()
+    found: dict[str, list[tuple[Trial, TrialFolder]]] = {}
+    for trial in of_study(study, store, trials):
+        folder = store.trial(trial.id)
+        for what in _changes(trial, folder, data):
+            found.setdefault(what, []).append((trial, folder))
+    if found and changed == "refuse":
+        raise ConfigError(_refusal(what, [folder.id for _, folder in pairs]) for what, pairs in found.items())
+    for trial, folder in {pair[1].id: pair for pairs in found.values() for pair in pairs}.values():
+        if changed == "anew":
+            store.set_aside(folder)
+        else:
+            _keep(trial, folder, data)
+
+
+def code_changed(trial: "Trial", folder: TrialFolder) -> list[str]:
+    """The user's own components, as field.name, whose code is another than the one that the trial was stored with."""
+    try:
+        stored = folder.config().get("code", {})
+    except FileNotFoundError:
+        return []
+    return [name for name, digest in trial.code.items() if differs(stored.get(name), digest)]
+
+
+def _changes(trial: "Trial", folder: TrialFolder, data: "_Data") -> list[str]:
+    state = folder.status()
+    if state in ("pending", "failed"):
+        return []
+    found = [f"`{name.partition('.')[2]}` has changed" for name in code_changed(trial, folder)]
+    result = folder.result()
+    known = {result.data.get("digest"), *folder.config().get("same_data", ())} if result else {None}
+    if None not in known and data.digest(trial) not in known:
+        source = trial.config["data"]
+        where = f" in {source['root']}" if source.get("root") else ""
+        found.append(f"the images or texts of {source['name']}{where} have changed")
+    return found
+
+
+class _Data:
+    """The digests of data sets as they are now, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def digest(self, trial: "Trial") -> str:
+        key = json.dumps(trial.config["data"], sort_keys=True)
+        if key not in self._known:
+            self._known[key] = trial.parts.data.load().digest
+        return self._known[key]
+
+
+def _keep(trial: "Trial", folder: TrialFolder, data: _Data) -> None:
+    """Count the code and the data of now as the trial's."""
+    content = folder.config()
+    content |= {"code": trial.code} if trial.code else {}
+    if folder.result() is not None:
+        content["same_data"] = sorted({*content.get("same_data", ()), data.digest(trial)})
+    write_atomically(folder.path / "config.json", json.dumps(content, indent=1))
+
+
+def _refusal(what: str, ids: list[str]) -> str:
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    these = f"these {len(ids)} trials" if len(ids) > 1 else "this trial"
+    return (
+        f"{what} since {these}: {', '.join(ids[:NAMED])}{more}; run anew (`study run … --anew` sets them aside), keep "
+        "them as they are (`--keep`), or rename"
+    )

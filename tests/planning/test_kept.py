@@ -1,0 +1,221 @@
+"""What is stored is held against what would be computed now: nothing stale or of another study counts in silence."""
+
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.negatives import STRATEGIES
+from study import ConfigError, Results, Study, TrialConfig, grid, uniform
+from study.planning.kept import record, settle
+from study.planning.plan import check, make_plan
+from study.status import status, stored_status
+from study.storage.store import Store
+from study.storage.trial_result import TrialResult
+from study.trial.run import described
+from study.trial.trial import Trial
+from tests.conftest import TINY
+
+SOURCE = '''
+from dataclasses import dataclass
+from models.negatives import STRATEGIES, Strategy
+
+@STRATEGIES.register("easier")
+@dataclass(frozen=True, kw_only=True)
+class Easier(Strategy):
+    """Easier than the positive."""
+
+    def select(self, similarities):
+        return similarities < 1
+'''
+
+
+def define(source: str) -> None:
+    module = types.ModuleType("of_a_user")
+    sys.modules["of_a_user"] = module
+    exec(compile(source, "of_a_user.py", "exec"), vars(module))
+
+
+@pytest.fixture
+def users_strategy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(STRATEGIES, "_entries", dict(STRATEGIES._entries))
+    monkeypatch.setattr(STRATEGIES, "_traits", dict(STRATEGIES._traits))
+    define(SOURCE)
+    yield
+    del sys.modules["of_a_user"]
+
+
+def study(**arguments: object) -> Study:
+    defaults = {"base": TrialConfig(**TINY), "space": {"temperature": grid(0.2, 0.5)}, "seeds": 2}
+    return Study("s", **{**defaults, **arguments})
+
+
+def finish(store: Store, trial: Trial, digest: str | None = None, top1: float = 50.0, status: str = "finished") -> None:
+    folder = store.trial(trial.id)
+    folder.write_config(described(trial))
+    data = {"digest": digest or trial.parts.data.load().digest}
+    metrics = {"linear.features.top1": top1, "memory.peak_mib": 1.0}
+    folder.write_result(TrialResult(status=status, metrics=metrics, data=data, started=0, ended=1))
+
+
+def run(of: Study, store: Store) -> list[Trial]:
+    """Everything finished, as `study run` leaves it."""
+    trials = check(of)
+    settle(of, store, trials)
+    record(of, store, trials)
+    for trial in trials:
+        if store.trial(trial.id).result() is None:
+            finish(store, trial)
+    return trials
+
+
+@pytest.mark.usefixtures("users_strategy")
+class TestCodeOfTheUsers:
+    def edited(self, tmp_path: Path, of: Study, status: str = "finished") -> tuple[Store, list[Trial]]:
+        store = Store.of("s", tmp_path)
+        for trial in check(of):
+            finish(store, trial, status=status)
+        define(SOURCE.replace("< 1", "> 1"))
+        return store, check(of)
+
+    def test_trials_of_edited_code_are_refused_until_something_is_decided(self, tmp_path: Path) -> None:
+        of = study(base=TrialConfig(**TINY, negatives="easier"))
+        self.edited(tmp_path, of)
+        with pytest.raises(
+            ConfigError, match=r"^`easier` has changed since these 4 trials: .*`study run … --anew`.*`--k"
+        ):
+            of.plan(storage=tmp_path)
+        with pytest.raises(ConfigError, match="`easier` has changed"):
+            status(of, tmp_path)
+
+    def test_the_same_code_defined_again_is_no_change(self, tmp_path: Path) -> None:
+        of = study(base=TrialConfig(**TINY, negatives="easier"))
+        self.edited(tmp_path, of)
+        define(SOURCE.replace("class Easier", "# a remark\nclass Easier"))
+        assert of.plan(storage=tmp_path).done == 4
+
+    def test_anew_sets_them_aside_as_they_were(self, tmp_path: Path) -> None:
+        of = study(base=TrialConfig(**TINY, negatives="easier"))
+        store, trials = self.edited(tmp_path, of)
+        before = {trial.id: (store.trial(trial.id).path / "result.json").read_text() for trial in trials}
+        settle(of, store, trials, "anew")
+        assert of.plan(storage=tmp_path).done == 0
+        assert list(store.trials()) == []
+        aside = {path.parent.name: path.read_text() for path in store.path.glob("aside/*/result.json")}
+        assert aside == {f"{trial}.0": text for trial, text in before.items()}
+
+    def test_keep_counts_the_code_of_now_as_theirs(self, tmp_path: Path) -> None:
+        of = study(base=TrialConfig(**TINY, negatives="easier"))
+        store, trials = self.edited(tmp_path, of)
+        settle(of, store, trials, "keep")
+        assert of.plan(storage=tmp_path).done == 4
+        define(SOURCE)
+        with pytest.raises(ConfigError, match="`easier` has changed"):
+            of.plan(storage=tmp_path)
+
+    def test_a_failed_trial_is_repaired_by_an_edit(self, tmp_path: Path) -> None:
+        of = study(base=TrialConfig(**TINY, negatives="easier"))
+        self.edited(tmp_path, of, status="failed")
+        assert of.plan(storage=tmp_path).failed == 4
+
+    def test_trials_without_digests_and_studies_without_such_components_are_taken_as_they_are(
+        self, tmp_path: Path
+    ) -> None:
+        of = study(base=TrialConfig(**TINY, negatives="easier"))
+        store = Store.of("s", tmp_path)
+        for trial in check(of):
+            finish(store, trial)
+            content = store.trial(trial.id).config()
+            assert set(content.pop("code")) == {"negatives.easier"}
+            store.trial(trial.id).write_config(content | {"code": {}})
+        define(SOURCE.replace("< 1", "> 1"))
+        assert of.plan(storage=tmp_path).done == 4
+        assert {str(trial.code) for trial in check(study())} == {"{}"}
+
+    def test_proposed_trials_of_edited_code_are_refused(self, tmp_path: Path) -> None:
+        space = {"temperature": uniform(0.1, 0.9)}
+        of = study(base=TrialConfig(**TINY, negatives="easier"), space=space, sampler="tpe", cells=2)
+        self.edited(tmp_path, of)
+        with pytest.raises(ConfigError, match="`easier` has changed since these 2 trials"):
+            of.plan(storage=tmp_path)
+
+
+def images(root: Path, value: int = 0) -> None:
+    for split in ("train", "test"):
+        for number, name in enumerate("ab"):
+            for image in range(4):
+                path = root / split / name / f"{image}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.full((8, 8, 3), 50 * number + image + value, np.uint8)).save(path)
+
+
+def of_images(root: Path) -> Study:
+    data = {"name": "image_folder", "root": str(root), "image_size": 8}
+    return study(base=TrialConfig(**{**TINY, "data": data, "batch_size": 4, "evaluations": ["linear"]}), seeds=1)
+
+
+def test_images_that_were_changed_at_their_path_are_refused(tmp_path: Path) -> None:
+    root, store = tmp_path / "images", Store.of("s", tmp_path / "runs")
+    images(root)
+    run(of_images(root), store)
+    assert of_images(root).plan(storage=tmp_path / "runs").done == 2
+    (root / "train" / "a").rename(root / "train" / "c")
+    (root / "train" / "b").rename(root / "train" / "a")
+    (root / "train" / "c").rename(root / "train" / "b")
+    with pytest.raises(
+        ConfigError, match=rf"^the images or texts of image_folder in {root} have changed since these 2"
+    ):
+        of_images(root).plan(storage=tmp_path / "runs")
+    settle(of_images(root), store, check(of_images(root)), "keep")
+    assert of_images(root).plan(storage=tmp_path / "runs").done == 2
+
+
+def test_proposals_of_a_changed_base_are_of_another_study(tmp_path: Path) -> None:
+    space = {"temperature": uniform(0.1, 0.9)}
+    of, store = study(space=space, sampler="tpe", cells=1), Store.of("s", tmp_path)
+    first = study(space={"temperature": grid(0.3)})
+    for trial in check(first):
+        finish(store, trial)
+    assert of.plan(storage=tmp_path).done == 2
+    for other in (
+        of.with_overrides({"epochs": 4}),
+        study(space={"temperature": uniform(0.4, 0.9)}, sampler="tpe", cells=1),
+    ):
+        plan = make_plan(other, store)
+        assert (plan.done, plan.pending) == (0, 2)
+        assert plan.notes[-1].startswith("2 trials of other definitions")
+
+
+def test_results_are_of_the_plan_and_the_others_are_at_hand(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    wide = run(study(seeds=3, space={"temperature": grid(0.2, 0.5, 0.9)}), store)
+    finish(store, wide[-1], top1=99.0)
+    assert len(Results.load(store).frame) == 9
+    small = run(study(seeds=1).with_overrides({"epochs": 4}), store)
+    results = Results.load(store)
+    assert sorted(results.frame["trial_id"]) == sorted(trial.id for trial in small)
+    assert results.varying == ["temperature"]
+    assert results.table()["n"].tolist() == [1, 1]
+    assert "9 of other definitions" in str(results)
+    every = Results.load(store, others=True)
+    assert every.frame["planned"].value_counts().to_dict() == {False: 9, True: 2}
+    assert "planned" not in every.varying
+
+
+def test_removed_values_are_in_neither_table_nor_best(tmp_path: Path) -> None:
+    store = Store.of("s", tmp_path)
+    wide = run(study(space={"temperature": grid(0.2, 0.5, 0.9)}), store)
+    for trial in wide:
+        finish(store, trial, top1=99.0 if trial.config["temperature"]["value"] == 0.9 else 10.0 + trial.seed)
+    run(study(), store)
+    results = Results.load(store)
+    assert set(results.table()["temperature"]) == {0.2, 0.5}
+    assert results.finished["linear.features.top1"].max() < 99
+    found = status(study(), tmp_path)
+    assert (len(found.trials), len(found.others), found.counts()["finished"]) == (4, 2, 4)
+    assert "of other definitions" in str(found)
+    assert [line.trial_id for line in stored_status("s", tmp_path).others] == [line.trial_id for line in found.others]
