@@ -39,12 +39,13 @@ def did_you_mean(name: object, known: list[str]) -> str:
     return f"; did you mean {next(k for k in known if k.lower() == near[0])!r}?" if near else ""
 
 
-def added(default: Value) -> Value:
-    """The field of a parameter that came later: part of a trial's identity only where it is not at this default.
+def added(default: Value, **as_before: Any) -> Value:
+    """The field of a parameter that came later: no part of a trial's identity where all is as before.
 
-    So the trials of studies that knew nothing of it keep their ids.
+    So the trials of studies that knew nothing of it keep their ids. `as_before=…`: the value that stands for what was
+    done then, where that is not the default.
     """
-    return field(default=default, metadata={"identity": "unless default"})
+    return field(default=default, metadata={"as_before": default, **as_before})
 
 
 class Registry(Mapping[str, Callable[..., Any]]):

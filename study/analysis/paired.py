@@ -96,17 +96,23 @@ def differences(
 
 
 def differences_from_best(
-    design: BlockDesign, outcomes: Array, *, upwards: bool = True, margin: float | None = None
+    design: BlockDesign,
+    outcomes: Array,
+    *,
+    upwards: bool = True,
+    margin: float | None = None,
+    chosen_by: Array | None = None,
 ) -> tuple[int, pd.DataFrame]:
     """(best cell by mean, each cell's difference from it as in `differences`, one row per cell; NaN for itself).
 
-    Which cell is best is known only after looking, so intervals and p-values are those of all pairs at once, by the
-    studentized range (Tukey 1953; Kramer 1956 for unequal variances): c = q(.95; cells, df)/√2. A cell that is not told
-    from the best may be the best.
+    chosen_by: the outcomes by whose means the best is chosen, such as those of held-out examples. Which cell is best is
+    known only after looking, so intervals and p-values are those of all pairs at once, by the studentized range (Tukey
+    1953; Kramer 1956 for unequal variances): c = q(.95; cells, df)/√2. A cell that is not told from the best may be the
+    best.
     """
     from scipy.stats import studentized_range  # it imports for seconds
 
-    effects = design.weights @ outcomes
+    effects = design.weights @ (outcomes if chosen_by is None else chosen_by)
     best = int(np.argmax(effects if upwards else -effects))
     cells = len(effects)
     table = pd.DataFrame({"seeds": design.shared[:, best]})

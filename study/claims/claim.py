@@ -10,7 +10,7 @@ import pandas as pd
 
 from models.registry import Registry
 from study.claims.comparisons import Comparison
-from study.results import is_percentage
+from study.metric_names import is_percentage
 
 CLAIMS = Registry("claim")
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from models.registry import Registry
+from models.registry import Registry, added
 from study.data.cache import Arrays, Meta, code_of, stored
 
 DATASETS = Registry("data set")
@@ -25,14 +25,35 @@ class Split:
     """Images uint8 [N, H, W, 3], channels last; or token ids int32 [N, L], 0 = padding."""
     labels: np.ndarray | None
     """Class indices int64 [N], or None where the data has no labels."""
+    rows: np.ndarray | None = None
+    """Which inputs are its examples, int64 [N] (None: all, in their order): a part of a split copies no inputs."""
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.inputs) if self.rows is None else len(self.rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its inputs."""
+        return self.inputs[:1].nbytes * len(self)
+
+    def take(self, index: np.ndarray | slice) -> np.ndarray:
+        """A copy of the inputs of these examples."""
+        taken = self.inputs[index if self.rows is None else self.rows[index]]
+        return taken.copy() if taken.base is not None else taken
+
+    def part(self, places: np.ndarray) -> "Split":
+        """The examples at these places, int64 [n] in ascending order."""
+        rows = places if self.rows is None else self.rows[places]
+        labels = None if self.labels is None else self.labels[places]
+        for array in (rows, labels):
+            if array is not None:
+                array.flags.writeable = False
+        return Split(self.inputs, labels, rows)
 
 
 @dataclass(frozen=True)
 class DataShape:
-    """What is known of a data set without its contents."""
+    """Facts of a data set that are known without its contents."""
 
     train: int
     """Training examples."""
@@ -44,7 +65,9 @@ class DataShape:
     modality: Literal["image", "text"] = "image"
     labelled: bool = True
     remarks: tuple[str, ...] = ()
-    """What a plan says of the data: what was left out."""
+    """Lines of a plan on the data, such as which files were left out."""
+    validation: int = 0
+    """Examples held out of training, on which is chosen what is chosen."""
 
     @property
     def classes(self) -> int:
@@ -54,7 +77,7 @@ class DataShape:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set: its two splits, which never mix, and what describes them."""
+    """A data set: its splits, which never mix, and what describes them."""
 
     name: str
     modality: Literal["image", "text"]
@@ -65,13 +88,16 @@ class Dataset:
     """SHA-256 (hex) of the contents; filled in by `DataSource.load`."""
     vocabulary_size: int | None = None
     """Text: number of token ids, padding included."""
+    validation: Split | None = None
+    """Examples that are never trained on, on which is chosen what is chosen: the data's own, or held out of the
+    training split by `DataSource.load`; None where there are no labels, or none were wanted."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """Provenance that JSON can hold: source, skipped files, synsets of the classes where the source knows them; under
     `said` the lines that a plan shows."""
 
     def __post_init__(self) -> None:
         dtype, form = {"image": ("uint8", "[N, H, W, 3]"), "text": ("int32", "[N, L]")}[self.modality]
-        for name, split in (("train", self.train), ("test", self.test)):
+        for name, split in _splits(self).items():
             inputs = split.inputs
             fits = inputs.ndim == 4 and inputs.shape[3] == 3 if self.modality == "image" else inputs.ndim == 2
             if inputs.dtype != dtype or not fits or len(split) == 0:
@@ -89,8 +115,12 @@ class Dataset:
         """The facts that `DataSource.shape` tells, read off the contents."""
         size = self.train.inputs.shape[1:3]
         labelled = self.train.labels is not None and self.test.labels is not None
-        said = tuple(self.notes.get("said", ()))
-        return DataShape(len(self.train), len(self.test), self.classes, size, self.modality, labelled, said)
+        said, own = tuple(self.notes.get("said", ())), len(self.validation or ())
+        return DataShape(len(self.train), len(self.test), self.classes, size, self.modality, labelled, said, own)
+
+
+MOST_HELD_OUT = 10_000
+"""Examples of the training split that are held out by default at most: their accuracy is known to half a percent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +135,9 @@ class DataSource(ABC):
     """Training examples to use: a stratified subset, the same one for every seed (None: all)."""
     test_size: int | None = None
     """Test examples to use: a stratified subset, the same one for every seed (None: all)."""
+    validation_size: int | None = added(None, as_before=0)
+    """Training examples to hold out, stratified, the same for every seed and train_size, on which is chosen what is
+    chosen: the probe's penalty, TPE's next cell, the best cell (None: a tenth, at most 10,000; 0: none)."""
 
     version: ClassVar[int] = 1
     """To be raised when `decode` changes what it makes, so that older cache entries are not used."""
@@ -114,18 +147,20 @@ class DataSource(ABC):
             size = getattr(self, name)
             if size is not None and size < 1:
                 raise ValueError(f"{name} must be at least 1, not {size}; leave it out to use every example")
+        if self.validation_size is not None and self.validation_size < 0:
+            raise ValueError(f"validation_size must be 0 or more, not {self.validation_size}; 0 holds none out")
 
     @abstractmethod
     def decode(self) -> Dataset:
         """The whole data set as arrays. Called once a node; `load` caches what it returns and takes the subset."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the contents of `decode`, as JSON can hold it: the cache's key.
+        """All that decides the contents of `decode`, as JSON can hold it: the cache's key.
 
         By default the class, its version and every field that is part of its identity; `load` adds the code of a
         class of one's own. A source that reads files adds their state, so that changed files are decoded again.
         """
-        sizes = {"train_size", "test_size"}
+        sizes = {"train_size", "test_size", "validation_size"}
         content = {f.name for f in fields(self) if f.metadata.get("identity", True)} - sizes
         source = f"{type(self).__module__}.{type(self).__qualname__}"
         return {"source": source, "version": self.version} | {name: getattr(self, name) for name in content}
@@ -150,20 +185,31 @@ class DataSource(ABC):
 
     def shape(self) -> DataShape:
         """Counts, classes and size of an example, for plan time."""
-        whole = self.available()
-        train = self._size("train_size", whole.train, whole)
-        return replace(whole, train=train, test=self._size("test_size", whole.test, whole))
+        return self._sized(self.available())
+
+    def _sized(self, whole: DataShape) -> DataShape:
+        """The shape with the sizes that are asked for; ValueError for sizes that it does not have."""
+        validation = self._validation(whole)
+        rest = replace(whole, train=whole.train - (0 if whole.validation else validation), validation=validation)
+        train = self._size("train_size", rest.train, rest)
+        return replace(rest, train=train, test=self._size("test_size", whole.test, whole))
 
     def load(self, cache: Path | None = None) -> Dataset:
         """The data set, decoded once a node into `cache` (default: `cache_root()`), then memory-mapped."""
         whole = self._whole(cache)
-        shape = whole.shape
-        train_size = self._size("train_size", shape.train, shape)
-        test_size = self._size("test_size", shape.test, shape)
-        if (train_size, test_size) == (shape.train, shape.test):
-            return whole
-        digest = hashlib.sha256(f"{whole.digest} train {train_size} test {test_size}".encode()).hexdigest()
-        return replace(whole, train=subset(whole.train, train_size), test=subset(whole.test, test_size), digest=digest)
+        sized = self._sized(whole.shape)
+        sizes = f"train {sized.train} test {sized.test} validation {sized.validation}"
+        if whole.validation is None:
+            rest, validation = hold_out(whole.train, sized.validation)
+        else:
+            rest, validation = whole.train, subset(whole.validation, sized.validation) if sized.validation else None
+        return replace(
+            whole,
+            train=subset(rest, sized.train),
+            test=subset(whole.test, sized.test),
+            validation=validation,
+            digest=hashlib.sha256(f"{whole.digest} {sizes}".encode()).hexdigest(),
+        )
 
     def _whole(self, cache: Path | None) -> Dataset:
         key = self.fingerprint() | ({"code": self._code} if self._code else {})
@@ -177,14 +223,31 @@ class DataSource(ABC):
         """With the digest of the code: a worker that gets the class by value has not its file."""
         return vars(self) | {"_code": self._code}
 
+    def _validation(self, whole: DataShape) -> int:
+        asked, most = self.validation_size, whole.validation or whole.train - whole.classes
+        if not whole.labelled or asked == 0:
+            return 0
+        if asked is None:
+            tenth = max(min(whole.train // 10, MOST_HELD_OUT), whole.classes)
+            return whole.validation or (tenth if tenth <= most else 0)
+        if not whole.classes <= asked <= most:
+            raise ValueError(
+                f"validation_size must be 0, or lie between {whole.classes} (one a class) and {most} (so that one a "
+                f"class is left to train on), not {asked}; set data.validation_size"
+            )
+        return asked
+
     def _size(self, name: str, available: int, shape: DataShape) -> int:
         size = getattr(self, name)
         if size is None:
             return available
         least = shape.classes if shape.labelled else 1
+        beside = (
+            f" beside {shape.validation} held out for validation" if name == "train_size" and shape.validation else ""
+        )
         if not least <= size <= available:
             raise ValueError(
-                f"{name} must lie between {least} (one a class) and {available} (all there are), not {size}; "
+                f"{name} must lie between {least} (one a class) and {available} (all there are{beside}), not {size}; "
                 f"set data.{name}, or leave it out to use every example"
             )
         return size
@@ -194,21 +257,45 @@ def subset(split: Split, size: int) -> Split:
     """`size` examples, evenly spaced within each class, the classes in their proportions: no randomness involved."""
     if size == len(split):
         return split
-    labels = np.zeros(len(split), dtype=np.int64) if split.labels is None else split.labels
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    members = _members(split)
     quotas = proportional_counts(np.array([len(m) for m in members]), size)
-    chosen = np.sort(np.concatenate([m[np.arange(q) * len(m) // q] for m, q in zip(members, quotas, strict=True)]))
-    inputs, labels = split.inputs[chosen], labels[chosen]
-    inputs.flags.writeable = labels.flags.writeable = False  # as those of the whole split are
-    return Split(inputs, None if split.labels is None else labels)
+    return split.part(
+        np.sort(np.concatenate([m[np.arange(q) * len(m) // q] for m, q in zip(members, quotas, strict=True)]))
+    )
 
 
-def proportional_counts(weights: np.ndarray, total: int) -> np.ndarray:
-    """Whole numbers ≥ 1 that sum to `total`, as near to proportional to `weights` [C] as can be; needs total ≥ C."""
+def hold_out(split: Split, size: int) -> tuple[Split, Split | None]:
+    """The split without `size` examples, and these: evenly spaced within each class, which keeps one at least."""
+    if not size:
+        return split, None
+    members = _members(split)
+    counts = np.array([len(m) for m in members])
+    quotas = proportional_counts(counts, size, most=counts - 1)
+    held = np.sort(
+        np.concatenate(
+            [m[(2 * np.arange(q) + 1) * len(m) // (2 * max(q, 1))] for m, q in zip(members, quotas, strict=True)]
+        )
+    )
+    rest = np.delete(np.arange(len(split)), held)
+    return split.part(rest), split.part(held)
+
+
+def _members(split: Split) -> list[np.ndarray]:
+    """The places of each class's examples; of all where there are no labels."""
+    labels = np.zeros(len(split), dtype=np.int64) if split.labels is None else split.labels
+    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+
+def proportional_counts(weights: np.ndarray, total: int, most: np.ndarray | None = None) -> np.ndarray:
+    """Whole numbers ≥ 1, and ≤ `most`, that sum to `total`, as near to proportional to `weights` [C] as can be.
+
+    C ≤ total ≤ Σ most; a class whose most is 0 gets 0.
+    """
+    most = np.full(len(weights), total) if most is None else most
     exact = weights * (total / weights.sum())
-    counts = np.maximum(np.floor(exact), 1).astype(np.int64)
+    counts = np.minimum(np.maximum(np.floor(exact), 1), most).astype(np.int64)
     while counts.sum() < total:
-        counts[np.argmax(exact - counts)] += 1
+        counts[np.argmax(np.where(counts < most, exact - counts, -np.inf))] += 1
     while counts.sum() > total:
         counts[np.argmax(np.where(counts > 1, counts - exact, -np.inf))] -= 1
     return counts
@@ -217,7 +304,7 @@ def proportional_counts(weights: np.ndarray, total: int) -> np.ndarray:
 def _pack(dataset: Dataset) -> tuple[Arrays, Meta]:
     """A decoded data set as named arrays and JSON, with its digest."""
     arrays: Arrays = {}
-    for name, split in (("train", dataset.train), ("test", dataset.test)):
+    for name, split in _splits(dataset).items():
         arrays[f"{name}_inputs"] = np.ascontiguousarray(split.inputs)
         if split.labels is not None:
             arrays[f"{name}_labels"] = np.ascontiguousarray(split.labels)
@@ -231,5 +318,12 @@ def _pack(dataset: Dataset) -> tuple[Arrays, Meta]:
 
 
 def _unpack(arrays: Arrays, meta: Meta) -> Dataset:
-    train, test = (Split(arrays[f"{name}_inputs"], arrays.get(f"{name}_labels")) for name in ("train", "test"))
-    return Dataset(**(meta | {"train": train, "test": test, "classes": tuple(meta["classes"])}))
+    names = [name for name in ("train", "test", "validation") if f"{name}_inputs" in arrays]
+    splits = {name: Split(arrays[f"{name}_inputs"], arrays.get(f"{name}_labels")) for name in names}
+    return Dataset(**(meta | splits | {"classes": tuple(meta["classes"])}))
+
+
+def _splits(dataset: Dataset) -> dict[str, Split]:
+    """By their names; without validation where there is none."""
+    found = {"train": dataset.train, "test": dataset.test, "validation": dataset.validation}
+    return {name: split for name, split in found.items() if split is not None}

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split, proportional_counts
+from study.data.dataset import DATASETS, MOST_HELD_OUT, Dataset, DataShape, DataSource, Split, proportional_counts
 
 SIDE = 32
 _OVERSAMPLING = 4
@@ -158,6 +158,8 @@ class Shapes(DataSource):
         for name in ("train_size", "test_size"):
             if (size := getattr(self, name)) < len(SHAPES):
                 raise ValueError(f"{name} must be at least {len(SHAPES)} (one image per class), not {size}")
+        if 0 < (self.validation_size or 0) < len(SHAPES):
+            raise ValueError(f"validation_size must be 0 or at least {len(SHAPES)}, not {self.validation_size}")
         if not 0 <= self.colour_semantics <= 1:
             raise ValueError(f"colour_semantics must lie between 0 and 1, not {self.colour_semantics}")
         self.priors()
@@ -179,10 +181,17 @@ class Shapes(DataSource):
         return weights / weights.sum()
 
     def available(self) -> DataShape:
-        return DataShape(self.train_size, self.test_size, tuple(SHAPES), (SIDE, SIDE))
+        return DataShape(self.train_size, self.test_size, tuple(SHAPES), (SIDE, SIDE), validation=self._drawn)
+
+    @property
+    def _drawn(self) -> int:
+        """Images drawn for validation beside those to train on: by default a tenth as many."""
+        tenth = max(min(self.train_size // 10, MOST_HELD_OUT), len(SHAPES))
+        return tenth if self.validation_size is None else self.validation_size
 
     def fingerprint(self) -> dict[str, object]:
-        return super().fingerprint() | {"train_size": self.train_size, "test_size": self.test_size}
+        sizes = {"train_size": self.train_size, "test_size": self.test_size, "validation_size": self._drawn}
+        return super().fingerprint() | sizes
 
     def decode(self) -> Dataset:
         return Dataset(
@@ -190,6 +199,7 @@ class Shapes(DataSource):
             modality="image",
             train=self._draw(self.train_size, split=0),
             test=self._draw(self.test_size, split=1),
+            validation=self._draw(self._drawn, split=2) if self._drawn else None,
             classes=tuple(SHAPES),
             notes={"source": "drawn", "synsets": [shape.synset for shape in SHAPES.values()]},
         )

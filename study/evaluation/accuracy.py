@@ -14,11 +14,13 @@ MEASURE = "wup"
 
 
 def accuracy_metrics(prefix: str, classifier: str) -> dict[str, Metric]:
-    """The declarations of what `accuracies` reports under that prefix."""
-    return {
-        f"{prefix}.top1": Metric("max", "%", f"test accuracy of {classifier}"),
-        f"{prefix}.top5": Metric("max", "%", f"test images with their class among the five best of {classifier}"),
-    }
+    """The declarations of what `accuracies` reports under that prefix, of test and of the held-out examples."""
+    found = {}
+    for at, of in ((prefix, "test"), (f"{prefix}.validation", "held-out")):
+        found[f"{at}.top1"] = Metric("max", "%", f"{of} accuracy of {classifier}")
+        among = "with their class among the five best"
+        found[f"{at}.top5"] = Metric("max", "%", f"{of} images {among} of {classifier}")
+    return found
 
 
 def best_classes(scores: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric's number means; it is declared under its dotted name before anything is measured."""
+    """The meaning of a metric's number, declared under its dotted name before anything is measured."""
 
     direction: Literal["max", "min"] | None  # which way is better; None: neither
     unit: str  # "%", "nats", … ; "" for a pure number
@@ -57,8 +57,17 @@ class Metric:
 
 
 @dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Examples that no encoder is trained on, un-augmented: what is chosen is chosen on them, never on test."""
+
+    features: Tensor  # [V, F]
+    embeddings: Tensor  # [V, D] unit rows
+    labels: Tensor  # int64 [V]
+
+
+@dataclass(frozen=True, eq=False)
 class Encoded:
-    """What the encoder made of both splits, computed once at the end of a trial. Float32, all on one device.
+    """Features and embeddings of the splits, computed once at the end of a trial. Float32, all on one device.
 
     N training and M test images of C classes, feature width F, embedding width D, A augmented views. Of the training
     views only the mean is kept: N·D numbers instead of A·N·D.
@@ -77,6 +86,7 @@ class Encoded:
     k: int | None  # K of the trial; None for a method without negatives
     synsets: tuple[str, ...] = ()  # of the classes, where their meaning is known
     similarities: Mapping[str, np.ndarray] = field(default_factory=dict)  # measure → [C, C] of the classes' meaning
+    validation: "HeldOut | None" = None  # of the training split, which the encoder was not trained on
 
     def labels(self) -> tuple[Tensor, Tensor]:
         """Training and test labels. Raises ValueError where the data has none."""
@@ -87,7 +97,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Findings:
-    """What evaluations found."""
+    """Metrics and tables that evaluations found."""
 
     metrics: dict[str, float]
     tables: dict[str, Table] = field(default_factory=dict)

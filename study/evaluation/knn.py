@@ -64,18 +64,21 @@ class Knn(Evaluation):
 
     def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         labels_train, labels_test = encoded.labels()
+        banks = {"features": F.normalize(encoded.features_train), "embeddings": encoded.embeddings_train}
+        asked = [("features", F.normalize(encoded.features_test), labels_test)]
+        asked += [("embeddings", encoded.embeddings_test, labels_test)]
+        if held := encoded.validation:
+            asked += [("features.validation", F.normalize(held.features), held.labels)]
+            asked += [("embeddings.validation", held.embeddings, held.labels)]
         metrics: dict[str, float] = {}
-        for space, train, test in (
-            ("features", F.normalize(encoded.features_train), F.normalize(encoded.features_test)),
-            ("embeddings", encoded.embeddings_train, encoded.embeddings_test),
-        ):
+        for space, queries, labels in asked:
             best = nearest_classes(
-                test,
-                train,
+                queries,
+                banks[space.partition(".")[0]],
                 labels_train,
                 len(encoded.classes),
                 neighbours=self.neighbours,
                 temperature=self.temperature,
             )
-            metrics |= accuracies(f"knn.{space}", best, labels_test)
+            metrics |= accuracies(f"knn.{space}", best, labels)
         return Findings(metrics)

@@ -30,7 +30,7 @@ class Probe:
     bias: Tensor  # [C]
     mean: Tensor  # [F] of the training features
     std: Tensor  # [F], 1 where a feature is constant
-    penalty: float  # λ, chosen on a split of train
+    penalty: float  # λ, chosen on held-out examples
 
     def scores(self, features: Tensor) -> Tensor:
         """Logits. Shape: [M, F] → [M, C]."""
@@ -126,27 +126,43 @@ def fit_probe(
     penalties: tuple[float, ...],
     held_out: float,
     generator: torch.Generator,
+    validation: tuple[Tensor, Tensor] | None = None,
 ) -> Probe:
-    """The probe at the penalty with the least cross-entropy on a stratified split of train, fitted to all of train.
+    """The probe at the penalty with the least cross-entropy on the held-out examples, fitted to all of train.
 
-    Shapes: features [N, F], labels int64 [N]. The path goes from the greatest penalty down, each fit starting at the
-    one before, and ends where the held-out cross-entropy rises. The features are copied once.
+    Shapes: features [N, F], labels int64 [N], validation [V, F] and int64 [V]; without it, the share `held_out` of
+    train is held out for the choice. The search goes from the middle penalty to its neighbours as long as the
+    cross-entropy falls, each fit starting at the one before. The features are copied once.
     """
     std, mean = torch.std_mean(features, dim=0, correction=0)
     std = torch.where(std > 0, std, 1.0)
-    fitted, held = stratified_split(labels, held_out, generator=generator)
-    order, n = torch.cat([fitted, held]), len(fitted)
-    x, y = features[order].sub_(mean).div_(std), labels[order]
-    best = weights = (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
-    chosen, least = max(penalties), float("inf")
-    for penalty in sorted(penalties, reverse=True):
-        weights = logistic_regression(x[:n], y[:n], penalty, start=weights, tolerance=1e-3)
-        loss = _cross_entropy(x[n:], y[n:], *weights).item()
-        if not loss < least:
-            break
-        best, chosen, least = weights, penalty, loss
-    weight, bias = logistic_regression(x, y, chosen, start=best, tolerance=1e-4)
-    return Probe(weight, bias, mean, std, chosen)
+    if validation is None:
+        fitted, held = stratified_split(labels, held_out, generator=generator)
+        order, n = torch.cat([fitted, held]), len(fitted)
+        x, y = features[order].sub_(mean).div_(std), labels[order]
+        chosen_on = x[n:], y[n:]
+    else:
+        x, y, n = (features - mean).div_(std), labels, len(labels)
+        chosen_on = (validation[0] - mean).div_(std), validation[1]
+    weights = (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
+
+    def fit(penalty: float, start: tuple[Tensor, Tensor]) -> tuple[float, tuple[Tensor, Tensor]]:
+        found = logistic_regression(x[:n], y[:n], penalty, start=start, tolerance=1e-3)
+        return _cross_entropy(*chosen_on, *found).item(), found
+
+    ascending = sorted(penalties)
+    middle = at = len(ascending) // 2
+    least, best = fit(ascending[at], weights)
+    for step in (-1, 1):
+        while at == middle or (at - middle) * step > 0:
+            if not 0 <= at + step < len(ascending):
+                break
+            loss, weights = fit(ascending[at + step], best)
+            if not loss < least:
+                break
+            least, best, at = loss, weights, at + step
+    weight, bias = logistic_regression(x, y, ascending[at], start=best, tolerance=1e-4)
+    return Probe(weight, bias, mean, std, ascending[at])
 
 
 def _cross_entropy(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -161,12 +177,12 @@ def _cross_entropy(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> T
 @EVALUATIONS.register("linear")
 @dataclass(frozen=True, kw_only=True)
 class Linear(Evaluation):
-    """Linear probe on features and on embeddings; its penalty is chosen on a split of train, never on test."""
+    """Linear probe on features and on embeddings; its penalty is chosen on the held-out examples, never on test."""
 
-    penalties: tuple[float, ...] = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+    penalties: tuple[float, ...] = (1e1, 3e0, 1e0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
     """L2 penalties λ to choose from, for standardised features and the mean cross-entropy"""
     held_out: float = 0.1
-    """share of each training class on which the penalty is chosen, in (0, 1)"""
+    """share of each training class on which the penalty is chosen where the data holds none out, in (0, 1)"""
 
     needs_labels: ClassVar[bool] = True
     reports: ClassVar[Mapping[str, Metric]] = {
@@ -189,13 +205,13 @@ class Linear(Evaluation):
             raise ValueError(f"linear: held_out must lie in (0, 1), got {self.held_out}; try 0.1")
 
     def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
-        found, labels = Findings({}), encoded.labels()
-        for space, train, test in (
-            ("features", encoded.features_train, encoded.features_test),
-            ("embeddings", encoded.embeddings_train, encoded.embeddings_test),
+        found, labels, held = Findings({}), encoded.labels(), encoded.validation
+        for space, train, test, validation in (
+            ("features", encoded.features_train, encoded.features_test, held and (held.features, held.labels)),
+            ("embeddings", encoded.embeddings_train, encoded.embeddings_test, held and (held.embeddings, held.labels)),
         ):
             metrics, best = self.probe(
-                f"linear.{space}", train, test, labels, len(encoded.classes), generator=generator
+                f"linear.{space}", train, test, labels, len(encoded.classes), validation, generator=generator
             )
             confusion = confusion_matrix(best[:, 0], labels[1], len(encoded.classes)).cpu()
             found.metrics.update(metrics)
@@ -203,22 +219,25 @@ class Linear(Evaluation):
             found.tables.update(confusion_tables(f"linear.{space}", confusion, encoded.classes, encoded.similarities))
         return found
 
-    def floor(
-        self, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], classes: int, *, generator: torch.Generator
-    ) -> dict[str, float]:
-        """`linear.floor.*`: the same probe on the features of the untrained encoder. Shapes as in `probe`."""
-        return self.probe("linear.floor", train, test, labels, classes, generator=generator)[0]
-
     def probe(
         self, prefix: str, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], classes: int,
-        *, generator: torch.Generator,
+        validation: tuple[Tensor, Tensor] | None = None, *, generator: torch.Generator,
     ) -> tuple[dict[str, float], Tensor]:  # fmt: skip
         """Accuracies and chosen penalty of one representation, under `prefix`, and `Probe.best` of test.
 
-        Shapes: train [N, F], test [M, F], labels of both int64 [N], [M].
+        Shapes: train [N, F], test [M, F], labels of both int64 [N], [M], validation [V, F] and int64 [V].
         """
         fitted = fit_probe(
-            train, labels[0], classes, penalties=self.penalties, held_out=self.held_out, generator=generator
+            train,
+            labels[0],
+            classes,
+            penalties=self.penalties,
+            held_out=self.held_out,
+            generator=generator,
+            validation=validation,
         )
         best = fitted.best(test)
-        return accuracies(prefix, best, labels[1]) | {f"{prefix}.penalty": fitted.penalty}, best
+        metrics = accuracies(prefix, best, labels[1]) | {f"{prefix}.penalty": fitted.penalty}
+        if validation is not None:
+            metrics |= accuracies(f"{prefix}.validation", fitted.best(validation[0]), validation[1])
+        return metrics, best

@@ -54,6 +54,11 @@ class MeanClassifier(Evaluation):
             scores = (z[rows] @ mu.T / encoded.temperature for z in encoded.views_test)
             return torch.stack([F.cross_entropy(s, labels_test[rows], reduction="sum") for s in scores])
 
-        best = torch.cat(list(blocks(m, lambda rows: best_classes(encoded.embeddings_test[rows] @ mu.T))))
+        def top(z: Tensor) -> Tensor:
+            return torch.cat(list(blocks(len(z), lambda rows: best_classes(z[rows] @ mu.T))))
+
+        metrics = accuracies("mean_classifier", top(encoded.embeddings_test), labels_test)
+        if held := encoded.validation:
+            metrics |= accuracies("mean_classifier.validation", top(held.embeddings), held.labels)
         loss = (torch.stack(list(blocks(m, losses))).sum(dim=0) / m).mean()
-        return Findings(accuracies("mean_classifier", best, labels_test) | {"mean_classifier.loss": loss.item()})
+        return Findings(metrics | {"mean_classifier.loss": loss.item()})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from models.registry import did_you_mean
 from study.config import ConfigError
+from study.metric_names import validation_of
 from study.planning.kept import of_study
 from study.planning.plan import resolve_cells
 from study.planning.study_config import StudyConfig
@@ -68,7 +69,7 @@ class TPE:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study, self._store = study, store
         directions = ["maximize" if way == "max" else "minimize" for way in study.metrics.values()]
-        # Cells that run count as bad ones, so that what is proposed meanwhile lies elsewhere; Optuna's default from 5 on.
+        # Cells that run count as bad ones, so that what is proposed meanwhile lies elsewhere: Optuna's default from 5
         sampler = optuna.samplers.TPESampler(seed=0, constant_liar=True)
         self._optuna = optuna.create_study(directions=directions, sampler=sampler)
         self._space = {path: _distribution(dimension) for path, dimension in study.spaces[0].items()}
@@ -177,18 +178,19 @@ class TPE:
         return [trial.under(seed) for seed in self._study.seeds]
 
     def _values(self, trials: list[Trial]) -> "list[float] | str | None":
-        """The metrics' means over the seeds; "failed" where a seed failed; None while one is missing."""
+        """The means over the seeds on held-out examples; "failed" where a seed failed; None while one is missing."""
         results = [self._store.trial(trial.id).result() for trial in trials]
         if any(result is not None and not result.finished for result in results):
             return "failed"
         finished = [result.metrics for result in results if result is not None]
         if len(finished) < len(trials):
             return None
-        missing = [metric for metric in self._study.metrics if metric not in finished[0]]
+        chosen_by = [validation_of(metric) for metric in self._study.metrics]
+        missing = [metric for metric in chosen_by if metric not in finished[0]]
         if missing:
             known = sorted(finished[0])
             raise ConfigError([f"metrics.{m}: no trial logs it{did_you_mean(m, known)}" for m in missing])
-        return [statistics.mean(metrics[metric] for metrics in finished) for metric in self._study.metrics]
+        return [statistics.mean(metrics[metric] for metrics in finished) for metric in chosen_by]
 
     def _listed(self, path: str) -> bool:
         return isinstance(self._study.spaces[0][path], Grid)

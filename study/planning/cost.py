@@ -1,4 +1,4 @@
-"""What a trial costs in time and memory: as observed of finished trials, or as probed with a few real steps."""
+"""The cost of a trial in time and memory: as observed of finished trials, or as probed with a few real steps."""
 
 import math
 import statistics
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PROBE_STEPS = 3
 CONTEXT_MIB = 600
-"""What CUDA takes on the GPU for each process beside torch's allocator."""
+"""Memory that CUDA takes on the GPU for each process beside torch's allocator."""
 HEADROOM = 0.9
 """Of a GPU's memory, to be planned with: fragments and evaluation take the rest."""
 
@@ -86,7 +86,9 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
         give_back()
         training = Training(trial, trial.parts.data.load(), device)
         per_step = time_steps(training, PROBE_STEPS)
-        forward = (1 + trial.config["evaluation_views"]) * (len(training.data.train) + len(training.data.test))
+        data = training.data
+        forward = (1 + trial.config["evaluation_views"]) * (len(data.train) + len(data.test))
+        forward += len(data.validation or ())
         evaluation = forward / (trial.parts.method.views * training.batch_size) * per_step / 3
         seconds.append(per_step * training.steps * training.epochs + evaluation)
         mib.append(training.peak_mib)

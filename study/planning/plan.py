@@ -1,4 +1,4 @@
-"""What a study would run, and what it would cost: every cell is checked before anything starts."""
+"""The trials of a study and their cost: every cell is checked before anything starts."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import did_you_mean
 from study.config import ConfigError
+from study.metric_names import validation_of
 from study.planning.study_config import PRIMARY, StudyConfig
 from study.space import Cell, Grid
 from study.storage.store import Store
@@ -170,6 +171,22 @@ def _check_metrics(study: StudyConfig, trials: "list[Trial]") -> None:
             f"metrics.{m}: no evaluation of this study reports it{did_you_mean(m, known)}; docs/metrics.md has all"
             for m in unknown
         )
+    if study.sampler == "tpe":
+        _check_choice(study, trials, known)
+
+
+def _check_choice(study: StudyConfig, trials: "list[Trial]", known: list[str]) -> None:
+    """Refuse, with ConfigError, a search that would choose its cells on the test split."""
+    on_test = [m for m in study.metrics if m in known and validation_of(m) == m and ".validation." not in m]
+    if on_test:
+        raise ConfigError(
+            f"metrics.{m}: it is measured on the test split, on which nothing is chosen; search by an accuracy such as "
+            "linear.features.top1, which has held-out examples, or by a metric of the training such as train.loss"
+            for m in on_test
+        )
+    chooses = any(validation_of(m) != m for m in study.metrics)
+    if chooses and not all(trial.parts.data.shape().validation for trial in trials):
+        raise ConfigError(["data.validation_size: a search chooses on held-out examples, and there are none; raise it"])
 
 
 def _corners(study: StudyConfig) -> Iterator[Cell]:

@@ -92,8 +92,9 @@ def component(field: str, value: Component) -> Resolved:
 
 def _in_identity(field: "dataclasses.Field[Any]", value: Any) -> bool:
     """Whether a parameter is part of a trial's identity: what locates files never is, what was `added` if it is set."""
-    told = field.metadata.get("identity", True)
-    return value != field.default if told == "unless default" else bool(told)
+    if "as_before" in field.metadata:
+        return bool(value != field.metadata["as_before"])
+    return bool(field.metadata.get("identity", True))
 
 
 CALLED_LATER = ("encoder", "head", "augmentation", "objective")

@@ -14,9 +14,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from study.figures.records import Records
+from study.metric_names import floor_of, is_percentage
 from study.report.html import MakeSection, Section, figures
 from study.report.sections import SECTIONS, findings_section
-from study.results import Results, blocked_interval, floor_of, is_percentage, label, text
+from study.results import Results, blocked_interval, label, text
 from study.storage import yaml_text
 from study.storage.store import Store, is_local, write_atomically
 from study.storage.trial_result import TrialResult

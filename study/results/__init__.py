@@ -3,7 +3,7 @@
 from study.results.cells import blocked_interval, interval
 from study.results.fits import ACCURACY, Fits
 from study.results.frames import journals, tables
-from study.results.labels import cell_label, flat, floor_of, is_percentage, label, text, value_at
+from study.results.labels import cell_label, flat, label, text, value_at
 from study.results.results import Results
 
 __all__ = [

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.paired import APART, block_design, differences, differences_from_best, unequal_noise
+from study.metric_names import validation_of
 from study.results.cells import cell_numbers
 from study.results.labels import cell_label, label, text
 
@@ -49,16 +50,19 @@ def compare(
 
 
 def best(finished: pd.DataFrame, varying: Sequence[str], metric: str, *, upwards: bool) -> Best:
-    """The cell of the best mean; which cells may be as good, from all pairs of cells at once."""
+    """The cell of the best mean on held-out examples where there are any; which cells may be as good on test, from all
+    pairs of cells at once."""
     trials, cells = _cells(finished, varying, metric)
     codes, outcomes = _codes(trials, varying), trials[metric].to_numpy(dtype=float)
-    design = block_design(*codes)
-    first, found = differences_from_best(design, outcomes, upwards=upwards)
+    design, held = block_design(*codes), _held_out(trials, metric)
+    first, found = differences_from_best(design, outcomes, upwards=upwards, chosen_by=held)
     order = np.argsort((design.weights @ outcomes) * (-1 if upwards else 1), kind="stable")
+    order = np.concatenate([[first], order[order != first]])
     frame = pd.concat([cells, found], axis=1).iloc[order].reset_index(drop=True)
     cell = {path: cells[path][first] for path in varying}
     noise = unequal_noise(design, codes[0], outcomes, generator=np.random.default_rng(0)) if design.df else 1.0
-    return Best(cell, frame, _words(frame, varying, metric, upwards) + (LOUD if noise <= 0.01 else ""))
+    words = _words(frame, varying, metric, upwards, held is not None)
+    return Best(cell, frame, words + (LOUD if noise <= 0.01 else ""))
 
 
 def _cells(finished: pd.DataFrame, varying: Sequence[str], metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -100,11 +104,19 @@ def _pairs(cells: pd.DataFrame, varying: Sequence[str], baseline: Mapping[str, A
     return np.array(pairs)
 
 
-def _words(frame: pd.DataFrame, varying: Sequence[str], metric: str, upwards: bool) -> str:
+def _held_out(trials: pd.DataFrame, metric: str) -> Any:
+    """The metric's values on held-out examples; None where a trial has none."""
+    name = validation_of(metric)
+    values = trials[name].to_numpy(dtype=float) if name != metric and name in trials else np.array([np.nan])
+    return values if np.isfinite(values).all() else None
+
+
+def _words(frame: pd.DataFrame, varying: Sequence[str], metric: str, upwards: bool, held_out: bool) -> str:
     """The best cell with the interval of its lead, or that no cell can be told apart."""
     top, others = frame.iloc[0], frame.iloc[1:]
     name, extreme = _named(top, varying), "highest" if upwards else "lowest"
-    mean = f"{name}: {text(metric, top['mean'])}, the {extreme} mean of {len(frame)} cells"
+    chosen = "chosen on held-out examples" if held_out else f"the {extreme} mean"
+    mean = f"{name}: {text(metric, top['mean'])}, {chosen} of {len(frame)} cells"
     if others.empty:
         return f"{name}: {text(metric, top['mean'])}, with none to compare"
     if others["difference"].isna().all():

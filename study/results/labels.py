@@ -1,9 +1,11 @@
-"""Config values, cells and numbers as a few characters of text; metrics by their names."""
+"""Config values, cells and numbers as a few characters of text."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+
+from study.metric_names import is_percentage
 
 
 def label(value: Any) -> str:
@@ -39,15 +41,6 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, inner in value.items():
         yield from flat(inner, f"{path}.{key}" if path else key)
-
-
-def floor_of(metric: str) -> str:
-    """The metric that holds the untrained encoder's value of this one: of the linear probe on features alone."""
-    return metric.replace("linear.features.", "linear.floor.") if metric.startswith("linear.features.") else ""
-
-
-def is_percentage(metric: str) -> bool:
-    return metric.rpartition(".")[2] in ("top1", "top5")
 
 
 def text(metric: str, mean: float, half_width: float = float("nan")) -> str:

@@ -1,4 +1,4 @@
-"""What an encoder makes of both splits, and the evaluations of it; the untrained encoder's floor beside them."""
+"""Features and embeddings of the splits, and their evaluations; the untrained encoder's floor beside them."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from models.precision import autocast
 from study.data.cache import cache_root
 from study.evaluation import Encoded, Findings
 from study.evaluation import evaluate as evaluate_encoded
-from study.evaluation.evaluation import Blocks
+from study.evaluation.evaluation import Blocks, HeldOut
 from study.evaluation.linear import Linear
 from study.evaluation.negatives import Negatives
 from study.storage.store import TrialFolder, write_atomically
@@ -24,7 +24,7 @@ from study.trial.training import Training
 from study.trial.views import Examples, view_of
 
 AFTER_TRAINING = (Stream.EVALUATION, 1)
-"""What layers draw in evaluations is of no epoch: a word more than those have."""
+"""The stream of the layers' draws in evaluations, which are of no epoch: a word more than those have."""
 
 ENCODE_BATCH = 500
 """Examples that pass the encoder at once; its memory does not depend on the batch size of the training."""
@@ -55,7 +55,7 @@ def represent(training: Training, split: Examples, *, view: int | None = None) -
 
 
 def encode(training: Training) -> Encoded:
-    """Both splits, un-augmented and in A augmented views."""
+    """The splits, un-augmented and in A augmented views."""
     config = training.trial.config
     views = range(config["evaluation_views"])
     features_train, embeddings_train = _both(training, training.train)
@@ -77,7 +77,16 @@ def encode(training: Training) -> Encoded:
         k=config["k"] or None,
         synsets=training.semantics.synsets,
         similarities=training.semantics.similarities,
+        validation=_held_out(training),
     )
+
+
+def _held_out(training: Training) -> HeldOut | None:
+    split = training.validation
+    if split is None or split.labels is None:
+        return None
+    features, embeddings = _both(training, split)
+    return HeldOut(features, embeddings, split.labels)
 
 
 def _both(training: Training, split: Examples) -> tuple[Tensor, Tensor]:
@@ -90,7 +99,7 @@ def _embeddings(training: Training, split: Examples, view: int) -> Tensor:
 
 
 def evaluate(training: Training) -> Findings:
-    """Every evaluation of the trained encoder; numbers come from the test split."""
+    """Every evaluation of the trained encoder; what is reported is of the test split, what is chosen of neither."""
 
     def running(name: str) -> None:
         training.part = f"evaluating {name}"
@@ -141,8 +150,15 @@ def floor(training: Training, cache: Path | None) -> dict[str, float]:
         training.part = "evaluating linear on the untrained encoder"
         with layers_draw(training.device, training.seed, *AFTER_TRAINING):
             features = [_both(training, split)[0] for split in (train, test)]
+            held = _held_out(training)
         draw = generator("cpu", training.seed, Stream.EVALUATION)
-        labels = (train.labels, test.labels)
-        found = probe.floor(features[0], features[1], labels, len(training.data.classes), generator=draw)
+        found, _ = probe.probe(
+            "linear.floor",
+            *features,
+            (train.labels, test.labels),
+            len(training.data.classes),
+            held and (held.features, held.labels),
+            generator=draw,
+        )
         write_atomically(path, json.dumps(found))
     return dict(json.loads(path.read_text()))

@@ -77,7 +77,7 @@ def run_trial(
 
 
 def described(trial: Trial) -> dict[str, Any]:
-    """What its folder says of a trial."""
+    """The description of a trial in its folder."""
     told = {"config": trial.config, "cell": trial.cell, "seed": trial.seed, "uses_labels": trial.uses_labels}
     return told | ({"code": trial.code} if trial.code else {})
 
@@ -89,7 +89,7 @@ def _clock(folder: TrialFolder) -> Callable[[], float]:
 
 
 def reason_of(error: Exception, trial: Trial, part: str = "") -> str:
-    """What a trial failed of, in a line; where memory did not suffice, in which part of its work and what to set."""
+    """The reason of a failure in a line; where memory did not suffice, in which part of its work and what to set."""
     short = f"{type(error).__name__}: {error}"
     on_gpu = devices.memory_ran_out(error)
     if not on_gpu and not isinstance(error, MemoryError) and "can't allocate memory" not in short:
@@ -102,7 +102,7 @@ def reason_of(error: Exception, trial: Trial, part: str = "") -> str:
 
 
 def _remedy(part: str, trial: Trial) -> str:
-    """What to set for a part of the work to need less memory."""
+    """Advice on how a part of the work needs less memory."""
     if part.startswith("evaluating "):
         name = part.removeprefix("evaluating ")
         return f"leave {name} out of evaluations, lower data.test_size or data.train_size"
@@ -155,6 +155,7 @@ def _run(
             "digest": data.digest,
             "train": len(data.train),
             "test": len(data.test),
+            "validation": len(data.validation or ()),
             "classes": list(data.classes),
             "synsets": list(training.semantics.synsets),
             "class_counts": None if data.test.labels is None else np.bincount(data.test.labels).tolist(),

@@ -49,6 +49,7 @@ class Training:
         self.peak = PeakMemory(device)
         self.part = "putting the networks together"  # what it is at, for an error to tell
         self.train, self.test = Examples(data.train, device), Examples(data.test, device)
+        self.validation = None if data.validation is None else Examples(data.validation, device)
         self.seed, self.epochs, self.batch_size = config["seed"], config["epochs"], config["batch_size"]
         self.precision = choose_precision(config["precision"], device)
         self.augmentation = supply(trial.parts.augmentation, data)
@@ -130,7 +131,7 @@ class Training:
         return losses
 
     def _selection(self, masses: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
-        """What the epoch's selections mean, from the [C, C] masses of the observed steps; nothing without labels."""
+        """The meaning of the epoch's selections, from the [C, C] masses of the observed steps; nothing without labels."""
         if not masses:
             return {}
         selected, offered = (torch.stack(part).sum(dim=0).cpu().numpy() for part in zip(*masses, strict=True))

@@ -30,23 +30,23 @@ class Examples:
     """
 
     def __init__(self, split: Split, device: torch.device) -> None:
-        self._inputs, self._device = split.inputs, device
+        self._split, self._device = split, device
         self._resident: Tensor | None = None
-        if device.type != "cpu" and split.inputs.nbytes <= RESIDENT_SHARE * memory_of(device):
-            self._resident = torch.from_numpy(split.inputs.copy()).to(device)
+        if device.type != "cpu" and split.nbytes <= RESIDENT_SHARE * memory_of(device):
+            self._resident = torch.from_numpy(split.take(slice(None))).to(device)
         self.labels = None if split.labels is None else torch.from_numpy(split.labels.copy()).to(device)
 
     def __len__(self) -> int:
-        return len(self._inputs)
+        return len(self._split)
 
     def take(self, index: Tensor, index_there: Tensor) -> Tensor:
         """The inputs at an index int64 [B], which is given on the CPU and on the device."""
-        return self._sent(self._inputs[index.numpy()]) if self._resident is None else self._resident[index_there]
+        return self._sent(self._split.take(index.numpy())) if self._resident is None else self._resident[index_there]
 
     def part(self, start: int, stop: int) -> Tensor:
         """The inputs from one index to another."""
         if self._resident is None:
-            return self._sent(self._inputs[start:stop].copy())
+            return self._sent(self._split.take(slice(start, stop)))
         return self._resident[start:stop]
 
     def _sent(self, inputs: np.ndarray) -> Tensor:

@@ -29,7 +29,7 @@ def test_images_in_folders_get_the_published_labels(
     image_files: Callable[..., Files], write_tar: Callable[..., Path]
 ) -> None:
     files = image_files(tuple(reversed(CIFAR10_CLASSES)), count=2)
-    data = Cifar10(root=str(write_tar(files, top="cifar10-images/"))).load()
+    data = Cifar10(root=str(write_tar(files, top="cifar10-images/")), validation_size=0).load()
     assert (data.name, data.classes) == ("cifar10", CIFAR10_CLASSES)
     np.testing.assert_array_equal(data.train.labels, np.repeat(np.arange(10), 2))
 
@@ -38,7 +38,7 @@ def test_images_in_folders_get_the_published_labels(
 def test_cifar100_is_labelled_finely_or_coarsely(
     labels: str, image_files: Callable[..., Files], write_folder: Callable[..., Path]
 ) -> None:
-    source = Cifar100(root=str(write_folder(image_files(CIFAR100_CLASSES, count=1))), labels=labels)
+    source = Cifar100(root=str(write_folder(image_files(CIFAR100_CLASSES, count=1))), labels=labels, validation_size=0)
     data = source.load()
     assert source.shape() == data.shape
     if labels == "fine":
@@ -158,19 +158,19 @@ def expect_whole(data: Any, archive: Files) -> None:
 
 
 def test_a_download_is_fetched_once_and_needed_no_more(published: Server, archive: Files, tmp_path: Path) -> None:
-    source = Cifar10(root=str(tmp_path / "data"), download=True)
+    source = Cifar10(root=str(tmp_path / "data"), download=True, validation_size=0)
     assert source.shape().train == 50_000
     expect_whole(source.load(), archive)
     requests = published.requests
     assert requests > 0
     expect_whole(source.load(tmp_path / "another node"), archive)
-    expect_whole(Cifar10(root=str(tmp_path / "data")).load(tmp_path / "a third"), archive)
+    expect_whole(Cifar10(root=str(tmp_path / "data"), validation_size=0).load(tmp_path / "a third"), archive)
     assert published.requests == requests
 
 
 def test_an_interrupted_download_is_repaired(published: Server, archive: Files, tmp_path: Path) -> None:
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(published.content[:1000])
-    expect_whole(Cifar10(root=str(tmp_path), download=True).load(), archive)
+    expect_whole(Cifar10(root=str(tmp_path), download=True, validation_size=0).load(), archive)
 
 
 def test_a_line_that_breaks_is_named_and_the_next_try_gets_the_whole(
@@ -178,16 +178,16 @@ def test_a_line_that_breaks_is_named_and_the_next_try_gets_the_whole(
 ) -> None:
     published.cut = 1000
     with pytest.raises(ValueError, match=r"cifar10 in .* is not usable"):
-        Cifar10(root=str(tmp_path), download=True).load()
+        Cifar10(root=str(tmp_path), download=True, validation_size=0).load()
     published.cut = None
-    expect_whole(Cifar10(root=str(tmp_path), download=True).load(), archive)
+    expect_whole(Cifar10(root=str(tmp_path), download=True, validation_size=0).load(), archive)
 
 
 def test_nodes_that_start_at_once_fetch_it_once(published: Server, archive: Files, tmp_path: Path) -> None:
     """Three caches, as of three nodes, over one shared root."""
-    Cifar10(root=str(tmp_path / "alone"), download=True).load(tmp_path / "node")
+    Cifar10(root=str(tmp_path / "alone"), download=True, validation_size=0).load(tmp_path / "node")
     alone, published.requests = published.requests, 0
-    source = Cifar10(root=str(tmp_path / "data"), download=True)
+    source = Cifar10(root=str(tmp_path / "data"), download=True, validation_size=0)
     with ThreadPoolExecutor(3) as pool:
         loaded = list(pool.map(lambda node: source.load(tmp_path / f"node {node}"), range(3)))
     for data in loaded:
@@ -201,7 +201,7 @@ def test_an_archive_at_hand_is_unpacked_without_a_network(
 ) -> None:
     file = tmp_path / "cifar-10-python.tar.gz"
     file.write_bytes(published.content)
-    expect_whole(Cifar10(root=str(tmp_path if named == "folder" else file)).load(), archive)
+    expect_whole(Cifar10(root=str(tmp_path if named == "folder" else file), validation_size=0).load(), archive)
     assert published.requests == 0
 
 
@@ -214,7 +214,7 @@ def test_damaged_files_are_refused_without_download_and_repaired_with_it(
     with pytest.raises(ValueError, match=r"cifar10 in .* is not usable .* set data.download to true"):
         Cifar10(root=str(tmp_path)).load()
     assert published.requests == 0
-    expect_whole(Cifar10(root=str(tmp_path), download=True).load(), archive)
+    expect_whole(Cifar10(root=str(tmp_path), download=True, validation_size=0).load(), archive)
 
 
 @pytest.mark.parametrize("half", ["empty", "half-extracted", "archive cut off"])
@@ -250,7 +250,7 @@ def test_a_folder_of_neither_is_refused_with_the_names_of_both(tmp_path: Path) -
 def test_a_download_that_is_not_what_was_published_is_refused(published: Server, tmp_path: Path) -> None:
     published.content = b"something else"
     with pytest.raises(ValueError, match=r"cifar10 in .* is not usable"):
-        Cifar10(root=str(tmp_path), download=True).load()
+        Cifar10(root=str(tmp_path), download=True, validation_size=0).load()
     assert not (tmp_path / "cifar-10-batches-py").exists()
 
 
@@ -259,4 +259,4 @@ def test_an_unreachable_server_is_named(published: Server, tmp_path: Path, monke
 
     monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
     with pytest.raises(ValueError, match=r"cifar10 in .* is not usable .*refused.*put cifar-10-python.tar.gz there"):
-        Cifar10(root=str(tmp_path), download=True).load()
+        Cifar10(root=str(tmp_path), download=True, validation_size=0).load()

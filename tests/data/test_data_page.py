@@ -88,7 +88,7 @@ def files() -> Iterator[tuple[str, str]]:
 def layouts(folder: Path) -> Iterator[tuple[str, str]]:
     for number, (name, layout) in enumerate(LAYOUTS.items()):
         root = write(layout, folder / f"{number}")
-        source = ImageFolder(root=str(root), **layout.parameters)
+        source = ImageFolder(root=str(root), validation_size=0, **layout.parameters)
         try:
             shape = source.shape()
         except ValueError as error:

@@ -17,7 +17,7 @@ Write = Callable[..., Path]
 
 
 def load(root: Path, **parameters: object) -> ImageFolder:
-    return ImageFolder(root=str(root), **parameters)
+    return ImageFolder(root=str(root), **({"validation_size": 0} | parameters))
 
 
 def test_pixels_and_labels_come_out_as_they_went_in(image_files: MakeFiles, write_folder: Write) -> None:

@@ -1,8 +1,8 @@
 """A study that an earlier version began goes on: the same ids, what is finished is kept, what was interrupted resumes.
 
 `begun_before/` was written by the version before the packages of `study/` were laid out in stages: one trial finished,
-one killed after its second of three epochs, two not started. Its numbers are those of another machine. Its heads have
-no batch norm, as heads had none then: its study.yaml sets that, since heads are now as a method's authors have them.
+one killed after its second of three epochs, two not started. Its numbers are those of another machine. Its study.yaml
+says what were the defaults then: heads without batch norm, no held-out examples, the penalties of the linear probe.
 """
 
 import json

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from study.evaluation import Encoded
+from study.evaluation.evaluation import HeldOut
 
 
 @pytest.fixture
@@ -34,13 +35,17 @@ def make_encoded() -> Callable[..., Encoded]:
             return torch.stack([z(h + 0.2 * torch.randn(h.shape, generator=draw)) for _ in range(views)])
 
         h_train, h_test = around(labels_train), around(labels_test)
+        mean_views, views_test = views_of(h_train).mean(dim=0), views_of(h_test)
+        held = torch.arange(train // 2) % classes
+        h_held = around(held)
         return Encoded(
             features_train=h_train,
             features_test=h_test,
             embeddings_train=z(h_train),
             embeddings_test=z(h_test),
-            mean_views_train=views_of(h_train).mean(dim=0),
-            views_test=views_of(h_test),
+            mean_views_train=mean_views,
+            views_test=views_test,
+            validation=HeldOut(h_held, z(h_held), held) if labels else None,
             labels_train=labels_train if labels else None,
             labels_test=labels_test if labels else None,
             classes=tuple(f"c{c}" for c in range(classes)),

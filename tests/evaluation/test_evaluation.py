@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from study.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric, evaluate, reported
+from study.evaluation.evaluation import HeldOut
 from study.evaluation.linear import Linear
 from tests.evaluation.short_of_memory import ShortOfMemory
 from tests.second_device import Away, SecondDevice, second_device
@@ -83,7 +84,11 @@ def quick(evaluation: Evaluation) -> Evaluation:
 
 
 def moved(encoded: Encoded, there: SecondDevice) -> Encoded:
-    return replace(encoded, **{n: there.put(x) for n, x in vars(encoded).items() if isinstance(x, torch.Tensor)})
+    def of(held: Encoded | HeldOut) -> dict[str, torch.Tensor]:
+        return {name: there.put(x) for name, x in vars(held).items() if isinstance(x, torch.Tensor)}
+
+    held = encoded.validation
+    return replace(encoded, validation=held and replace(held, **of(held)), **of(encoded))
 
 
 @pytest.mark.parametrize("classes", [4, 12])

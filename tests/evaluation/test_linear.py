@@ -192,7 +192,9 @@ def test_probe_ignores_scale_shift_and_constant_features(make_encoded):
     def moved(h):
         return torch.cat([h * scale + 5 * scale, torch.full((len(h), 1), 3.0)], dim=1)
 
-    other = replace(encoded, features_train=moved(encoded.features_train), features_test=moved(encoded.features_test))
+    held = replace(encoded.validation, features=moved(encoded.validation.features))
+    train, test = moved(encoded.features_train), moved(encoded.features_test)
+    other = replace(encoded, features_train=train, features_test=test, validation=held)
     a, b = (Linear().evaluate(e, generator=torch.Generator().manual_seed(0)).metrics for e in (encoded, other))
     assert a == pytest.approx(b)
 
@@ -208,7 +210,9 @@ def test_features_that_say_nothing_give_chance(make_encoded, generator):
 def test_floor_is_the_same_probe_of_other_features_under_its_own_name(make_encoded):
     encoded = make_encoded()
     train, test, draw = encoded.features_train, encoded.features_test, torch.Generator().manual_seed(0)
-    floor = Linear().floor(train, test, encoded.labels(), len(encoded.classes), generator=draw)
+    held = encoded.validation.features, encoded.validation.labels
+    of = train, test, encoded.labels(), len(encoded.classes), held
+    floor, _ = Linear().probe("linear.floor", *of, generator=draw)
     metrics = Linear().evaluate(encoded, generator=torch.Generator().manual_seed(0)).metrics
     assert floor == {name.replace("features", "floor"): v for name, v in metrics.items() if "features" in name}
     assert floor.keys() <= Linear.reports.keys()
@@ -234,3 +238,43 @@ def test_confusion_is_tabled_for_features_and_embeddings(make_encoded, generator
 def test_what_cannot_be_fitted_is_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
         Linear(**parameters)
+
+
+def test_the_penalty_is_chosen_on_the_held_out_examples_and_not_on_test_or_by_the_generator(make_encoded):
+    encoded = make_encoded(train=40, noise=3.0)
+    held = encoded.validation
+    losses = {}
+    for penalty in Linear().penalties:
+        one = fit_probe(
+            encoded.features_train, encoded.labels_train, 4, penalties=(penalty,), held_out=0.5,
+            generator=torch.Generator(), validation=(held.features, held.labels),
+        )  # fmt: skip
+        losses[penalty] = torch.nn.functional.cross_entropy(one.scores(held.features), held.labels).item()
+    other_test = replace(encoded, features_test=encoded.features_test + 1)
+    for seed, of in ((0, encoded), (1, other_test)):
+        found = Linear().evaluate(of, generator=torch.Generator().manual_seed(seed)).metrics
+        assert found["linear.features.penalty"] == min(losses, key=losses.get)
+
+
+@pytest.mark.parametrize("edge", [1e1, 1e-5])
+def test_the_search_reaches_either_end_of_the_penalties(edge):
+    x, labels = correlated(400, 12, 4)
+    asked = []
+
+    def fit(x, y, penalty, *, start, tolerance):
+        asked.append(penalty)
+        return start
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "logistic_regression", fit)
+        patch.setattr(linear, "_cross_entropy", lambda *a: torch.tensor(abs(np.log10(asked[-1] / edge))))
+        found = fit_probe(
+            x,
+            labels,
+            4,
+            penalties=Linear().penalties,
+            held_out=0.1,
+            generator=torch.Generator(),
+            validation=(x, labels),
+        )
+    assert found.penalty == edge

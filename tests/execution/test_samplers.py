@@ -27,7 +27,7 @@ def sampler_of(of: Study, store: Store) -> samplers.Sampler:
 def finish(store: Store, trial: Trial, metrics: dict | None = None, status: str = "finished") -> TrialResult:
     folder = store.trial(trial.id)
     folder.write_config({"config": trial.config, "cell": trial.cell, "seed": trial.seed})
-    metrics = metrics or {"linear.features.top1": 50.0}
+    metrics = metrics or {"linear.features.validation.top1": 50.0}
     result = TrialResult(status=status, metrics=metrics, started=0, ended=1)
     folder.write_result(result)
     return result
@@ -37,7 +37,7 @@ def drain(sampler, store: Store, limit: int = 100, value=lambda trial: 50.0) -> 
     trials = []
     while len(trials) < limit and (trial := sampler.next()) is not None:
         trials.append(trial)
-        sampler.tell(trial, finish(store, trial, {"linear.features.top1": value(trial)}))
+        sampler.tell(trial, finish(store, trial, {"linear.features.validation.top1": value(trial)}))
     return trials
 
 
@@ -80,12 +80,12 @@ def test_a_failed_trial_does_not_stop_the_others(tmp_path: Path) -> None:
 
 def test_several_metrics_are_optimised_at_once(tmp_path: Path) -> None:
     store = Store.of("s", tmp_path)
-    both = study(metrics={"linear.features.top1": "max", "contrastive.loss": "min"}, seeds=1)
+    both = study(metrics={"linear.features.top1": "max", "train.loss": "min"}, seeds=1)
     sampler = sampler_of(both, store)
     for _ in range(4):
         trial = sampler.next()
         assert trial is not None
-        sampler.tell(trial, finish(store, trial, {"linear.features.top1": 1.0, "contrastive.loss": 2.0}))
+        sampler.tell(trial, finish(store, trial, {"linear.features.validation.top1": 1.0, "train.loss": 2.0}))
     assert sampler.next() is None
 
 

@@ -98,7 +98,7 @@ def data_of(trial: Trial, cache: Path) -> Dataset:
     key = str(trial.config["data"])
     if key not in DATA:
         data = trial.parts.data.load(cache)
-        inputs = data.train.inputs
+        inputs = data.train.take(slice(None))
         train = Split(inputs[:, ::2, ::2] if inputs.ndim == 4 else inputs, data.train.labels)
         DATA[key] = dataclasses.replace(data, train=train)
     return DATA[key]

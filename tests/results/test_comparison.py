@@ -145,3 +145,16 @@ def test_cells_without_seeds_in_common_have_students_intervals():
     frame["seed"] = range(len(frame))
     results = Results(frame)
     pd.testing.assert_frame_equal(results.cells(), interval(frame, results.varying, ["seconds", *results.measured]))
+
+
+def test_the_best_cell_is_chosen_on_held_out_examples_where_there_are_any():
+    frame = study_of(effect=8.0, seeds=4).frame
+    held = METRIC.replace(".top1", ".validation.top1")
+    frame[held] = -frame[METRIC]  # on them the worst is the best
+    chosen = Results(frame).best()
+    worst = Results(frame.drop(columns=held)).best().frame.iloc[-1]
+    assert all(chosen.cell[path] == worst[path] for path in chosen.cell)
+    assert "chosen on held-out examples of" in str(chosen)
+    assert chosen.frame["mean"][0] == worst["mean"], "what is reported is of test"
+    frame.loc[0, held] = np.nan
+    assert "highest mean" in str(Results(frame).best()), "one trial without them: none are used"

@@ -10,7 +10,8 @@ from study.analysis.importance import binned
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.outcome.panels import PanelsInfo, draw_panels, panels_of, roles
 from study.figures.records import Records
-from study.results import Results, blocked_interval, floor_of, is_percentage
+from study.metric_names import floor_of, is_percentage
+from study.results import Results, blocked_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -9,7 +9,8 @@ import pandas as pd
 from study.figures.curve import COLOURS, Curve, curve, draw_curve, plain
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.records import Records, in_order
-from study.results import Results, is_percentage, label
+from study.metric_names import is_percentage
+from study.results import Results, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
