@@ -43,8 +43,11 @@ class Arora2019(Bound):
         return divide_by_log(numerator, terms.log_free_coverage)
 
     def closed(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> tuple[Floats, Floats]:
-        no_collision = collision_probability(k, priors, complement=True)
-        return no_collision * coverage_probability(np.add(k, 1), priors), expected_log_collisions(k, priors)
+        return np.exp(self.log_scale(k, priors, temperature)), expected_log_collisions(k, priors)
+
+    def log_scale(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> Floats:
+        no_collision = collision_probability(k, priors, complement=True, log=True)
+        return no_collision + coverage_probability(np.add(k, 1), priors, log=True)
 
     def curve(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> Curve:
         ks = np.atleast_1d(k)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from models.registry import Registry
-from study.bounds.priors import Array
+from study.bounds.priors import Array, Sampling, sampling, without_replacement
 from study.bounds.probabilities import Floats
 
 BOUNDS = Registry("bound")
@@ -31,6 +31,7 @@ class BoundTerms:
     k: int
     temperature: float
     priors: Array  # π [C]
+    class_counts: Array | None = None  # N_c [C] where the draws are without replacement; None where with
     coverage: float  # υ_{K+1}: P(all classes present)
     no_collision: float  # 1 − τ_K: P(Col = 0)
     log_free_coverage: float  # log P(Col = 0, all classes present), which underflows first
@@ -44,6 +45,11 @@ class BoundTerms:
     gap: Floats  # d(f) = (1/t) E[min(0, z·(µ_y − f̄(x)))] ≤ 0
     covered: Floats = np.nan  # the frequency that `coverage` is the exact probability of
     free: Floats = np.nan  # the frequency that `no_collision` is the exact probability of
+
+    @property
+    def draws(self) -> Sampling:
+        """The scheme of the draws, which the probabilities and a closed form beside a data form are those of."""
+        return sampling(self.priors) if self.class_counts is None else without_replacement(self.class_counts)
 
 
 class Curve(NamedTuple):
@@ -71,7 +77,10 @@ class Bound(ABC):
 
     @abstractmethod
     def closed(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> tuple[Floats, Floats]:
-        """(scale, offset) of the closed form, of k's shape; scale 0 where it tells nothing of L_sup."""
+        """(scale, offset) of the closed form, of k's shape; scale 0 where it tells nothing of L_sup.
+
+        Priors are an int C, π [C], or a scheme of draws: see `study.bounds.probabilities`.
+        """
 
     @abstractmethod
     def curve(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> Curve:
@@ -80,6 +89,11 @@ class Bound(ABC):
     @abstractmethod
     def nonexistent(self, k: int, classes: int) -> str:
         """Why L_sup has no upper bound at this K with that many classes; empty where it has one."""
+
+    def log_scale(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> Floats:
+        """ln scale of the closed form, −∞ where it is 0; a bound whose scale underflows says it more exactly."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.closed(k, priors, temperature)[0])
 
     def contrastive_lower_closed(
         self, supervised_loss: Floats, k: ArrayLike, priors: int | ArrayLike, temperature: float
@@ -92,8 +106,8 @@ class Bound(ABC):
         self, contrastive_loss: Floats, k: ArrayLike, priors: int | ArrayLike, temperature: float
     ) -> Floats:
         """Closed form: L_sup ≤ (L_cont − offset)/scale; +∞ where scale is 0."""
-        scale, offset = self.closed(k, priors, temperature)
-        return divide(contrastive_loss - offset, scale)
+        offset = self.closed(k, priors, temperature)[1]
+        return divide_by_log(contrastive_loss - offset, self.log_scale(k, priors, temperature))
 
 
 def divide(numerator: Any, denominator: Any) -> Floats:
@@ -103,13 +117,11 @@ def divide(numerator: Any, denominator: Any) -> Floats:
         return np.where(denominator > 0, numerator / denominator, np.inf)[()]
 
 
-def divide_by_log(numerator: Any, log_denominator: float) -> Floats:
+def divide_by_log(numerator: Any, log_denominator: Any) -> Floats:
     """numerator / e^log_denominator, which may underflow; +∞ where it is 0 or the quotient, of any sign, overflows."""
-    values = np.asarray(numerator, dtype=float)
-    if log_denominator == -np.inf:
-        return np.full(values.shape, np.inf)[()]
-    with np.errstate(divide="ignore", over="ignore"):
-        quotient = np.copysign(np.exp(np.log(np.abs(values)) - log_denominator), values)
+    values, logs = np.broadcast_arrays(np.asarray(numerator, dtype=float), log_denominator)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        quotient = np.copysign(np.exp(np.log(np.abs(values)) - logs), values)
     return np.where(np.isfinite(quotient), quotient, np.inf)[()]
 
 

@@ -11,12 +11,11 @@ middle one is the contour integral of the generating function through its saddle
 that also miss one class, the anchor's, are a mixture of such sums over that class: one contour serves them all.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import gammaln
 
 from study.bounds.priors import Array, distinct
 
@@ -36,7 +35,7 @@ def log_coverage(n: int, sizes: Array, total: int | None = None) -> float:
         return 0.0
     sizes, multiplicity = distinct(sizes)
     if n == classes:  # one draw of each class: n! Π π_c, or Π N_c / (N choose n)
-        log_arrangements = gammaln(n + 1) if total is None else -_log_choose(total, n)
+        log_arrangements = math.lgamma(n + 1) if total is None else -_log_choose(total, n)
         return min(0.0, float(log_arrangements + multiplicity @ np.log(sizes)))
 
     def mean(tilt: float) -> float:
@@ -162,9 +161,20 @@ def _conditioned(log_phi: np.ndarray, absent: Array) -> np.ndarray:
 
 def _saddle(mean: Callable[[float], Any], n: int, low: float, high: float) -> float:
     """The tilt in [low, high] at which the conditioned sum has mean n (the identity holds at any, stably here)."""
-    if mean(high) <= n:
+    return crossing(lambda tilt: mean(tilt) - n, low, high)
+
+
+def crossing(rising: Callable[[float], Any], low: float, high: float) -> float:
+    """Where a rising function crosses 0, to a relative 1e-10, by bisection; `high` where it does not.
+
+    Not SciPy's: importing `scipy.optimize` takes longer than all that is asked of it here.
+    """
+    if rising(high) <= 0:
         return high
-    return float(brentq(lambda tilt: mean(tilt) - n, low, high, rtol=1e-10))
+    while high - low > 1e-10 * max(abs(low), abs(high)):
+        middle = (low + high) / 2
+        low, high = (low, middle) if rising(middle) > 0 else (middle, high)
+    return (low + high) / 2
 
 
 def _log_poisson(n: int, mean: float) -> float:
@@ -188,7 +198,7 @@ def _log_choose(total: int, n: int) -> float:
 def _stirling_remainder(n: int) -> float:
     """log n! − [(n + ½) log n − n + ½ log 2π]."""
     if n < 16:
-        return float(gammaln(n + 1) - (n + 0.5) * np.log(n) + n - 0.5 * np.log(2 * np.pi))
+        return float(math.lgamma(n + 1) - (n + 0.5) * np.log(n) + n - 0.5 * np.log(2 * np.pi))
     return (1 / 12 - (1 / 360 - (1 / 1260 - 1 / 1680 / n**2) / n**2) / n**2) / n
 
 

@@ -34,7 +34,9 @@ class Draw:
 
     anchors: Matrix  # z [b, D], unit rows
     positives: Matrix  # z⁺ [b, D]: another view of the same samples
-    view_means: Matrix  # f̄(x) [b, D]: mean over views of normalised z
+    others: (
+        Matrix  # [m, b, D]: views of the same samples besides the anchors, whose mean estimates f̄(x); m = 1: f̄ itself
+    )
     labels: Matrix  # y [b]
     keys: Matrix  # [L + 1, D], unit rows
     key_labels: Matrix  # [L + 1]
@@ -43,7 +45,7 @@ class Draw:
 
 def given_batch(view: Matrix, other: Matrix, view_means: Matrix, labels: Matrix) -> Draw:
     """The batch as the original study uses it: n = K+1 samples, all anchors in one view, all keys in the other."""
-    return Draw(view, other, view_means, labels, other, labels, np.arange(len(labels)))
+    return Draw(view, other, view_means[None], labels, other, labels, np.arange(len(labels)))
 
 
 def draw_terms(draw: Draw, class_means: Matrix, temperature: float, ks: Sequence[int]) -> list[dict[str, float]]:
@@ -61,9 +63,24 @@ def draw_terms(draw: Draw, class_means: Matrix, temperature: float, ks: Sequence
     ratios[rows, draw.own] = ratios[:, 0]
     logits = draw.anchors @ class_means.T / temperature  # z·µ_c/t  [b, C]
     odds = np.exp(logits - logits[rows, draw.labels][:, None])  # e^{(z·µ_c − z·µ_y)/t}  [b, C]
-    gap = np.einsum("bd,bd->b", draw.anchors, class_means[draw.labels] - draw.view_means) / temperature
-    shared = {"supervised_loss": np.log(odds.sum(axis=1)).mean(), "gap": np.minimum(gap, 0).mean()}
+    above = np.einsum("bd,mbd->mb", draw.anchors, class_means[draw.labels] - draw.others) / temperature
+    shared = {"supervised_loss": np.log(odds.sum(axis=1)).mean(), "gap": _clipped_mean(above).mean()}
     return [shared | _terms_of_k(draw, ratios, odds, k) for k in ks]
+
+
+def _clipped_mean(values: Matrix) -> Matrix:
+    """min(0, E v) [b] from m draws of v [m, b], with the bias that the mean of so few has taken off.
+
+    min(0, ·) is concave, so that min(0, mean of m) is too low by about c/m, averaged over anchors; m times it less m − 1
+    times its mean over the m sets of m − 1 is free of c/m (Quenouille 1956, "Notes on bias in estimation"). Of one
+    draw no bias can be known.
+    """
+    m = len(values)
+    of_all = np.minimum(values.mean(axis=0), 0)
+    if m == 1:
+        return of_all
+    without_one = np.minimum((values.sum(axis=0) - values) / (m - 1), 0).mean(axis=0)
+    return m * of_all - (m - 1) * without_one
 
 
 def _terms_of_k(draw: Draw, ratios: Matrix, odds: Matrix, k: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from study.bounds.bound import BOUNDS, Bound, BoundTerms, why_infinite
 from study.bounds.draws import ENOUGH_KEYS, MEASURED, Draw, Matrix, draw_terms
-from study.bounds.priors import Array, whole_numbers
+from study.bounds.priors import Array, whole_numbers, with_replacement, without_replacement
 from study.bounds.probabilities import (
     collision_free_coverage,
     collision_probability,
@@ -55,7 +55,7 @@ def bound_row(name: str, bound: Bound, terms: BoundTerms) -> dict[str, float | s
     row["contrastive_lower"], row["contrastive_lower_se"] = mean_and_error(lower)
     row["slack"], row["slack_se"] = slack, error = mean_and_error(terms.contrastive_loss - lower)
     row["supervised_upper"], row["supervised_upper_se"] = mean_and_error(upper)
-    closed = bound.supervised_upper_closed(terms.contrastive_loss, terms.k, terms.priors, terms.temperature)
+    closed = bound.supervised_upper_closed(terms.contrastive_loss, terms.k, terms.draws, terms.temperature)
     row["supervised_upper_closed"], row["supervised_upper_closed_se"] = mean_and_error(closed)
     row["violated"] = float(slack < -2 * error)
     row["reason"] = why_infinite(bound, terms.k, len(terms.priors), upper)
@@ -97,9 +97,10 @@ def estimate_bounds(
     class_means: µ [C, D] = means over *training* samples and views, not normalised; the theorems then hold up to
     the difference between training and test means. Else those of `embeddings`, for which they hold exactly.
     Each test sample (but a remainder of under N/40) is an anchor once, in a random view, with another of its views
-    as positive; f̄ is the mean of the anchor's other views, whose expectation over positives is exact. Each block
-    of anchors draws its own keys, in random views; without replacement from the N − 1 other samples (K ≤ N − 1),
-    else from all N, itself included.
+    as positive; f̄ is estimated by the mean of the anchor's other A − 1 views, and the bias of d that this brings is taken
+    off by the jackknife (A ≥ 3; with two views d is too low, and the lower bounds with it). Each block of anchors draws
+    its own keys, in random views; without replacement from the N − 1 other samples (K ≤ N − 1), else from all N,
+    itself included: all probabilities are those of the same scheme.
     Nozawa & Sato 2021 (2102.06866) estimate the same on batches of K+1 samples (`study.bounds.draws.given_batch`).
     """
     views, labels, ks = _checked(embeddings, labels, ks, temperature, replacement)
@@ -115,15 +116,16 @@ def estimate_bounds(
     blocks = [order[start : start + size] for start in range(0, count - size + 1, size)]
     draws = (_random_draw(views, labels, block, keys, replacement, generator) for block in blocks)
     replicates = [draw_terms(draw, means, temperature, ks) for draw in draws]
-    source = {"priors": class_counts / count} if replacement else {"class_counts": class_counts}
+    scheme = with_replacement(class_counts / count) if replacement else without_replacement(class_counts)
     terms = [
         BoundTerms(
             k=k,
             temperature=temperature,
-            priors=class_counts / count,
-            coverage=float(coverage_probability(k + 1, **source)),
-            no_collision=float(collision_probability(k, complement=True, **source)),
-            log_free_coverage=float(collision_free_coverage(k, log=True, **source)),
+            priors=scheme.priors,
+            class_counts=None if replacement else class_counts,
+            coverage=float(coverage_probability(k + 1, scheme)),
+            no_collision=float(collision_probability(k, scheme, complement=True)),
+            log_free_coverage=float(collision_free_coverage(k, scheme, log=True)),
             **{name: np.array([replicate[i][name] for replicate in replicates], np.float64) for name in MEASURED},
         )
         for i, k in enumerate(ks)
@@ -131,7 +133,7 @@ def estimate_bounds(
     upper, upper_error = collision_upper_bound(views[0], views[1], labels)
     return Estimate(
         terms=tuple(terms),
-        expected_log_collisions=tuple(float(expected_log_collisions(k, **source)) for k in ks),
+        expected_log_collisions=tuple(float(expected_log_collisions(k, scheme)) for k in ks),
         collision_upper=upper,
         collision_upper_se=upper_error,
         replacement=replacement,
@@ -166,8 +168,8 @@ def _random_draw(
 ) -> Draw:
     number, count, _ = views.shape
     view = generator.integers(number, size=len(block))
-    other = (view + generator.integers(1, number, size=len(block))) % number
-    anchors = views[view, block]
+    positive = generator.integers(1, number, size=len(block))
+    others = views[(view + np.arange(1, number)[:, None]) % number, block]  # [A − 1, b, D]
     drawn = generator.integers(count, size=keys + 1) if replacement else generator.permutation(count)[: keys + 1]
     own = np.zeros(len(block), dtype=np.int64)
     if not replacement:
@@ -175,9 +177,9 @@ def _random_draw(
         place[drawn] = np.arange(keys + 1)
         own = place[block]
     return Draw(
-        anchors=anchors,
-        positives=views[other, block],
-        view_means=(views[:, block].sum(axis=0) - anchors) / (number - 1),
+        anchors=views[view, block],
+        positives=others[positive - 1, np.arange(len(block))],
+        others=others,
         labels=labels[block],
         keys=views[generator.integers(number, size=keys + 1), drawn],
         key_labels=labels[drawn],

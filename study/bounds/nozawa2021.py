@@ -31,6 +31,9 @@ class Nozawa2021(Bound):
     def closed(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> tuple[Floats, Floats]:
         return coverage_probability(np.add(k, 1), priors) / 2, expected_log_collisions(k, priors) / 2
 
+    def log_scale(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> Floats:
+        return coverage_probability(np.add(k, 1), priors, log=True) - np.log(2)
+
     def curve(self, k: ArrayLike, priors: int | ArrayLike, temperature: float) -> Curve:
         half, constant = self.closed(np.atleast_1d(k), priors, temperature)
         return Curve(half, 0.5 - half, np.ones_like(half), constant)

@@ -1,5 +1,6 @@
-"""Arguments of the probabilities, checked: class priors, class counts, and numbers of draws."""
+"""Arguments of the probabilities, checked: sampling schemes, class priors and numbers of draws."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,67 @@ from numpy.typing import ArrayLike
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """A scheme of draws: independent ones from class priors, or ones without replacement from a finite set.
+
+    Made by `with_replacement` or `without_replacement`. As an array it is π [C]: what takes priors takes it.
+    """
+
+    sizes: Array
+    """π_c [C] with replacement, the counts N_c [C] without"""
+    total: int | None
+    """N, the samples of the finite set; None with replacement"""
+
+    @property
+    def name(self) -> str:
+        return "with_replacement" if self.total is None else "without_replacement"
+
+    @property
+    def priors(self) -> Array:
+        """π [C]: of the anchor, and of each draw by itself, in both schemes."""
+        return self.sizes / (self.total or 1)
+
+    @property
+    def most(self) -> int | None:
+        """The largest K, N − 1; None with replacement, where there is none."""
+        return None if self.total is None else self.total - 1
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.priors, dtype=dtype)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+def with_replacement(priors: int | ArrayLike) -> Sampling:
+    """Independent draws from `priors`, an int C (uniform) or π [C]: the setting of the theorems."""
+    return Sampling(class_priors(priors), None)
+
+
+def without_replacement(class_counts: ArrayLike) -> Sampling:
+    """Draws from a set of N = Σ N_c samples, of class_counts [C] a class, none of them twice: as batches, queues, banks
+    and the evaluations draw. The anchor is one of the draws, so that its K negatives are K of the N − 1 others."""
+    counts = np.asarray(class_counts)
+    if counts.ndim != 1 or counts.size == 0 or not np.array_equal(counts, np.floor(counts)):
+        raise ValueError(f"class_counts must be whole numbers [C], not {class_counts!r}; pass np.bincount(labels)")
+    absent = np.flatnonzero(counts < 1)
+    if absent.size:
+        raise ValueError(
+            f"class_counts must be at least 1, but is {counts[absent[0]]} for class {absent[0]}; leave it out"
+        )
+    return Sampling(counts.astype(np.float64), int(counts.sum()))
+
+
+def sampling(priors: int | ArrayLike) -> Sampling:
+    """The scheme itself, or `with_replacement` of an int or an array."""
+    return priors if isinstance(priors, Sampling) else with_replacement(priors)
+
+
 def class_priors(priors: int | ArrayLike) -> Array:
-    """π [C]: the uniform prior for an int C, else the array itself, which must be positive and sum to 1."""
+    """π [C]: the uniform prior for an int C, a scheme's, or the array itself, which must be positive and sum to 1."""
+    if isinstance(priors, Sampling):
+        return priors.priors
     if isinstance(priors, int | np.integer):
         if priors < 1:
             raise ValueError(f"priors as an int is the number of classes, at least 1, not {priors}; pass C or an array")
@@ -23,35 +83,6 @@ def class_priors(priors: int | ArrayLike) -> Array:
     if abs(pi.sum() - 1) > 1e-9:
         raise ValueError(f"priors must sum to 1, not {pi.sum():.12g}; pass priors / priors.sum()")
     return pi
-
-
-def class_totals(class_counts: ArrayLike, priors: int | ArrayLike | None = None) -> Array:
-    """N_c [C] of a finite set that is drawn from without replacement; `priors`, if given too, must agree with them."""
-    counts = np.asarray(class_counts)
-    if counts.ndim != 1 or counts.size == 0 or not np.array_equal(counts, np.floor(counts)):
-        raise ValueError(f"class_counts must be whole numbers [C], not {class_counts!r}; pass np.bincount(labels)")
-    absent = np.flatnonzero(counts < 1)
-    if absent.size:
-        raise ValueError(
-            f"class_counts must be at least 1, but is {counts[absent[0]]} for class {absent[0]}; leave it out"
-        )
-    if priors is not None:
-        expected = np.size(counts) if isinstance(priors, int | np.integer) else counts / counts.sum()
-        if not (np.shape(expected) == np.shape(priors) and np.allclose(expected, priors, rtol=1e-9, atol=0)):
-            raise ValueError(
-                "priors disagree with class_counts, whose priors are class_counts / sum; pass one of the two"
-            )
-    return counts.astype(np.float64)
-
-
-def class_sizes(priors: int | ArrayLike | None, class_counts: ArrayLike | None) -> tuple[Array, int | None]:
-    """(π, None) for draws with replacement, (N_c, N) for draws without."""
-    if class_counts is not None:
-        counts = class_totals(class_counts, priors)
-        return counts, int(counts.sum())
-    if priors is None:
-        raise ValueError("neither priors nor class_counts is given; pass C, an array of priors, or class_counts=")
-    return class_priors(priors), None
 
 
 def whole_numbers(values: ArrayLike, name: str, *, most: int | None = None) -> np.ndarray[Any, np.dtype[np.int64]]:

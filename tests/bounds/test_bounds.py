@@ -9,6 +9,7 @@ import pytest
 
 from study.bounds import BOUNDS, BoundTerms
 from study.bounds.bound import why_infinite
+from study.bounds.priors import without_replacement
 from study.bounds.probabilities import (
     collision_free_coverage,
     collision_probability,
@@ -70,7 +71,7 @@ def test_published_bounds_are_the_combination_of_their_published_terms(classes, 
 @pytest.mark.parametrize(("classes", "n", "row"), ROWS)
 def test_published_collision_terms_are_the_exact_ones(classes, n, row):
     """Batches of n from the 10,000 test samples; the printed digits are rounded means over a finite number of them."""
-    exact = expected_log_collisions(n - 1, class_counts=[10_000 // classes] * classes)
+    exact = expected_log_collisions(n - 1, without_replacement([10_000 // classes] * classes))
     assert exact == pytest.approx(row[2], abs=0.01)
 
 

@@ -10,6 +10,7 @@ import pytest
 from study.bounds import BOUNDS, BoundTerms
 from study.bounds.draws import MEASURED, Draw, draw_terms, given_batch
 from study.bounds.estimate import class_means_of, collision_upper_bound, estimate_bounds
+from study.bounds.priors import with_replacement, without_replacement
 from study.bounds.probabilities import collision_free_coverage
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
@@ -83,7 +84,7 @@ def plain_terms(draw: Draw, means: np.ndarray, temperature: float, k: int) -> di
     """`draw_terms` as a loop over anchors and groups, straight from the definitions."""
     rows = []
     for z, positive, view_mean, y, own in zip(
-        draw.anchors, draw.positives, draw.view_means, draw.labels, draw.own, strict=True
+        draw.anchors, draw.positives, draw.others[0], draw.labels, draw.own, strict=True
     ):
         for start in range(1, len(draw.keys) - k + 1, k):
             chosen = [0 if own > 0 and j == own else j for j in range(start, start + k)]
@@ -119,10 +120,36 @@ def test_terms_are_those_of_a_plain_loop(k):
     place[drawn] = np.arange(21)
     means = class_means_of(views, labels)
     draw = Draw(
-        views[0][block], views[1][block], views[2][block], labels[block], views[3][drawn], labels[drawn], place[block]
+        views[0][block], views[1][block], views[2:3, block], labels[block], views[3][drawn], labels[drawn], place[block]
     )
     assert (draw.own > 0).sum() > 3
     assert draw_terms(draw, means, 0.3, [k])[0] == pytest.approx(plain_terms(draw, means, 0.3, k), rel=1e-10)
+
+
+@pytest.mark.parametrize(("spread", "share"), [(0.3, 0.15), (0.2, 0.25), (0.1, 0.5)])
+def test_the_gap_of_few_views_is_that_of_all_views(spread, share):
+    """Each sample has 32 equally likely views, so that f̄ and d are known; the estimate draws 4 of them."""
+    worlds, labels = clusters(views=32, count=12_000, spread=spread)
+    means = class_means_of(worlds, labels)
+    true = np.minimum(np.einsum("and,nd->an", worlds, means[labels] - worlds.mean(axis=0)), 0).mean() / 0.5
+    drawn = np.random.default_rng(1).integers(32, size=(4, len(labels)))  # independent: a view may come twice
+    views = worlds[drawn, np.arange(len(labels))]
+    nobody = np.zeros(len(labels), dtype=np.int64)
+    corrected = draw_terms(
+        Draw(views[0], views[1], views[1:], labels, views[0, :2], labels[:2], nobody), means, 0.5, [1]
+    )[0]["gap"]
+    plain = np.minimum(np.einsum("nd,nd->n", views[0], means[labels] - views[1:].mean(axis=0)), 0).mean() / 0.5
+    print(spread, true, plain, corrected)
+    assert plain < true - 0.012
+    assert abs(corrected - true) < share * abs(plain - true)
+
+
+def test_the_gap_of_two_views_has_no_correction():
+    views, labels = clusters(views=2, count=50)
+    means, nobody = class_means_of(views, labels), np.zeros(50, dtype=np.int64)
+    found = draw_terms(Draw(views[0], views[1], views[1:], labels, views[0, :2], labels[:2], nobody), means, 0.5, [1])
+    expected = np.minimum(np.einsum("nd,nd->n", views[0], means[labels] - views[1]), 0).mean() / 0.5
+    assert found[0]["gap"] == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("replacement", [False, True])
@@ -134,8 +161,9 @@ def test_frequencies_agree_with_the_exact_probabilities(replacement):
     for row, terms, exact in zip(estimate.table(), estimate.terms, estimate.expected_log_collisions, strict=True):
         assert abs(row["covered"] - terms.coverage) < 4 * row["covered_se"] + 1e-3
         assert abs(row["free"] - terms.no_collision) < 4 * row["free_se"] + 1e-3
-        both = {"priors": terms.priors} if replacement else {"class_counts": np.bincount(labels)}
-        assert terms.log_free_coverage == collision_free_coverage(int(row["k"]), log=True, **both)
+        scheme = with_replacement(terms.priors) if replacement else without_replacement(np.bincount(labels))
+        assert terms.draws.name == scheme.name
+        assert terms.log_free_coverage == collision_free_coverage(int(row["k"]), scheme, log=True)
         assert abs(row["log_collisions"] - exact) < 4 * row["log_collisions_se"]
 
 
@@ -206,7 +234,7 @@ def test_every_reading_of_a_bound_has_its_standard_error():
             assert row[f"{reading}_se"] >= 0
             assert row[f"{reading}_se"] > 0 or row[reading] == np.inf
         closed = BOUNDS[row["bound"]]().supervised_upper_closed
-        expected = closed(loss[row["k"]]["contrastive_loss"], row["k"], estimate.terms[0].priors, 0.5)
+        expected = closed(loss[row["k"]]["contrastive_loss"], row["k"], without_replacement(np.bincount(labels)), 0.5)
         assert row["supervised_upper_closed"] == pytest.approx(expected, rel=1e-9)
         if row["bound"] == "bao2021":  # slope 1
             assert row["supervised_upper_closed_se"] == pytest.approx(loss[row["k"]]["contrastive_loss_se"])

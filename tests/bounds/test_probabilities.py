@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, hypergeom
 
+from study.bounds.priors import Sampling, with_replacement, without_replacement
 from study.bounds.probabilities import (
     collision_free_coverage,
     collision_probability,
@@ -115,7 +116,7 @@ def test_coverage_is_impossible_with_fewer_draws_than_classes():
 
 @pytest.mark.parametrize("n", [6, 7, 8, 15, 40, 80, 89, 90])
 def test_coverage_without_replacement_agrees_with_rational_arithmetic(n):
-    value = coverage_probability(n, class_counts=COUNTS)
+    value = coverage_probability(n, without_replacement(COUNTS))
     exact = coverage_without_replacement(n, COUNTS)
     assert (value == 0) if exact == 0 else (relative_error(value, exact) < 1e-10)
 
@@ -124,7 +125,7 @@ def test_coverage_without_replacement_agrees_with_rational_arithmetic(n):
 def test_coverage_without_replacement_of_a_test_set_agrees_with_rational_arithmetic(n):
     ways = sum((-1) ** j * math.comb(100, j) * math.comb(100 * (100 - j), n) for j in range(101))
     exact = Fraction(ways, math.comb(10_000, n))
-    assert relative_error(coverage_probability(n, class_counts=[100] * 100), exact) < 1e-10
+    assert relative_error(coverage_probability(n, without_replacement([100] * 100)), exact) < 1e-10
 
 
 @pytest.mark.parametrize("k", [0, 1, 2, 31, 1024])
@@ -136,7 +137,9 @@ def test_collision_probability_agrees_with_rational_arithmetic(k):
         1 - sum(Fraction(c, 90) * Fraction(math.comb(90 - c, k), math.comb(89, k)) for c in COUNTS) if k < 90 else 1
     )
     if k < 90:
-        assert collision_probability(k, class_counts=COUNTS) == pytest.approx(float(without), rel=1e-12, abs=1e-15)
+        assert collision_probability(k, without_replacement(COUNTS)) == pytest.approx(
+            float(without), rel=1e-12, abs=1e-15
+        )
 
 
 def test_rare_collisions_keep_their_relative_precision():
@@ -144,7 +147,7 @@ def test_rare_collisions_keep_their_relative_precision():
     exact = 1 - sum(Fraction(p) * (1 - Fraction(p)) ** 3 for p in [1e-9, 1e-9])
     exact -= Fraction(priors[2]) * (1 - Fraction(priors[2])) ** 3
     assert relative_error(collision_probability(3, priors), exact) < 1e-12
-    assert collision_probability(1, class_counts=[2] * 50_000) == pytest.approx(1 / 99_999, rel=1e-12)
+    assert collision_probability(1, without_replacement([2] * 50_000)) == pytest.approx(1 / 99_999, rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [0, 1, 7, 127, 1024, 65_536])
@@ -167,7 +170,7 @@ def test_expected_log_collisions_agrees_with_40_digits(k, classes):
 def test_expected_log_collisions_without_replacement_is_the_sum_over_the_hypergeometric(k):
     m = np.arange(k + 1)
     direct = sum(c / 90 * float(hypergeom.pmf(m, 89, c - 1, k) @ np.log1p(m)) for c in COUNTS)
-    assert expected_log_collisions(k, class_counts=COUNTS) == pytest.approx(direct, rel=1e-10, abs=1e-300)
+    assert expected_log_collisions(k, without_replacement(COUNTS)) == pytest.approx(direct, rel=1e-10, abs=1e-300)
 
 
 @pytest.mark.parametrize("k", [1, 10, 999, 1_999])
@@ -176,7 +179,7 @@ def test_large_windows_of_the_hypergeometric_lose_no_mass(k):
         possible = range(max(0, k - 1_000), min(k, 999) + 1)
         ways = [math.comb(999, m) * math.comb(1_000, k - m) for m in possible]
         exact = mpmath.fsum(w * mpmath.log(1 + m) for w, m in zip(ways, possible, strict=True)) / math.comb(1_999, k)
-        assert relative_error(expected_log_collisions(k, class_counts=[1_000, 1_000]), exact) < 1e-10
+        assert relative_error(expected_log_collisions(k, without_replacement([1_000, 1_000])), exact) < 1e-10
 
 
 def test_published_expected_draws():
@@ -197,7 +200,7 @@ def test_expected_draws_agree_with_rational_inclusion_exclusion(priors):
 
 def test_expected_draws_without_replacement_are_the_sum_of_the_survival_function():
     exact = sum(1 - coverage_without_replacement(n, COUNTS) for n in range(91))
-    assert relative_error(expected_draws(class_counts=COUNTS), exact) < 1e-10
+    assert relative_error(expected_draws(without_replacement(COUNTS)), exact) < 1e-10
 
 
 @pytest.mark.parametrize("k", [0, 2, 3, 4, 6])
@@ -217,7 +220,7 @@ def test_collision_free_coverage_without_replacement_counts_every_sequence_of_dr
     draws = list(itertools.permutations(range(6), k + 1))
     good = sum(members[d[0]] not in [members[i] for i in d[1:]] and {members[i] for i in d} == {0, 1, 2} for d in draws)
     exact = Fraction(good, len(draws))
-    assert collision_free_coverage(k, class_counts=[3, 2, 1]) == pytest.approx(float(exact), rel=1e-12, abs=0)
+    assert collision_free_coverage(k, without_replacement([3, 2, 1])) == pytest.approx(float(exact), rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("k", [6, 7, 8, 20, 257])
@@ -233,7 +236,7 @@ def test_collision_free_coverage_without_replacement_is_that_of_the_other_classe
     chance = [Fraction(c, 90) * Fraction(math.comb(90 - c, k), math.comb(89, k)) for c in COUNTS]
     others = [[*COUNTS[:i], *COUNTS[i + 1 :]] for i in range(len(COUNTS))]
     exact = sum(p * coverage_without_replacement(k, rest) for p, rest in zip(chance, others, strict=True) if p)
-    value = collision_free_coverage(k, class_counts=COUNTS)
+    value = collision_free_coverage(k, without_replacement(COUNTS))
     assert (value == 0) if exact == 0 else (relative_error(value, exact) < 1e-10)
 
 
@@ -241,10 +244,10 @@ def test_collision_free_coverage_without_replacement_is_that_of_the_other_classe
 def test_collision_free_coverage_is_at_least_the_product_of_its_two_probabilities(seed):
     """Draws without a collision leave the rarer anchors, and more draws for the other classes."""
     counts = np.random.default_rng(seed).integers(1, 30, size=1 + seed % 6)
-    for sizes in ({"class_counts": counts}, {"priors": counts / counts.sum()}):
+    for draws in (without_replacement(counts), with_replacement(counts / counts.sum())):
         for k in range(int(counts.sum())):
-            both, free = collision_free_coverage(k, **sizes), collision_probability(k, **sizes, complement=True)
-            coverage = coverage_probability(k + 1, **sizes)
+            both, free = collision_free_coverage(k, draws), collision_probability(k, draws, complement=True)
+            coverage = coverage_probability(k + 1, draws)
             assert free * coverage * (1 - 1e-9) <= both <= min(free, coverage) * (1 + 1e-9)
 
 
@@ -255,24 +258,64 @@ def test_collision_free_coverage_underflows_to_zero_but_its_logarithm_does_not()
     assert collision_free_coverage(8, 10, log=True) == -math.inf
 
 
+@pytest.mark.parametrize(("samples", "classes", "k"), [(1_000, 20, 512), (10_000, 100, 1_024)])
+def test_each_scheme_of_draws_has_its_own_exact_chance_of_no_collision(samples, classes, k):
+    """1 − τ of 1,000 samples, 20 classes and K = 512: 28,000 times as large with replacement as without."""
+    each = samples // classes
+    with mpmath.workdps(40):
+        with_, without = (1 - mpmath.mpf(1) / classes) ** k, mpmath.mpf(1)
+        for i in range(k):
+            without *= mpmath.mpf(samples - each - i) / (samples - 1 - i)
+        assert relative_error(collision_probability(k, classes, complement=True), with_) < 1e-12
+        finite = without_replacement([each] * classes)
+        assert relative_error(collision_probability(k, finite, complement=True), without) < 1e-12
+        assert math.exp(collision_probability(k, finite, complement=True, log=True)) == pytest.approx(float(without))
+        if samples == 1_000:
+            assert float(with_ / without) == pytest.approx(28_000, rel=0.01)
+
+
+def test_a_scheme_is_its_name_its_priors_and_its_largest_k():
+    finite, free = without_replacement([3, 1]), with_replacement([0.75, 0.25])
+    assert (finite.name, free.name) == ("without_replacement", "with_replacement")
+    assert (finite.most, free.most) == (3, None)
+    for draws in (finite, free):
+        np.testing.assert_array_equal(np.asarray(draws), [0.75, 0.25])
+        assert isinstance(draws, Sampling)
+        assert len(draws) == 2
+    assert collision_probability(2, free) == collision_probability(2, [0.75, 0.25])
+
+
+def test_the_chance_of_no_collision_underflows_to_zero_but_its_logarithm_does_not():
+    assert collision_probability(65_536, 10, complement=True) == 0
+    log = collision_probability(65_536, 10, complement=True, log=True)
+    assert log == pytest.approx(65_536 * math.log(0.9), rel=1e-12)
+    assert collision_probability(6, without_replacement([5, 5]), complement=True, log=True) == -math.inf
+    assert collision_probability(0, 10, log=True) == -math.inf
+    assert collision_probability(1, 10, log=True) == pytest.approx(math.log(0.1), rel=1e-12)
+
+
 def test_draws_without_replacement_from_a_huge_set_are_draws_with():
     k, counts = np.array([3, 12, 50]), np.array([5, 3, 2]) * 10**5
     for function in (collision_probability, coverage_probability, expected_log_collisions, collision_free_coverage):
-        np.testing.assert_allclose(function(k, class_counts=counts), function(k, counts / counts.sum()), rtol=1e-3)
+        np.testing.assert_allclose(
+            function(k, without_replacement(counts)), function(k, counts / counts.sum()), rtol=1e-3
+        )
 
 
 def test_the_complement_of_a_near_certain_collision_is_not_zero():
     assert collision_probability(65_536, 1000, complement=True) == pytest.approx(0.999**65_536, rel=1e-10, abs=0)
     assert collision_probability(5_000, 10, complement=True) == pytest.approx(0.9**5_000, rel=1e-10, abs=0)
     exact = sum(Fraction(c, 90) * Fraction(math.comb(90 - c, 60), math.comb(89, 60)) for c in COUNTS)
-    assert collision_probability(60, class_counts=COUNTS, complement=True) == pytest.approx(float(exact), rel=1e-12)
+    assert collision_probability(60, without_replacement(COUNTS), complement=True) == pytest.approx(
+        float(exact), rel=1e-12
+    )
 
 
 def test_a_set_of_one_sample_has_no_negatives():
-    assert collision_probability(0, class_counts=[1]) == 0
-    assert expected_log_collisions(0, class_counts=[1]) == 0
-    assert coverage_probability([0, 1], class_counts=[1]).tolist() == [0, 1]
-    assert collision_free_coverage(0, class_counts=[1]) == 1
+    assert collision_probability(0, without_replacement([1])) == 0
+    assert expected_log_collisions(0, without_replacement([1])) == 0
+    assert coverage_probability([0, 1], without_replacement([1])).tolist() == [0, 1]
+    assert collision_free_coverage(0, without_replacement([1])) == 1
 
 
 def test_answers_have_the_shape_of_the_question():
@@ -293,11 +336,11 @@ def test_answers_have_the_shape_of_the_question():
         lambda p, c: expected_log_collisions(65_536, p),
         lambda p, c: expected_draws(p),
         lambda p, c: collision_free_coverage(8_192, p),
-        lambda p, c: coverage_probability(65_537, class_counts=c),
-        lambda p, c: collision_probability(65_536, class_counts=c),
-        lambda p, c: expected_log_collisions(65_536, class_counts=c),
-        lambda p, c: expected_draws(class_counts=c),
-        lambda p, c: collision_free_coverage(8_192, class_counts=c),
+        lambda p, c: coverage_probability(65_537, without_replacement(c)),
+        lambda p, c: collision_probability(65_536, without_replacement(c)),
+        lambda p, c: expected_log_collisions(65_536, without_replacement(c)),
+        lambda p, c: expected_draws(without_replacement(c)),
+        lambda p, c: collision_free_coverage(8_192, without_replacement(c)),
     ],
 )
 def test_each_answer_for_1000_unequal_classes_takes_under_50_ms(ask):
@@ -321,12 +364,10 @@ def test_each_answer_for_1000_unequal_classes_takes_under_50_ms(ask):
         (lambda: coverage_probability(5, [[0.5, 0.5]]), "not of shape"),
         (lambda: coverage_probability(2.5, 3), "whole"),
         (lambda: collision_probability(-1, 3), "at least 0"),
-        (lambda: collision_probability(10, class_counts=[5, 5]), "at most 9 without replacement"),
-        (lambda: coverage_probability(11, class_counts=[5, 5]), "at most 10 without replacement"),
-        (lambda: collision_probability(3, class_counts=[5, 0]), "is 0 for class 1"),
-        (lambda: collision_probability(3, 3, class_counts=[5, 5]), "disagree"),
-        (lambda: collision_probability(3, [0.4, 0.6], class_counts=[5, 5]), "disagree"),
-        (lambda: collision_probability(3), "neither"),
+        (lambda: collision_probability(10, without_replacement([5, 5])), "at most 9 without replacement"),
+        (lambda: coverage_probability(11, without_replacement([5, 5])), "at most 10 without replacement"),
+        (lambda: collision_probability(3, without_replacement([5, 0])), "is 0 for class 1"),
+        (lambda: without_replacement([5, 2.5]), "whole numbers"),
     ],
 )
 def test_bad_questions_are_refused_with_the_rule(ask, rule):
