@@ -34,9 +34,7 @@ class Draw:
 
     anchors: Matrix  # z [b, D], unit rows
     positives: Matrix  # z⁺ [b, D]: another view of the same samples
-    others: (
-        Matrix  # [m, b, D]: views of the same samples besides the anchors, whose mean estimates f̄(x); m = 1: f̄ itself
-    )
+    others: Matrix  # [m, b, D]: other views of the same samples, whose mean estimates f̄(x); with m = 1, f̄ itself
     labels: Matrix  # y [b]
     keys: Matrix  # [L + 1, D], unit rows
     key_labels: Matrix  # [L + 1]
@@ -71,9 +69,9 @@ def draw_terms(draw: Draw, class_means: Matrix, temperature: float, ks: Sequence
 def _clipped_mean(values: Matrix) -> Matrix:
     """min(0, E v) [b] from m draws of v [m, b], with the bias that the mean of so few has taken off.
 
-    min(0, ·) is concave, so that min(0, mean of m) is too low by about c/m, averaged over anchors; m times it less m − 1
-    times its mean over the m sets of m − 1 is free of c/m (Quenouille 1956, "Notes on bias in estimation"). Of one
-    draw no bias can be known.
+    min(0, ·) is concave, so that min(0, mean of m) is too low, over anchors by about c/m; m times it less m − 1 times
+    its mean over the m sets of m − 1 draws is free of c/m (the jackknife: Quenouille 1956, "Notes on bias in
+    estimation"). One draw tells nothing of its bias.
     """
     m = len(values)
     of_all = np.minimum(values.mean(axis=0), 0)

@@ -95,12 +95,12 @@ def estimate_bounds(
 
     embeddings [A, N, D]: A ≥ 2 views of N test samples, unit rows. labels [N] in 0 … C−1.
     class_means: µ [C, D] = means over *training* samples and views, not normalised; the theorems then hold up to
-    the difference between training and test means. Else those of `embeddings`, for which they hold exactly.
+    the difference between training and test means. Else those of `embeddings`.
     Each test sample (but a remainder of under N/40) is an anchor once, in a random view, with another of its views
-    as positive; f̄ is estimated by the mean of the anchor's other A − 1 views, and the bias of d that this brings is taken
-    off by the jackknife (A ≥ 3; with two views d is too low, and the lower bounds with it). Each block of anchors draws
-    its own keys, in random views; without replacement from the N − 1 other samples (K ≤ N − 1), else from all N,
-    itself included: all probabilities are those of the same scheme.
+    as positive; f̄ is estimated by the mean of the anchor's other A − 1 views, and the bias of d that this brings is
+    taken off by the jackknife (A ≥ 3; with two views d is too low, and the lower bounds with it). Each block of
+    anchors draws its own keys, in random views; without replacement from the N − 1 other samples (K ≤ N − 1), else
+    from all N, itself included. The probabilities, and closed forms beside data forms, are those of the same scheme.
     Nozawa & Sato 2021 (2102.06866) estimate the same on batches of K+1 samples (`study.bounds.draws.given_batch`).
     """
     views, labels, ks = _checked(embeddings, labels, ks, temperature, replacement)

@@ -120,8 +120,8 @@ def _log1m(p: Array) -> Array:
 
 
 def _log_no_collision(k: int, draws: Sampling) -> Array:
-    """log P(Col = 0 | anchor of class c) [C]: K log(1−π_c); without replacement log (N−N_c choose K)/(N−1 choose K), which
-    is Σ_{i<N_c−1} log(1 − K/(N−1−i))."""
+    """log P(Col = 0 | anchor of class c) [C]: K log(1−π_c); without replacement
+    log (N−N_c choose K)/(N−1 choose K) = Σ_{i<N_c−1} log(1 − K/(N−1−i))."""
     if draws.total is None:
         return k * _log1m(draws.sizes)
     counts = draws.sizes

@@ -139,7 +139,6 @@ def test_the_gap_of_few_views_is_that_of_all_views(spread, share):
         Draw(views[0], views[1], views[1:], labels, views[0, :2], labels[:2], nobody), means, 0.5, [1]
     )[0]["gap"]
     plain = np.minimum(np.einsum("nd,nd->n", views[0], means[labels] - views[1:].mean(axis=0)), 0).mean() / 0.5
-    print(spread, true, plain, corrected)
     assert plain < true - 0.012
     assert abs(corrected - true) < share * abs(plain - true)
 
