@@ -1,7 +1,7 @@
 """Claims of publications, as tests over a study's cells, and the verdict of the study on each."""
 
 from study.claims import published  # noqa: F401  (registers them)
-from study.claims.claim import CLAIMS, Claim
+from study.claims.claim import CLAIMS, Claim, Direction
 from study.claims.comparisons import Against, Comparison, Level, Optimum, Trend
 from study.claims.findings import Finding, Findings, findings
 
@@ -10,6 +10,7 @@ __all__ = [
     "Against",
     "Claim",
     "Comparison",
+    "Direction",
     "Finding",
     "Findings",
     "Level",

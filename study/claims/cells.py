@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from study.bounds.probabilities import expected_draws
-from study.results import Results, cell_label, label
+from study.results import Results, label
 from study.results.cells import cell_numbers
 
 ALL = ("all", "default")
@@ -33,17 +33,17 @@ class Cells:
         self.of_trial: NDArray[np.intp] = cell_numbers(self._trials, self.varying)
         first = ~pd.Series(self.of_trial).duplicated().to_numpy()
         self.frame = self._trials.loc[first, self.varying].reset_index(drop=True)
+        self._shown = {path: [label(value) for value in self.frame[path]] for path in self.varying}
 
     def __len__(self) -> int:
         return len(self.frame)
 
     def named(self, names: Names) -> Mask:
         """[cells]: which have one of the names at every path; none where a path does not vary."""
-        if not set(names) <= set(self.varying):
-            return np.zeros(len(self), dtype=bool)
-        found = np.ones(len(self), dtype=bool)
+        found = np.full(len(self), set(names) <= set(self.varying))
         for path, wanted in names.items():
-            found &= np.array([_place(shown, wanted) < len(wanted) for shown in self._shown[path]], dtype=bool)
+            shown = self._shown.get(path, [""] * len(self))
+            found &= np.array([_place(value, wanted) < len(wanted) for value in shown], dtype=bool)
         return found
 
     def plain(self, apart_from: Collection[str] = ()) -> Mask:
@@ -51,14 +51,14 @@ class Cells:
         wanted = {path: names for path, names in PLAIN.items() if path in self.varying and path not in apart_from}
         return self.named(wanted) & (self._k != 0 if "method" not in apart_from else True)
 
-    def contexts(self, paths: Collection[str]) -> Iterator[tuple[str, NDArray[np.intp]]]:
+    def contexts(self, paths: Collection[str]) -> Iterator[tuple[str, list[int]]]:
         """(in words, the cells) of each set of cells that differ in these paths only."""
         others = [path for path in self.varying if path not in paths]
-        if not others:
-            yield "", np.arange(len(self))
-            return
-        for _, rows in self.frame.groupby(others, dropna=False, sort=False):
-            yield self.words(int(rows.index[0]), others), rows.index.to_numpy()
+        sets: dict[tuple[str, ...], list[int]] = {}
+        for cell in range(len(self)):
+            sets.setdefault(tuple(self._shown[path][cell] for path in others), []).append(cell)
+        for members in sets.values():
+            yield self.words(members[0], others), members
 
     def numbers(self, path: str) -> NDArray[np.float64]:
         """[cells] of a path, NaN for what is none. Where K follows from the batch, B − 1 is taken for it."""
@@ -77,7 +77,7 @@ class Cells:
 
     def words(self, cell: int, paths: Collection[str] | None = None) -> str:
         """A cell's values, or those at these paths."""
-        return cell_label({path: self.frame[path][cell] for path in self.varying if paths is None or path in paths})
+        return ", ".join(f"{path}={self._shown[path][cell]}" for path in self.varying if paths is None or path in paths)
 
     @cached_property
     def draws(self) -> NDArray[np.float64]:
@@ -85,10 +85,6 @@ class Cells:
         counts = self._trials.groupby(self.of_trial)["class_counts"].agg(lambda texts: max(texts, key=len))
         known = {text: _draws(text) for text in counts.unique()}
         return counts.map(known).to_numpy(dtype=float)
-
-    @cached_property
-    def _shown(self) -> pd.DataFrame:
-        return self.frame.map(label)
 
     @cached_property
     def _k(self) -> NDArray[np.float64]:

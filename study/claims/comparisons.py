@@ -59,10 +59,12 @@ class Against(Comparison):
     def pairs(self, cells: Cells) -> Iterator[tuple[str, int, int]]:
         """(context, treated cell, control cell)."""
         paths = list(dict.fromkeys((*self.treated, *self.control)))
-        treated, control, plain = cells.named(self.treated), cells.named(self.control), cells.plain(paths)
+        plain = cells.plain(paths)
+        treated, control = cells.named(self.treated) & plain, cells.named(self.control) & plain
+        if not treated.any() or not control.any():
+            return
         for where, members in cells.contexts(paths):
-            ones = [int(i) for i in members if treated[i] and plain[i]]
-            others = [int(i) for i in members if control[i] and plain[i]]
+            ones, others = ([i for i in members if which[i]] for which in (treated, control))
             if not ones or not others:
                 continue
             other = min(others, key=lambda i: cells.rank(i, self.control))
@@ -90,8 +92,7 @@ class Trend(Comparison):
     def parts(self, cells: Cells) -> list[Part]:
         found = []
         for where, rows, values in self._curves(cells):
-            slopes = _slopes(np.log2(values))
-            found.append(Part(where, _weighted(cells, rows, slopes[None])))
+            found.append(Part(where, _weighted(cells, rows, _slopes(np.log2(values))[None])))
         return found
 
     def needs(self) -> str:
@@ -155,12 +156,12 @@ def _points(cells: Cells, path: str, of: Against | None) -> Iterator[tuple[str, 
     if of is None:
         plain = cells.plain()
         for where, members in cells.contexts(moving):
-            yield where, [(int(i), {int(i): 1.0}) for i in members if plain[i]]
+            yield where, [(i, {i: 1.0}) for i in members if plain[i]]
         return
     paths = [*of.treated, *of.control]
     pairs = {one: {one: 1.0, other: -1.0} for _, one, other in of.pairs(cells)}
     for where, members in cells.contexts([*moving, *paths]):
-        rows = [int(i) for i in members if i in pairs]
+        rows = [i for i in members if i in pairs]
         for own in dict.fromkeys(cells.words(i, paths) for i in rows):
             yield where, [(i, pairs[i]) for i in rows if cells.words(i, paths) == own]
 

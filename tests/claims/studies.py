@@ -15,17 +15,17 @@ def grid(**values):
     return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
 
 
-def study_of(cells, means, *, seeds=3, noise=0.0, shared=10.0, metric=TOP1, repetition=0, seconds=60.0, **metrics):
+def study_of(cells, means, *, seeds=3, noise=0.0, shared=10.0, metric=TOP1, repetition=0, loud=-1, **metrics):
     """Results of every cell under every seed: its mean, what the seed does to all cells, and the trial's own noise.
 
-    metrics: further ones, of each cell.
+    loud: a cell with 5 times the noise. metrics: further ones, of each cell.
     """
     draw = np.random.default_rng(repetition)
     of_seeds = shared * draw.normal(size=seeds)
     rows = [
         {
             "trial_id": f"c{i}s{seed}", "status": "finished", "reason": None, "seed": seed, "class_counts": "[]",
-            **cell, "seconds": seconds, metric: mean + of_seeds[seed] + noise * draw.normal(),
+            **cell, "seconds": 60.0, metric: mean + of_seeds[seed] + noise * (5 if i == loud else 1) * draw.normal(),
             **{name: values[i] for name, values in metrics.items()},
         }
         for i, (cell, mean) in enumerate(zip(cells, means, strict=True)) for seed in range(seeds)
