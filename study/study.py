@@ -11,6 +11,7 @@ from study.planning.study_config import StudyConfig
 from study.storage.store import Store
 
 if TYPE_CHECKING:
+    from study.claims import Findings
     from study.planning.plan import Plan
     from study.results import Results
     from study.storage.trial_result import TrialResult
@@ -86,6 +87,12 @@ class Study(StudyConfig):
         from study.results import Results
 
         return Results.load(Store.of(self.name, storage), others=others)
+
+    def findings(self, *, storage: Path | str | None = None) -> "Findings":
+        """Verdicts of the results so far on each claim: see `study.claims.findings`."""
+        from study.claims import findings
+
+        return findings(self.results(storage=storage))
 
     def trials(self) -> "list[Trial]":
         """Every known cell under every seed, resolved; ConfigError with the problems of all cells at once."""
