@@ -11,8 +11,6 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 OURS = ("models", "study", "search_spaces")
-_OF_PYTHON = ("__module__", "__doc__", "__qualname__", "__firstlineno__", "__static_attributes__", "__dict__",
-              "__weakref__", "__annotations__", "__annotate__", "__annotate_func__")  # fmt: skip
 _INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("purelib", "platlib"))
 
 
@@ -80,7 +78,8 @@ class _Reader:
         for base in kind.__mro__:
             if is_theirs(base.__module__, self._home):
                 for name, member in sorted(vars(base).items()):
-                    if name not in _OF_PYTHON:
+                    of_python = name.startswith("__") and not callable(getattr(member, "__func__", member))
+                    if not of_python:  # __doc__, __annotations__; __slotnames__ comes with the first pickle
                         yield name
                         yield from self.told(member, container=name.isupper())
 

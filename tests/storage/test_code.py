@@ -1,5 +1,6 @@
 """Changes that count as those of a user-defined component, and changes that do not."""
 
+import copy
 import sys
 import types
 from typing import Any
@@ -120,3 +121,12 @@ def test_what_is_not_known_or_of_another_python_does_not_differ() -> None:
     assert not differs("3.11 b", "3.12 a")
     assert not differs("3.12 a", "3.12 a")
     assert differs("3.12 b", "3.12 a")
+
+
+def test_a_class_has_the_same_digest_after_its_instances_were_copied_and_pickled() -> None:
+    before = digest("Easier")
+    kind: Any = sys.modules["mine"].Easier
+    copy.copy(kind())
+    kind().__reduce_ex__(2)
+    assert "__slotnames__" in vars(kind)
+    assert digest_of(kind) == before

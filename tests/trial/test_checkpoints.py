@@ -67,7 +67,7 @@ def test_a_full_disk_fails_the_trial_with_its_reason_and_a_retry_goes_on(
 ) -> None:
     trial, at = resolve(tiny), folder(tmp_path)
     whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
-    write, full = store._write, [True]
+    write, full = store.write_plainly, [True]
 
     def write_until_full(path: Path, data: bytes, durable: bool) -> None:
         if full and path.name.startswith(f".{name}."):
@@ -75,7 +75,7 @@ def test_a_full_disk_fails_the_trial_with_its_reason_and_a_retry_goes_on(
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, data, durable)
 
-    monkeypatch.setattr(store, "_write", write_until_full)
+    monkeypatch.setattr(store, "write_plainly", write_until_full)
     monkeypatch.setattr(TrialFolder, "_cut_short", lambda self: bool(full))  # the journal is written whole, too
     result = run_trial(trial, at, threads=1, checkpoints=Checkpoints())
     assert result.status == "failed"
