@@ -40,6 +40,7 @@ def entry(registry: Registry, name: str) -> dict[str, Any]:
     parameters = {
         n: "required" if p.default is inspect.Parameter.empty else p.default
         for n, p in settable(registry, name).items()
+        if registry.kind != "claim"  # no config names one
     }
     uses_labels = bool(registry.trait(name, "uses_labels"))
     return {"description": registry.describe(name), "parameters": parameters, "uses_labels": uses_labels}

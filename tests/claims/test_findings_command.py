@@ -30,6 +30,13 @@ def test_json_has_every_claim(table, capsys):
     assert len(content["not_in_this_study"]) == len(CLAIMS) - 1
 
 
+def test_claims_are_listed_with_their_statements(capsys):
+    assert main(["list", "claims", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["claims"]
+    assert list(listed) == list(CLAIMS)
+    assert listed["nozawa2021_accuracy"]["description"] == "Accuracy does not fall as K grows."
+
+
 def test_overrides_of_a_table_are_refused(table, capsys):
     assert main(["findings", table, "--set", "k=16"]) == 2
     assert "--set and --storage tell of a study" in capsys.readouterr().err

@@ -114,6 +114,17 @@ def test_parts_are_in_order(page):
     assert "Does accuracy grow with <K>?" in page.text  # escaped, so the parser gives it back
 
 
+def test_findings_have_verdict_effect_and_links_to_the_trials_behind_them(html, page):
+    section = html[html.index('<h2 id="findings">') : html.index('<h2 id="results">')]
+    assert "<td>Contrastive learning gains accuracy over its untrained encoder.</td>" in section
+    assert "<td>supported</td>" in section
+    assert 'aria-label="' in section
+    linked = set(re.findall(r'href="#trial-(\w+)"', section))
+    assert linked
+    assert linked <= set(re.findall(r'<tr id="trial-(\w+)">', html))
+    assert "needs cells with negatives hardest_5pct, and with negatives hardest_5pct_control" in section
+
+
 def test_best_cell_is_told_with_interval_floor_and_whether_it_uses_labels(page):
     best, unlabelled, words = re.findall(r"(?:Best mean|k=)[^\n]*?\.(?=\n|$|Best|k=)", page.text)[:3]
     assert "k = 64, negatives = without_same_class: linear probe, features 51.7 ± 0.4 %" in best

@@ -1,6 +1,7 @@
 import json
 import logging
 import math
+import re
 import shutil
 import threading
 from collections import Counter
@@ -459,6 +460,8 @@ def test_parent_sums_up_the_study(tracker, tmp_path):
         "trials.finished": 4, "trials.failed": 1, "best.linear.features.top1": 56, "mean.linear.features.top1": 53.5,
     }  # fmt: skip
     assert parent.data.tags["best.linear.features.top1"] == "k=256 (n = 2)"
+    verdict = parent.data.tags["finding.nozawa2021_accuracy"]
+    assert re.fullmatch(r"(supported|undecided): \+.* \[.*\] % per doubling of k", verdict), verdict
     assert "report.html" in [file.path for file in tracker._client.list_artifacts(tracker.parent_id)]
 
 
