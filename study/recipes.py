@@ -18,6 +18,14 @@ from study.storage import yaml_text
 from study.study import Study
 
 
+class MissingModules(ConfigError):
+    """A module that a study.yaml names cannot be imported here; `study` is what can be told without it."""
+
+    def __init__(self, problems: list[str], study: Study) -> None:
+        super().__init__(problems)
+        self.study = study
+
+
 def names() -> list[str]:
     """The recipes in search_spaces/."""
     return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
@@ -58,7 +66,10 @@ def from_yaml(text: str) -> Study:
     if not isinstance(modules, list) or not all(isinstance(m, str) and m and m[0] != "." for m in modules):
         raise ConfigError([f"modules: takes a list of module names, such as [my_strategies], got {modules!r}"])
     for module in modules:
-        import_from_here(module)
+        try:
+            import_from_here(module)
+        except ConfigError as error:
+            raise MissingModules(error.problems, Study(**content)) from None
     return Study(**content)
 
 

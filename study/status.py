@@ -1,15 +1,17 @@
 """The state of each trial of a study: from its folder, or from MLflow where the folder is elsewhere."""
 
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from study.config import ConfigError
 from study.planning.kept import of_study, others, settle
-from study.planning.plan import check
+from study.planning.plan import Plan, check
 from study.planning.study_config import StudyConfig
 from study.results import cell_label
 from study.storage.planned import planned
-from study.storage.store import Store, TrialFolder, default_storage
+from study.storage.store import Store, TrialFolder, default_storage, read_json
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,20 @@ def stored_status(name: str, storage: Path | str | None = None) -> Status:
     for folder in store.trials():
         lines[of_plan(folder.id)].append(_stored_line(store, folder))
     return Status(name, lines[True], others=lines[False])
+
+
+def stored_plan(name: str, storage: Path | str | None = None) -> Plan:
+    """The plan of the study as it ran last, with the states of now: of one whose components are not here."""
+    store = Store.of(name, storage)
+    content = read_json(store.path / "plan.json")
+    if content is None:
+        raise ConfigError([f"no plan of {name} is stored in {store.path.parent}; give its --storage"])
+    of_plan = planned(store)
+    counts = Counter(folder.status() for folder in store.trials() if of_plan(folder.id))
+    states = {"done": counts["finished"], "failed": counts["failed"], "started": counts["started"]}
+    known = {one.name: content[one.name] for one in fields(Plan) if one.name in content}
+    known |= states | {"pending": max(content["trials"] - sum(states.values()), 0), "hours": None}
+    return Plan(**known | {"notes": tuple(content.get("notes", ()))})
 
 
 def _stored_line(store: Store, folder: TrialFolder) -> TrialStatus:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.config import ConfigError
+from study.config import ConfigError, TrialConfig
+from study.planning.notebook import table
 from study.planning.study_config import StudyConfig
 from study.storage.store import Store
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 
 class Study(StudyConfig):
     __doc__ = StudyConfig.__doc__
+
+    def _repr_html_(self) -> str:
+        """Settings, as notebooks show them: each dimension of the space, and the base where it is no default."""
+        plain, usual = self.plain(), TrialConfig().plain()
+        spaces = plain["space"] if isinstance(plain["space"], list) else [plain["space"]]
+        rows = {path: dimension for space in spaces for path, dimension in space.items()}
+        rows |= {name: value for name, value in plain["base"].items() if value != usual[name] and name not in rows}
+        rows |= {name: plain[name] for name in ("seeds", "sampler", "cells", "metrics") if name in plain}
+        return table(self.name, rows, [self.question])
 
     def plan(self, *, storage: Path | str | None = None, probe: bool = False) -> "Plan":
         """Check every cell, and tell what would run and what it would cost; `probe` times a few steps of it."""

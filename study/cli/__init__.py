@@ -2,26 +2,36 @@
 
 import argparse
 import shlex
+import signal
 import sys
 import textwrap
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
+from typing import NoReturn
 
 from study.cli.parser import parser
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a batch system sends it: what Ctrl-C ends, it ends."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; 0: well, 1: a trial failed or is not finished, or the disk is full, 2: the input is wrong, 130:
-    interrupted."""
+    interrupted, 143: ended by SIGTERM."""
     for stream in (sys.stdout, sys.stderr):  # a batch system's log may not take every character
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     options = parser().parse_args(arguments)
     try:
-        return options.verb(options)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; finished trials are kept. To go on: {_again(options)}", file=sys.stderr)
-        return 130
+        with _ended_as_interrupted():
+            return options.verb(options)
+    except KeyboardInterrupt as interrupt:
+        what, status = ("ended", 143) if isinstance(interrupt, Terminated) else ("interrupted", 130)
+        print(f"\n{what}; finished trials are kept. To go on: {_again(options)}", file=sys.stderr)
+        return status
     except BrokenPipeError:
         return 0
     except Exception as error:
@@ -35,6 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"study: {count}; nothing was started", file=sys.stderr)
         print(textwrap.indent("\n".join(problems), "  "), file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _ended_as_interrupted() -> Iterator[None]:
+    """SIGTERM raises Terminated within, unless somebody has another use for it."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise Terminated
+
+    free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if free and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    else:
+        yield
 
 
 def _expected(error: Exception) -> bool:

@@ -32,12 +32,12 @@ def parser() -> argparse.ArgumentParser:
     plan = _verb(found, "plan", verbs.plan_, "check a study, and show what would run and its cost", [*TARGET, "json"])
     plan.add_argument("--probe", action="store_true", help="time a few steps of each kind of trial")
     run = _verb(found, "run", verbs.run_, "run what is not finished yet", [*TARGET, "tracking", "json"])
-    run.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
+    _running(run)
     _verb(found, "status", verbs.status_, "show the state of each trial", [*TARGET, "tracking", "json"])
     retry = _verb(
         found, "retry", verbs.retry_, "forget the failures, and run what is not finished", [*TARGET, "tracking", "json"]
     )
-    retry.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
+    _running(retry)
     trial = _verb(found, "trial", verbs.trial_, "run one trial of a study in this process", [*TARGET, "json"])
     trial.add_argument("--cell", type=int, default=0, help="which cell of the plan, from 0 (default: %(default)s)")
     trial.add_argument("--seed", type=int, help="the seed (default: the study's first)")
@@ -69,6 +69,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 TARGET = ["study", "set", "storage"]
+
+
+def _running(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
+    changed = verb.add_mutually_exclusive_group()
+    changed.add_argument(
+        "--anew",
+        dest="changed",
+        action="store_const",
+        const="anew",
+        default="refuse",
+        help="set trials aside whose code or data have changed since, and run them anew",
+    )
+    changed.add_argument(
+        "--keep", dest="changed", action="store_const", const="keep", help="keep such trials as they are"
+    )
 
 
 def _verb(

@@ -9,6 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from study.planning.plan import Plan
     from study.results import Results
     from study.study import Study
@@ -36,6 +38,17 @@ def load_target(options: argparse.Namespace) -> "Study":
     return load(options.study).with_overrides(overrides)
 
 
+def stored_target(options: argparse.Namespace) -> "tuple[Study, bool]":
+    """The study named on the command line, and whether its components are here: what is stored can be read without."""
+    from study.recipes import MissingModules
+
+    try:
+        return load_target(options), True
+    except MissingModules as missing:
+        print("\n".join([*missing.problems, "what is stored is shown; nothing can be run here"]), file=sys.stderr)
+        return missing.study, False
+
+
 def list_(options: argparse.Namespace) -> int:
     from study.catalogue import catalogue
 
@@ -53,7 +66,13 @@ def list_(options: argparse.Namespace) -> int:
 
 
 def plan_(options: argparse.Namespace) -> int:
-    plan = load_target(options).plan(storage=options.storage, probe=options.probe)
+    study, here = stored_target(options)
+    if here:
+        plan = study.plan(storage=options.storage, probe=options.probe)
+    else:
+        from study.status import stored_plan
+
+        plan = stored_plan(study.name, options.storage)
     print(json.dumps(plan.plain(), indent=1) if options.json else plan)
     return 0
 
@@ -86,6 +105,7 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
         tracking_uri=options.tracking_uri,
         address=options.address,
         retry=retry,
+        changed=options.changed,
         announce=announce,
     )
     before, after = plans
@@ -114,26 +134,26 @@ def retry_(options: argparse.Namespace) -> int:
 
 
 def status_(options: argparse.Namespace) -> int:
-    from study.status import status, tracked_status
+    from study.status import status, stored_status, tracked_status
 
     tracked = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    study = _known(options) if tracked else load_target(options)
+    study, here = _known(options) if tracked else stored_target(options)
     if study is None or (tracked and not _stored(study, options.storage)):
         found = tracked_status(study.name if study else options.study, options.tracking_uri, options.storage)
     else:
-        found = status(study, options.storage)
+        found = status(study, options.storage) if here else stored_status(study.name, options.storage)
     print(json.dumps(found.plain(), indent=1) if options.json else found)
     return 0
 
 
-def _known(options: argparse.Namespace) -> "Study | None":
-    """The study, or None where its name is all that is known of it here."""
+def _known(options: argparse.Namespace) -> "tuple[Study | None, bool]":
+    """As `stored_target`; None where the study's name is all that is known of it here."""
     from models.registry import UnknownName
 
     try:
-        return load_target(options)
+        return stored_target(options)
     except UnknownName:
-        return None
+        return None, False
 
 
 def _stored(study: "Study", storage: str | None) -> bool:
@@ -155,7 +175,7 @@ def trial_(options: argparse.Namespace) -> int:
 
     trial, result = study.run_one(options.cell, seed=options.seed, storage=options.storage, report=report)
     if options.json:
-        print(json.dumps({"trial_id": trial.id, **result.plain()}, indent=1))
+        print(json.dumps(_strict({"trial_id": trial.id, **result.plain()}), indent=1))
     else:
         print(f"{trial.id} {result.status}" + (f": {result.reason}" if result.reason else ""))
         for name, value in result.metrics.items():
@@ -202,7 +222,7 @@ def _results(options: argparse.Namespace) -> "Results":
     from study.results import Results
 
     if not options.study.endswith((".csv", ".parquet")):
-        return load_target(options).results(storage=options.storage)
+        return stored_target(options)[0].results(storage=options.storage)
     if options.set or options.storage:
         raise ConfigError([f"--set and --storage tell of a study, but {options.study} is a table; leave them out"])
     try:
@@ -248,18 +268,31 @@ def report_(options: argparse.Namespace) -> int:
     from study.report.sections import SECTIONS
     from study.storage.store import Store
 
-    study = load_target(options)
+    study, _ = stored_target(options)
     if not list(Store.of(study.name, options.storage).trials()):
         raise ConfigError(
             [f"no trial of {study.name} has started: nothing to report; `study run {options.study}` first"]
         )
     out = Path(options.out) if options.out else None
+    _check_out(out or Store.of(study.name, options.storage).path)
     gc.disable()  # of a large report a tenth of the time: looking for garbage among objects that live to its end
     try:
         print(write_report(Store.of(study.name, options.storage), out, SECTIONS))
     finally:
         gc.enable()
     return 0
+
+
+def _check_out(folder: "Path") -> None:
+    from study.config import ConfigError
+    from study.storage.store import check_writable, is_local
+
+    try:
+        if is_local(folder):
+            check_writable(folder)
+    except ConfigError as error:
+        why = error.problems[0].partition("; ")[0].removeprefix("storage: ")
+        raise ConfigError([f"report: {why}; write it elsewhere with --out FOLDER"]) from None
 
 
 def ui_(options: argparse.Namespace) -> int:

@@ -34,6 +34,18 @@ def data_home() -> Path:
     return Path(home).expanduser().absolute() if home else cache_root() / "downloads"
 
 
+def check_cache(folder: Path | None = None) -> None:
+    """Make the cache's folder; OSError with the variable to set where it cannot be written to."""
+    folder = folder or cache_root() / "data"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(folder, os.W_OK) else "it is read-only"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        raise OSError(f"the cache {folder} cannot be written to ({why}); set STUDY_CACHE to a folder that can")
+
+
 def stored(
     key: Mapping[str, Any], build: Callable[[], tuple[Arrays, Meta]], root: Path | None = None
 ) -> tuple[Arrays, Meta]:
@@ -47,7 +59,7 @@ def stored(
     entry = folder / hashlib.sha256(canonical.encode()).hexdigest()[:24]
     found = _open(entry)
     if found is None:
-        folder.mkdir(parents=True, exist_ok=True)
+        check_cache(folder)
         with FileLock(f"{entry}.lock"):
             found = _open(entry)
             if found is None:

@@ -1,8 +1,15 @@
 """The connection to Ray: a cluster at an address, or Ray on this machine."""
 
+import importlib
+import os
+import signal
 import socket
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 import ray
 
@@ -10,7 +17,12 @@ from study.config import ConfigError
 from study.execution import job, ray_compat
 from study.machine.environment import cores
 from study.planning.study_config import StudyConfig
+from study.storage.code import OURS
 
+SOCKET_PATH = 107
+"""Bytes that the path of a socket has at most, on Linux."""
+SOCKET = "/ray/session_2026-11-26_21-13-54_123456_4194304/sockets/plasma_store"
+"""The longest that Ray makes in its folder of temporary files."""
 STARTS = 3
 """Attempts to start Ray on this machine before that counts as impossible."""
 
@@ -34,7 +46,7 @@ def _connect(address: str | None) -> None:
     """On a machine that is busy, Ray gives itself up after 30 s, with a bare Exception; the next start is quicker."""
     for attempt in range(1, STARTS + 1):
         try:
-            with ray_compat.on_loopback() if address is None else nullcontext():
+            with _signals_kept(), ray_compat.on_loopback() if address is None else nullcontext():
                 ray.init(
                     address=address or "local",
                     num_cpus=cores() if address is None else None,
@@ -49,6 +61,17 @@ def _connect(address: str | None) -> None:
                 raise ConfigError([_refusal(address, error)]) from None
 
 
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """What SIGTERM does here stays as it was: `ray.init` makes it an exit of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
 def _refusal(address: str | None, error: Exception) -> str:
     """Why Ray did not connect, in a line; a cluster that is there says no more to who does not show its token."""
     reason = str(error).partition("\n")[0].rstrip(".")
@@ -61,6 +84,41 @@ def _refusal(address: str | None, error: Exception) -> str:
         "machine's token: put the cluster's into ~/.ray/auth_token (or RAY_AUTH_TOKEN_PATH), and set "
         "RAY_AUTH_MODE=token"
     )
+
+
+def check_machine() -> None:
+    """Refuse, before Ray starts on this machine, what its workers would fail of: ConfigError says what to set."""
+    problems = [*_hidden(), *_sockets()]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _hidden() -> Iterator[str]:
+    """Files that a worker would import in place of this package: it looks first where the driver's script is, and in
+    the working folder."""
+    for folder in dict.fromkeys([str(Path.cwd()), str(Path(sys.argv[0]).resolve().parent)]):
+        for name in OURS[:2]:
+            found = PathFinder.find_spec(name, [folder])
+            ours = sys.modules[name] if name in sys.modules else importlib.import_module(name)
+            if found and found.origin and ours.__file__ and not os.path.samefile(found.origin, ours.__file__):
+                yield (
+                    f"{found.origin} hides this package's `{name}` from the workers; rename it, such as "
+                    f"my_{name}, or run from another folder"
+                )
+
+
+def _sockets() -> Iterator[str]:
+    """Whether Ray's sockets can be made where temporary files are."""
+    folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    variable = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
+    longest = len(os.fsencode(folder)) + len(SOCKET)
+    if longest > SOCKET_PATH:
+        yield (
+            f"{variable}={folder} is too long: the path of a socket of Ray in it has {longest} bytes, of at most "
+            f"{SOCKET_PATH}; set RAY_TMPDIR=/tmp, or another short path"
+        )
+    elif not (folder.is_dir() and os.access(folder, os.W_OK)):
+        yield f"{variable}={folder} cannot be written to; set RAY_TMPDIR to a folder that can, such as /tmp"
 
 
 def check_reachable(address: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import time
 from collections import deque
 from contextlib import suppress
@@ -142,12 +143,18 @@ class Proposals(Searcher):
         """Nothing: a run that goes on makes its sampler anew from the store."""
 
 
+_RAISED = re.compile(r"^(?!RaySystemError)(\w+(?:Error|Exception|Exit): .*)$", re.MULTILINE)
+"""The last line of a Python traceback."""
+
+
 def _reason(death: str) -> str:
     """Why a trial has no result: what its worker died of, every time, and what to do about it."""
     times = f"{RETRIES + 1} times at one epoch"
     remedy = "lower batch_size, or raise cpus so that fewer trials run at once"
     if "low on memory" in death:
         return f"its node ran out of memory {times}; {remedy}"
+    if raised := _RAISED.findall(death):
+        return f"its worker died {times} of {raised[-1]}"
     if not death or "actor died" in death:
         return f"its worker died {times}; if memory ran out, {remedy}"
     return f"it cannot run on a worker: {death.splitlines()[-1]}"

@@ -12,7 +12,7 @@ import ray
 from ray import tune
 
 from study.execution import job, ray_compat
-from study.execution.connection import check_reachable, check_resources, connected
+from study.execution.connection import check_machine, check_reachable, check_resources, connected
 from study.execution.progress import Progress
 from study.execution.proposals import RETRIES, Proposals, Watch
 from study.execution.worker import directory, resources, user_modules, work
@@ -66,6 +66,7 @@ def run(
     if left:
         check_reachable(address)
         if address is None and not ray.is_initialized():
+            check_machine()
             check_here(study, trials)
             device_of(study.gpus, allocate=False)  # on a cluster the driver's machine may have no GPU
     with Session(store, owner) as session:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from models.registry import did_you_mean
 from study.config import ConfigError
 from study.metric_names import validation_of
+from study.planning import notebook
 from study.planning.study_config import PRIMARY, StudyConfig
 from study.space import Cell, Grid
 from study.storage.store import Store
@@ -52,6 +53,11 @@ class Plan:
         states = f"{self.done} done, {self.failed} failed, {self.started} started, {self.pending} pending"
         notes = "".join(f"\n  {note}" for note in self.notes)
         return f"{self.study}: {size}\n  {states}\n  {self._cost()}{self._power()}{notes}"
+
+    def _repr_html_(self) -> str:
+        names = ("cells", "seeds", "trials", "sampler", "done", "failed", "started", "pending")
+        rows = {name: getattr(self, name) for name in names}
+        return notebook.table(self.study, rows, [self._cost(), self._power(), *self.notes])
 
     def _power(self) -> str:
         """The differences that so many seeds will find."""
@@ -124,6 +130,7 @@ def _beside(number: int, study: str) -> tuple[str, ...]:
 
 def check_here(study: StudyConfig, trials: "list[Trial]") -> None:
     """Refuse, with ConfigError, a study whose trials are to run on this machine and need what it has not."""
+    from study.data.cache import check_cache
     from study.machine.environment import cores
 
     if study.cpus > cores():
@@ -131,6 +138,10 @@ def check_here(study: StudyConfig, trials: "list[Trial]") -> None:
             [f"cpus={study.cpus:g} a trial is more than the {cores()} cores that may be used here; lower cpus, or run "
              "it on a cluster: --address (to plan it, set RAY_ADDRESS)"]
         )  # fmt: skip
+    try:
+        check_cache()
+    except OSError as error:
+        raise ConfigError([str(error)]) from None
     if not study.gpus:
         _check_precisions(trials)
 

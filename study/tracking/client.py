@@ -4,9 +4,11 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.tracking.uri import without_secrets
+from study.tracking.uri import database, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,7 +32,12 @@ def connect(uri: str) -> "MlflowClient":
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback per try; the tracker logs it
     from mlflow import MlflowClient
 
-    return MlflowClient(uri)
+    client = MlflowClient(uri)
+    literal = Path(uri.partition(":///")[2]).parent
+    if (file := database(uri)) is not None and file.parent != literal:
+        with suppress(OSError):  # MLflow (3.17) makes a folder of the address as it is written, and leaves it empty
+            literal.rmdir()
+    return client
 
 
 def search(client: "MlflowClient", experiment: str, condition: str = "", view: str = "ACTIVE_ONLY") -> "list[Run]":

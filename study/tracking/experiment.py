@@ -3,16 +3,19 @@
 import itertools
 import logging
 import shlex
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from study.storage.claims import Session
 from study.storage.store import Store, TrialFolder
 from study.tracking import schema
 from study.tracking.client import code, milliseconds, search
 from study.tracking.schema import Sent
-from study.tracking.uri import TrackingRefused, without_secrets
+from study.tracking.uri import TrackingRefused, database, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +36,26 @@ def experiment_of(client: "MlflowClient", uri: str, store: Store, study: str) ->
                 raise
         return experiment_of(client, uri, store, study)  # another session was faster
     check_experiment(client, uri, found.experiment_id)
+    _follow(uri, found.artifact_location, _artifacts(uri, store))
     return found.experiment_id
+
+
+def _follow(uri: str, before: str, now: str | None) -> None:
+    """Where a database was copied or renamed with the artifacts beside it, the runs in it name these, not those at the
+    old place: MLflow keeps absolute addresses."""
+    file, study = database(uri), before.rpartition("/mlartifacts/")[2]
+    if file is None or now is None or before == now or study != now.rpartition("/mlartifacts/")[2]:
+        return
+    old, new = (Path(unquote(urlsplit(address).path)) for address in (before, now))
+    if old.exists() and not new.exists():  # the database alone was moved
+        return
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column} || '/', 1, ?) = ?",
+                (now, len(before) + 1, len(before) + 1, f"{before}/"),
+            )
+    log.warning("the storage was copied or moved: its artifacts are now looked for in %s, not in %s", new, old)
 
 
 def check_experiment(client: "MlflowClient", uri: str, experiment: str) -> None:
@@ -166,5 +188,6 @@ def _artifacts(uri: str, store: Store) -> str | None:
     """Beside a local database; a server has its own place."""
     if uri.startswith(("http", "databricks")):
         return None
-    storage = Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite") else store.path.parent
+    file = database(uri)
+    storage = store.path.parent if file is None else file.parent
     return (storage / "mlartifacts" / store.path.name).as_uri()

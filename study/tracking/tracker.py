@@ -83,9 +83,8 @@ class Tracker:
             raise
         except Exception as error:
             raise TrackingRefused(
-                f"MLflow at {without_secrets(self.uri)} cannot be used: {mlflow_client.first_line(error)}; check the "
-                "server and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN), "
-                "or leave the tracking URI out to track in a local file"
+                f"MLflow at {without_secrets(self.uri)} cannot be used: {mlflow_client.first_line(error)}; "
+                f"{tracking_uri.hint(self.uri)}"
             ) from None
 
     def watch(self, trial: TrialFolder) -> None:
@@ -143,7 +142,8 @@ class Tracker:
         self._tolerantly(lambda: self._client.log_artifact(self.parent_id, str(path)))
 
     def _opening_lock(self) -> Path | None:
-        return Path(self.uri.removeprefix("sqlite:///") + ".lock") if self.uri.startswith("sqlite") else None
+        file = tracking_uri.database(self.uri)
+        return None if file is None else file.with_name(f"{file.name}.lock")
 
     def _describe(self, question: str, study_yaml: str, plan: Mapping[str, Any]) -> None:
         known = self._client.get_run(self.parent_id).data.tags.get("mlflow.note.content", "")

@@ -7,7 +7,7 @@ import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from models.registry import did_you_mean
 from study.storage.store import is_local
@@ -40,13 +40,13 @@ def absolute(uri: str | None, storage: Path) -> str:
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or _beside(storage)
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if scheme == "file" or uri.startswith(("/", ".", "~")):
-        folder = Path(uri.removeprefix("file://")).expanduser().absolute()
+        folder = Path(re.sub("^file:(//)?", "", uri)).expanduser().absolute()
         raise TrackingRefused(
             f"MLflow has given up its plain file store ({without_secrets(uri)}); write sqlite:///{folder}/mlflow.db"
         )
     if uri == "databricks" or (scheme in SCHEMES and "://" in uri):
-        path = uri.removeprefix("sqlite:///")
-        return uri if path == uri else f"sqlite:///{Path(path).expanduser().absolute()}"
+        file, query = database(uri), uri.partition("?")[2]
+        return uri if file is None else _sqlite(file.expanduser().absolute()) + (f"?{query}" if query else "")
     if "://" in uri:
         raise TrackingRefused(
             f"unknown scheme of the tracking URI {without_secrets(uri)!r}{did_you_mean(scheme, SCHEMES)} "
@@ -60,11 +60,33 @@ def absolute(uri: str | None, storage: Path) -> str:
 
 def _beside(storage: Path) -> str:
     if is_local(storage):
-        return f"sqlite:///{storage.absolute()}/mlflow.db"
+        return _sqlite(storage.absolute() / "mlflow.db")
     raise TrackingRefused(
         f"MLflow's database cannot live in {storage}; say where MLflow is: --tracking-uri http://HOST:5000 for a "
         "server, or --tracking-uri sqlite:////PATH/mlflow.db for a file of this machine"
     )
+
+
+def database(uri: str) -> Path | None:
+    """The file of a SQLite database, in whose address a ? is %3F and a % is %25; None: it is another server."""
+    prefix, slashes, rest = uri.partition(":///")
+    is_file = slashes and prefix.partition("+")[0] == "sqlite"
+    return Path(unquote(rest.partition("?")[0])) if is_file else None
+
+
+def _sqlite(file: Path) -> str:
+    return f"sqlite:///{str(file).replace('%', '%25').replace('?', '%3F')}"
+
+
+def hint(uri: str) -> str:
+    """Advice where MLflow at an address fails, by the kind of address."""
+    if (file := database(uri)) is not None:
+        return (
+            f"see that {file} is MLflow's and can be written, or name another: --tracking-uri sqlite:////PATH/mlflow.db"
+        )
+    login = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
+    what = f"the server and {login}" if uri.startswith("http") else "the database, and user name and password for it"
+    return f"check {what}, or leave the tracking URI out to track in a local file"
 
 
 def check(uri: str, timeout: float = TIMEOUT) -> None:
@@ -72,7 +94,9 @@ def check(uri: str, timeout: float = TIMEOUT) -> None:
     parts = urlsplit(uri)
     scheme = parts.scheme.partition("+")[0]
     if scheme == "sqlite":
-        file = Path(uri.removeprefix("sqlite:///"))
+        file = database(uri)
+        if file is None:
+            raise TrackingRefused(f"{uri} names no file; write sqlite:////PATH/mlflow.db")
         if file.is_dir():
             raise TrackingRefused(f"{file} is a folder, and the database a file; write sqlite:///{file / 'mlflow.db'}")
         _check_folder(file.parent)

@@ -1,4 +1,4 @@
-"""What is stored is held against what would be computed now: nothing stale or of another study counts in silence."""
+"""Stored trials against what would be computed now: nothing stale or of another study counts in silence."""
 
 import sys
 import types

@@ -36,7 +36,7 @@ def test_other_tracking_uris_stay_as_they_are(uri, tmp_path):
     assert absolute(uri, tmp_path) == uri
 
 
-@pytest.mark.parametrize("uri", ["/data/mlruns", "file:///data/mlruns"])
+@pytest.mark.parametrize("uri", ["/data/mlruns", "file:///data/mlruns", "file:/data/mlruns"])
 def test_plain_file_store_is_refused_with_what_to_type(uri, tmp_path):
     with pytest.raises(TrackingRefused, match=r"plain file store.*write sqlite:////data/mlruns/mlflow\.db"):
         absolute(uri, tmp_path)
@@ -142,3 +142,9 @@ def test_answer_of_the_server_decides(status, accepted):
 )
 def test_secrets_are_taken_out_and_nothing_else(text, clean):
     assert without_secrets(text) == clean
+
+
+def test_relative_file_store_is_told_where_its_database_would_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrackingRefused, match=rf"write sqlite:///{tmp_path}/mlruns/mlflow\.db"):
+        absolute("file:./mlruns", tmp_path)

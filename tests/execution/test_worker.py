@@ -1,0 +1,107 @@
+"""What ends a worker is what is told, and what would end every worker is refused before one starts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from study.cli import main
+from study.config import ConfigError
+from study.execution.connection import check_machine
+from study.execution.proposals import _reason
+from tests.conftest import TINY
+
+ROOT = Path(__file__).parents[2]
+OF_AN_IMPORT = """The actor died unexpectedly before finishing this task.
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Traceback
+ray.exceptions.RaySystemError: System error: No module named 'models.registry'; 'models' is not a package
+  File "/app/study/config.py", line 17, in <module>
+    from models.registry import Registry, did_you_mean
+ModuleNotFoundError: No module named 'models.registry'; 'models' is not a package
+
+An unexpected internal error occurred while the worker was executing a task."""
+
+
+def test_the_error_that_a_worker_died_of_is_the_reason() -> None:
+    assert _reason(OF_AN_IMPORT).endswith(
+        "of ModuleNotFoundError: No module named 'models.registry'; 'models' is not a package"
+    )
+    assert "if memory ran out" in _reason("The actor died unexpectedly before finishing this task.\n\tpid: 1")
+    assert "ran out of memory" in _reason("Task was killed due to the node running low on memory.")
+
+
+@pytest.fixture
+def usual(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["models", "study"])
+def test_a_file_that_hides_the_package_from_workers_is_refused(name: str, usual: Path) -> None:
+    check_machine()
+    (usual / f"{name}.py").write_text("")
+    with pytest.raises(ConfigError, match=rf"^{usual}/{name}.py hides this package's `{name}` .*; rename it") as error:
+        check_machine()
+    assert len(error.value.problems) == 1
+
+
+def test_a_folder_of_ones_own_models_without_code_hides_nothing(usual: Path) -> None:
+    (usual / "models").mkdir()
+    (usual / "models" / "resnet.pt").write_bytes(b"")
+    check_machine()
+
+
+def test_a_temporary_folder_too_long_for_sockets_is_refused(usual: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = usual / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    with pytest.raises(ConfigError, match=rf"^TMPDIR={long} is too long: .* of at most 107; set RAY_TMPDIR=/tmp"):
+        check_machine()
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    check_machine()
+    monkeypatch.setenv("RAY_TMPDIR", "/nowhere")
+    with pytest.raises(ConfigError, match=r"^RAY_TMPDIR=/nowhere cannot be written to; set RAY_TMPDIR"):
+        check_machine()
+
+
+def test_a_cache_that_cannot_be_written_is_refused_with_the_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STUDY_CACHE", "/proc/nowhere")
+    (tmp_path / "mine.py").write_text(f"from study import *\nstudy = Study('mine', base=TrialConfig(**{TINY!r}))")
+    assert main(["plan", str(tmp_path / "mine.py")]) == 2
+    assert "set STUDY_CACHE to a folder that can" in capsys.readouterr().err
+
+
+def test_a_models_file_beside_a_script_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models.py").write_text("")
+    (tmp_path / "mine.py").write_text("from study import Study")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ended.stderr.splitlines()[-1].endswith(
+        f"{tmp_path}/models.py hides this package's `models`; rename it, such as my_models.py"
+    )
+
+
+def test_sigterm_ends_a_command_like_ctrl_c(tmp_path: Path) -> None:
+    recipe = f"from study import *\nstudy = Study('mine', base=TrialConfig(**{TINY | {'epochs': 10_000}!r}))"
+    (tmp_path / "mine.py").write_text(recipe)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "STUDY_STORAGE": str(tmp_path / "runs")}
+    command = [sys.executable, "-m", "study.cli", "trial", "mine.py"]
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("runs/mine/*/journal.jsonl")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        running.send_signal(signal.SIGTERM)
+        _, told = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 143
+    assert told.splitlines()[-1] == "ended; finished trials are kept. To go on: study trial mine.py"
