@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from study.analysis.least_squares import bootstrap_half_width, corrected_akaike, nonnegative_least_squares, null_space
 from study.bounds import BOUNDS, PARAMETERS, Bound
-from study.bounds.priors import Array
+from study.bounds.priors import Array, Sampling
 
 Indices = np.ndarray[Any, np.dtype[Any]]
 ONE_SEED = "it needs two seeds or more"
@@ -49,7 +49,7 @@ class Fit:
     trials: int
     seeds: int
     notes: tuple[str, ...]  # what is not identified, at a limit, or missing
-    priors: int | Array = field(repr=False)
+    priors: int | Array | Sampling = field(repr=False)
     temperature: float = field(repr=False)
     solution: Array = field(repr=False)  # (L_sup, L_sub, d), one that attains the fit [3]
     resampled: Array = field(repr=False)  # the same over bootstrap resamples [R, 3]
@@ -105,7 +105,8 @@ def fit_bound(
     frame: one row per trial, with columns k, seed, temperature and the test loss L_cont(K) in nats.
     fixed: unknowns that are known, as a number or the name of a column (such as {"d": "gap"}).
 
-    Least squares with L_sup, L_sub ≥ 0 and d ≤ 0, the probabilities at their exact values. Intervals: the standard
+    Least squares with L_sup, L_sub ≥ 0 and d ≤ 0, the probabilities at their exact values: pass the scheme that L_cont
+    was measured by, `without_replacement(class_counts)`, for draws from a finite split. Intervals: the standard
     error of a bootstrap over seeds times Student's t with S−1 degrees of freedom, corrected by √(S/(S−1)) (percentiles
     of so few clusters are too narrow: Cameron, Gelbach & Miller 2008, doi 10.1162/rest.90.3.414). They take most of the
     time; without `intervals` they are NaN, and the generator is left in the same state.
@@ -144,7 +145,7 @@ class _Curve:
     """The observed losses [n] of one group, and the right-hand side that is to explain them."""
 
     bound: str
-    priors: int | Array
+    priors: int | Array | Sampling
     temperature: float
     ks: Indices  # [K]
     at: Indices  # index of each trial's K [n]
@@ -184,7 +185,7 @@ def _observe(
     design, constant = _design(bound, ks, priors, temperature)
     return _Curve(
         bound=name,
-        priors=priors if isinstance(priors, int) else np.asarray(priors),
+        priors=priors if isinstance(priors, int | Sampling) else np.asarray(priors),
         temperature=temperature,
         ks=ks,
         at=at,

@@ -29,7 +29,7 @@ READINGS = {
     "contrastive_lower": ("what L_cont cannot be below", "nats"),
     "slack": ("L_cont minus the lower bound; below 0 the bound is violated", "nats"),
     "supervised_upper": ("what L_sup cannot be above", "nats"),
-    "supervised_upper_closed": ("the same from L_cont, K and priors alone", "nats"),
+    "supervised_upper_closed": ("the same from L_cont, K and the class counts alone", "nats"),
 }
 
 
@@ -40,6 +40,7 @@ def _reports() -> dict[str, Metric]:
     terms["bounds.collision"] = Metric(None, "", "τ_K, the probability of a collision, exact")
     terms["bounds.coverage"] = Metric(None, "", "υ_{K+1}, the probability that all classes are present, exact")
     terms["bounds.expected_log_collisions"] = Metric(None, "nats", "E ln(Col+1), exact")
+    terms["bounds.replacement"] = Metric(None, "", "1 where negatives are drawn with replacement, 0 where without")
     for bound, (reading, (what, unit)) in itertools.product(BOUNDS, READINGS.items()):
         terms[f"bounds.{bound}.{reading}"] = Metric(None, unit, f"{BOUNDS.describe(bound)}: {what}")
         terms[f"bounds.{bound}.{reading}_se"] = Metric(None, unit, f"standard error of {reading} over draws")
@@ -54,9 +55,10 @@ class Bounds(Evaluation):
     profile: tuple[int, ...] = (4, 16, 32, 64, 128, 256, 512, 1024)
     """the K at which the table is made, besides the trial's own"""
     replacement: bool = False
-    """draw negatives with replacement"""
+    """draw negatives with replacement: all probabilities and closed forms are then those of such draws"""
 
     needs_labels: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = True
     reports: ClassVar[Mapping[str, Metric]] = _reports()
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class Bounds(Evaluation):
 
     def _at(self, estimate: Estimate, i: int) -> dict[str, float]:
         found = {f"bounds.{name}": float(value) for name, value in estimate.table()[i].items()}
+        found["bounds.replacement"] = float(self.replacement)
         for name in BOUNDS:
             row = bound_row(name, BOUNDS[name](), estimate.terms[i])
             found |= {f"bounds.{name}.{key}": float(v) for key, v in row.items() if not isinstance(v, str)}

@@ -10,6 +10,7 @@ from scipy.special import stdtr
 
 from study.analysis.variance import LEVEL, holm
 from study.bounds.estimate import BLOCKS
+from study.bounds.priors import Sampling, with_replacement, without_replacement
 from study.results.frames import configured_k
 
 if TYPE_CHECKING:
@@ -54,8 +55,12 @@ def losses(finished: pd.DataFrame, varying: Sequence[str]) -> tuple[pd.DataFrame
     return (frame[curves] if curves.any() else frame), by  # a lone K is no curve, and hinders no other
 
 
-def priors(trials: pd.DataFrame) -> list[float]:
-    """π, the class shares of the test split that these trials share; ValueError where they differ, or one is 0."""
+def priors(trials: pd.DataFrame) -> Sampling:
+    """π, the class shares of the test split that these trials share; ValueError where they differ, or one is 0.
+
+    With the scheme that their negatives were drawn by: without replacement from the split, unless the evaluation was
+    set to draw with (`bounds.replacement`) or a K is beyond it.
+    """
     splits = [text for text in trials["class_counts"].unique() if text != "[]"]
     if not splits:
         raise ValueError("the test split has no labels, but the bounds are about classes; take data with labels")
@@ -73,7 +78,10 @@ def priors(trials: pd.DataFrame) -> list[float]:
             f"classes {absent} (by number, from 0) are absent from the test split, but the bounds are about all "
             f"{len(numbers)}; take a test split with every class"
         )
-    return [number / sum(numbers) for number in numbers]
+    finite = without_replacement(numbers)
+    independent = "bounds.replacement" in trials and bool((trials["bounds.replacement"] == 1).any())
+    beyond = configured_k(trials).max() > sum(numbers) - 1
+    return with_replacement(finite.priors) if independent or beyond else finite
 
 
 def fit(frame: pd.DataFrame, by: list[str], bound: str, *, resamples: int) -> Fits:
@@ -135,7 +143,7 @@ def violation_p_values(slack: np.ndarray, error: np.ndarray) -> np.ndarray:
     return stdtr(BLOCKS - 1, (slack + ROUNDING) / np.maximum(error, np.finfo(float).tiny))
 
 
-def _by_test_split(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[pd.DataFrame, list[float]]]:
+def _by_test_split(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[pd.DataFrame, Sampling]]:
     """(rows of `losses`, π) of the curves on each test split."""
     for _, curve in frame.groupby(by, dropna=False) if by else [((), frame)]:
         priors(curve)

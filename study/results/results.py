@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.bounds.priors import Sampling
 from study.results import comparison, effects, fits
 from study.results.cells import blocked_interval, cells_table
 from study.results.frames import BEFORE, read_trials, trials_of
@@ -109,8 +110,8 @@ class Results:
         """Rows that the fits read, and the columns that name a curve over K: see `study.results.fits.losses`."""
         return fits.losses(self.finished, self.varying)
 
-    def priors(self, trials: pd.DataFrame | None = None) -> list[float]:
-        """π of the test split of these rows of `losses`, by default of all finished trials."""
+    def priors(self, trials: pd.DataFrame | None = None) -> Sampling:
+        """π of the test split of these rows of `losses`, by default of all finished trials, with the scheme of draws."""
         return fits.priors(self.finished if trials is None else trials)
 
     def fit(self, bound: str, *, resamples: int = 1000) -> fits.Fits:

@@ -10,6 +10,7 @@ import pytest
 from study import TrialConfig
 from study.bounds import BOUNDS
 from study.evaluation import EVALUATIONS, reported
+from study.evaluation.evaluation import OfRepresentations, named
 from study.planning.resolve import resolve
 from study.semantics import MEASURE_NAMES
 from study.storage.store import Store
@@ -23,7 +24,9 @@ PLACEHOLDERS = {
     "<bound>": BOUNDS.names(),
     "<evaluation>": EVALUATIONS.names(),
 }
-EXACT = {"bounds.collision", "bounds.coverage", "bounds.expected_log_collisions"}
+EXACT = {"bounds.collision", "bounds.coverage", "bounds.expected_log_collisions", "bounds.replacement"}
+OF_REPRESENTATIONS = ("mean_classifier.", "contrastive.", "geometry.", "negatives.")
+OF_TRAINING = ("negatives.selected.", "negatives.offered.")
 WORDS = {"max": "higher", "min": "lower"}
 
 
@@ -46,6 +49,8 @@ def documented() -> dict[str, str]:
                 found[name] = direction
                 if name.startswith("bounds.") and name not in EXACT:
                     found[f"{name}_se"] = ""
+                if name.startswith(OF_REPRESENTATIONS) and not name.startswith(OF_TRAINING):
+                    found[named(name, "features")] = direction
     return found
 
 
@@ -57,7 +62,11 @@ def logged(tmp_path: Path, **config: object) -> set[str]:
 
 
 def test_every_metric_that_trials_log_is_on_the_page_and_no_other(tmp_path: Path) -> None:
-    with_negatives = logged(tmp_path / "a", k=32, objective="debiased", negatives_every=1)
+    both = [
+        {"name": name, "representations": ["features", "embeddings"]} if issubclass(entry, OfRepresentations) else name
+        for name, entry in EVALUATIONS.items()
+    ]
+    with_negatives = logged(tmp_path / "a", k=32, objective="debiased", negatives_every=1, evaluations=both)
     without = logged(tmp_path / "b", method="supervised")
     assert (with_negatives | without) - documented().keys() == set(), "missing on the page"
     assert documented().keys() - (with_negatives | without) == set(), "on the page, but never logged"

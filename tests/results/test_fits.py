@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from study import TrialConfig
 from study.bounds import BOUNDS
+from study.bounds.priors import without_replacement
 from study.evaluation import EVALUATIONS, Encoded
 from study.figures import FIGURES, Records
 from study.planning.resolve import resolve
@@ -166,7 +167,7 @@ def two_data_sets() -> Results:
     rows = []
     for data, classes in (("ten", 10), ("four", 4)):
         for k, seed in itertools.product((4, 8, 16, 32), (0, 1, 2)):
-            curve = BOUNDS["arora2019"]().curve(np.array([k]), classes, 0.5)
+            curve = BOUNDS["arora2019"]().curve(np.array([k]), without_replacement([100] * classes), 0.5)
             rows.append({
                 "trial_id": f"{data}{k}{seed}", "status": "finished", "reason": None, "seed": seed,
                 "class_counts": str([100] * classes), "k": k, "data": data, "seconds": 1.0, "train.k": k,
@@ -189,6 +190,20 @@ def test_a_curve_is_fitted_with_the_classes_of_its_own_test_split() -> None:
         for picture in FIGURES["bounds"]().of_study(Records(results, Store(Path("nowhere"))))
     ]
     assert bounds == [(4, 8, 16, 32), (16, 32)]  # of four classes, then of ten
+
+
+def test_fits_take_the_scheme_that_the_negatives_were_drawn_by() -> None:
+    frame = two_data_sets().frame.query("data == 'four'")
+    for changed, name in [
+        (frame, "without_replacement"),
+        (frame.assign(**{"bounds.replacement": 0.0}), "without_replacement"),
+        (frame.assign(**{"bounds.replacement": 1.0}), "with_replacement"),
+        (frame.assign(k=frame["k"] * 16), "with_replacement"),  # 512 of 399 others
+    ]:
+        priors = Results(changed).priors()
+        assert (priors.name, np.asarray(priors).tolist()) == (name, [0.25] * 4)
+    independent = Results(frame.assign(**{"bounds.replacement": 1.0})).fit("arora2019", resamples=20)[0]
+    assert abs(independent.parameters[0].value - 1.5) > 0.02  # what the draws without replacement were made from
 
 
 def test_a_part_of_the_results_is_fitted_like_the_whole() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from study.bounds import BOUNDS
+from study.bounds.priors import Sampling
 from study.figures.curve import COLOURS, Curve
 from study.figures.figure import Picture
 from study.figures.records import Records, Table, by_value, of_all
@@ -29,7 +30,7 @@ class Group(NamedTuple):
     """rows of `Results.losses`, or one per trial and K of its profile"""
     slack: pd.DataFrame
     """columns k, bound, slack, as measured"""
-    priors: list[float]
+    priors: Sampling
     accuracies: list[str]
     trained_at: int | None
     """the only K, where there is one; such a group is no curve to be fitted"""
