@@ -63,7 +63,7 @@ def _connect(address: str | None) -> None:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """What SIGTERM does here stays as it was: `ray.init` makes it an exit of its own."""
+    """SIGTERM does here afterwards what it did: `ray.init` makes it an exit of its own."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

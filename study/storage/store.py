@@ -37,7 +37,7 @@ from study.config import ConfigError
 from study.storage.trial_result import TrialResult
 
 STORAGE_VARIABLE = "STUDY_STORAGE"
-_IS_ID = re.compile("[0-9a-f]{0,12}")
+_ID = re.compile("^([0-9a-f]{0,12})")
 log = logging.getLogger(__name__)
 
 
@@ -163,7 +163,8 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except ValueError:
-        return _set_aside(path)
+        _set_aside(path)
+        return None
 
 
 def _set_aside(path: Path) -> None:
@@ -296,7 +297,8 @@ class TrialFolder:
         try:
             return None if content is None else TrialResult.from_plain(content)
         except TypeError:  # JSON, and no result
-            return _set_aside(self.path / "result.json")
+            _set_aside(self.path / "result.json")
+            return None
 
     def write_result(self, result: TrialResult, *, keep: int = 0) -> None:
         """The trial is over. Where it finished, all but the last `keep` of its checkpoints are dropped; where it failed
@@ -337,7 +339,7 @@ class Store:
             for path in sorted(self.path.iterdir(), key=lambda path: path.name):
                 folder = TrialFolder(path)
                 try:
-                    trial = folder.config().get("id") or _IS_ID.match(path.name)[0]
+                    trial = folder.config().get("id") or _ID.split(path.name)[1]
                 except (FileNotFoundError, NotADirectoryError):
                     continue
                 if trial == path.name:

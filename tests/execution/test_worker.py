@@ -1,4 +1,4 @@
-"""What ends a worker is what is told, and what would end every worker is refused before one starts."""
+"""A worker's end is told with its reason, and what would end every worker is refused before one starts."""
 
 import os
 import signal
