@@ -73,7 +73,7 @@ class Finding:
         if math.isnan(self.effect):
             return ""
         half = (self.high - self.low) / 2
-        digits = min(3, max(0, 1 - math.floor(math.log10(half)))) if 0 < half < math.inf else 3
+        digits = min(8, max(0, 1 - math.floor(math.log10(half)))) if 0 < half < math.inf else 3
         low, high = (f"{end:.{digits}f}".replace("-", "−") for end in (self.low, self.high))
         return f"{self.effect:+.{digits}f} [{low}, {high}] {self.unit}".strip().replace("-", "−")
 

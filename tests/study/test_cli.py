@@ -250,7 +250,7 @@ def test_a_log_that_does_not_take_every_character_ends_nothing(tmp_path: Path) -
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "12 cells ? 1 seeds = 12 trials" in done.stdout
+    assert "4 cells ? 3 seeds = 12 trials" in done.stdout
 
 
 def test_a_run_checks_its_study_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

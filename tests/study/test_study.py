@@ -193,9 +193,11 @@ def test_every_recipe_says_its_question_and_is_short(name: str) -> None:
     assert len((Path(__file__).parents[2] / "search_spaces" / f"{name}.py").read_text().splitlines()) <= 40
 
 
-def test_the_quickstart_sweeps_k_temperature_and_strategy_in_at_least_twelve_trials() -> None:
+def test_the_quickstart_asks_one_question_under_three_seeds() -> None:
+    """So that its claims can be decided: a cell under one seed has no noise to be held against."""
     recipe = load("quickstart")
-    assert {"k", "temperature", "negatives"} <= set(recipe.space)
+    assert set(recipe.space) == {"k", "temperature"}
+    assert len(recipe.seeds) >= 3
     assert len(recipe.trials()) >= 12
 
 
