@@ -85,6 +85,7 @@ class Method(ABC):
     has_negatives: ClassVar[bool] = True
     uses_labels: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = "info_nce"
+    trains_head: ClassVar[bool] = True
     head: ClassVar[Mapping[str, Any]] = {"batch_norm": "none"}
     """what its authors' projection head has; a config's own values come first"""
 

@@ -16,12 +16,13 @@ from models.methods.method import METHODS, Batch, Learner, Method, TrainingConte
 class Supervised(Method):
     """Cross-entropy of a linear classifier on the features of both views: the upper reference (uses labels).
 
-    The projection head is not trained, so embeddings z are of no meaning here.
+    The projection head is not trained: what is measured of embeddings elsewhere is measured of features h here.
     """
 
     has_negatives: ClassVar[bool] = False
     uses_labels: ClassVar[bool] = True
     default_objective: ClassVar[str | None] = None
+    trains_head: ClassVar[bool] = False
 
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric
+from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Findings, Metric, OfRepresentations, of_both
 
 BLOCKS = 40  # groups of anchors that share a draw of negatives: the replicates behind the standard error
 
@@ -49,7 +49,7 @@ def info_nce_losses(
 
 @EVALUATIONS.register("contrastive")
 @dataclass(frozen=True, kw_only=True)
-class Contrastive(Evaluation):
+class Contrastive(OfRepresentations):
     """L_cont(K): InfoNCE of test images with K negatives drawn from the test split, without their own instance."""
 
     repetitions: int = 4
@@ -57,15 +57,22 @@ class Contrastive(Evaluation):
     max_similarities: int = 2**26
     """similarities to negatives computed in all, at most: with a great K, fewer of the test images are anchors"""
 
-    reports: ClassVar[Mapping[str, Metric]] = {
-        "contrastive.loss": Metric("min", "nats", "L_cont: InfoNCE at the trial's K with negatives of the test split"),
-        "contrastive.loss_se": Metric(
-            None, "nats", "standard error of L_cont over groups of anchors with their own draws"
-        ),
-        "contrastive.draws": Metric(None, "draws", "draws of an anchor, its positive and K negatives behind L_cont"),
-    }
+    reports: ClassVar[Mapping[str, Metric]] = of_both(
+        {
+            "contrastive.loss": Metric(
+                "min", "nats", "L_cont: InfoNCE at the trial's K with negatives of the test split"
+            ),
+            "contrastive.loss_se": Metric(
+                None, "nats", "standard error of L_cont over groups of anchors with their own draws"
+            ),
+            "contrastive.draws": Metric(
+                None, "draws", "draws of an anchor, its positive and K negatives behind L_cont"
+            ),
+        }
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.repetitions < 1:
             raise ValueError(f"contrastive: repetitions must be at least 1, got {self.repetitions}; try 4")
         if self.max_similarities < 1:
@@ -76,7 +83,7 @@ class Contrastive(Evaluation):
     def unavailable(self, encoded: Encoded) -> str | None:
         return "the method has no negatives" if not encoded.k else super().unavailable(encoded)
 
-    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
+    def measure(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         views, m, k = encoded.views_test, encoded.views_test.shape[1], encoded.k or 0
         n = min(m, max(BLOCKS, self.max_similarities // (min(k, m) * self.repetitions)))
         blocks = torch.randperm(m, generator=generator)[:n].to(views.device).tensor_split(min(n, BLOCKS))

@@ -4,19 +4,22 @@ import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from models.registry import Registry
+from models.registry import Registry, added
 
 EVALUATIONS = Registry("evaluation")
 
 Table = list[dict[str, Any]]  # rows, each column → cell
 T = TypeVar("T")
+Representation = Literal["features", "embeddings"]
+UNTRAINED_HEAD = "the method trains no projection head, so embeddings z are not measured"
 
 
 class Blocks:
@@ -66,6 +69,14 @@ class HeldOut:
 
 
 @dataclass(frozen=True, eq=False)
+class FeatureViews:
+    """Augmented views as unit rows of the features, which `Encoded` has of the embeddings."""
+
+    mean_train: Tensor  # [N, F]
+    test: Tensor  # [A, M, F]
+
+
+@dataclass(frozen=True, eq=False)
 class Encoded:
     """Features and embeddings of the splits, computed once at the end of a trial. Float32, all on one device.
 
@@ -86,13 +97,32 @@ class Encoded:
     k: int | None  # K of the trial; None for a method without negatives
     synsets: tuple[str, ...] = ()  # of the classes, where their meaning is known
     similarities: Mapping[str, np.ndarray] = field(default_factory=dict)  # measure → [C, C] of the classes' meaning
-    validation: "HeldOut | None" = None  # of the training split, which the encoder was not trained on
+    validation: HeldOut | None = None  # of the training split, which the encoder was not trained on
+    feature_views: FeatureViews | None = None  # where an evaluation is asked for of features
+    head_trained: bool = True  # False: embeddings z are of no meaning
 
     def labels(self) -> tuple[Tensor, Tensor]:
         """Training and test labels. Raises ValueError where the data has none."""
         if self.labels_train is None or self.labels_test is None:
             raise ValueError("the data has no labels: choose evaluations that do not need them")
         return self.labels_train, self.labels_test
+
+    def of_features(self) -> "Encoded":
+        """The same with features h, as unit rows, in the place of embeddings z.
+
+        Raises ValueError where their views were not encoded.
+        """
+        if self.feature_views is None:
+            raise ValueError("the views' features were not encoded: give feature_views")
+        held = self.validation
+        return replace(
+            self,
+            embeddings_train=F.normalize(self.features_train),
+            embeddings_test=F.normalize(self.features_test),
+            mean_views_train=self.feature_views.mean_train,
+            views_test=self.feature_views.test,
+            validation=held and replace(held, embeddings=F.normalize(held.features)),
+        )
 
 
 @dataclass(frozen=True)
@@ -104,6 +134,15 @@ class Findings:
     skipped: dict[str, str] = field(default_factory=dict)  # evaluation → why it, or a part of it, was not made
     seconds: dict[str, float] = field(default_factory=dict)  # evaluation → what it took
 
+    def add(self, other: "Findings") -> None:
+        """Take over all that the other found."""
+        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
+            mine.update(theirs)
+
+    def named(self, space: Representation) -> "Findings":
+        """The same under the names of that representation."""
+        return Findings(*({named(name, space): x for name, x in found.items()} for found in vars(self).values()))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(ABC):
@@ -114,6 +153,7 @@ class Evaluation(ABC):
 
     reports: ClassVar[Mapping[str, Metric]]  # every metric it may report
     needs_labels: ClassVar[bool] = False
+    needs_head: ClassVar[bool] = False  # it speaks of embeddings z alone
 
     @property
     def name(self) -> str:
@@ -124,11 +164,62 @@ class Evaluation(ABC):
         """Why it cannot be made of this, or None."""
         if self.needs_labels and (encoded.labels_train is None or encoded.labels_test is None):
             return "the data has no labels"
-        return None
+        return UNTRAINED_HEAD if self.needs_head and not encoded.head_trained else None
 
     @abstractmethod
     def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         """Metrics (some or all of `reports`) and tables; the same generator state gives the same numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfRepresentations(Evaluation):
+    """An evaluation of unit rows, which embeddings z are, and features h divided by their length: give `measure`.
+
+    What it finds of features bears `features` after the evaluation's name: `geometry.features.uniformity`.
+    """
+
+    representations: tuple[Representation, ...] = added(("embeddings",))
+    """what is measured: embeddings z, features h as unit rows, or both; h where the method trains no head"""
+
+    def __post_init__(self) -> None:
+        if not self.representations or len({*self.representations}) < len(self.representations):
+            raise ValueError(
+                f"{self.name}: representations must list features, embeddings or both, each once, "
+                f"got {list(self.representations)}; try [features, embeddings]"
+            )
+
+    def spaces(self, *, head_trained: bool) -> tuple[Representation, ...]:
+        """The representations that it is made of."""
+        return self.representations if head_trained else ("features",)
+
+    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
+        state, found = generator.get_state(), Findings({})
+        for space in self.spaces(head_trained=encoded.head_trained):
+            generator.set_state(state)  # both meet the same draws
+            of = encoded.of_features() if space == "features" else encoded
+            found.add(self.measure(of, generator=generator).named(space))
+        if "embeddings" in self.representations and not encoded.head_trained:
+            found.skipped[f"{self.name}.embeddings"] = UNTRAINED_HEAD
+        return found
+
+    @abstractmethod
+    def measure(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
+        """Metrics and tables of what stands in the place of the embeddings, under the names of embeddings."""
+
+
+def of_both(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Declarations of an `OfRepresentations`, from those of embeddings."""
+    of_features = {
+        named(name, "features"): replace(metric, description=f"{metric.description}; of features h as unit rows")
+        for name, metric in metrics.items()
+    }
+    return {**metrics, **of_features}
+
+
+def named(name: str, space: Representation) -> str:
+    """The name with the representation that it is of: embeddings are those without one."""
+    evaluation, dot, rest = name.partition(".")
+    return name if space == "embeddings" else f"{evaluation}.{space}{dot}{rest}"
 
 
 def evaluate(
@@ -155,9 +246,7 @@ def evaluate(
         started = time.perf_counter()
         findings = evaluation.evaluate(encoded, generator=own)
         found.seconds[evaluation.name] = time.perf_counter() - started
-        found.metrics.update(findings.metrics)
-        found.tables.update(findings.tables)
-        found.skipped.update(findings.skipped)
+        found.add(findings)
     return found
 
 

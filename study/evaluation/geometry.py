@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric
+from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Findings, Metric, OfRepresentations, of_both
 
 BLOCK = 2048  # rows of a block of the pairwise products: 16 MiB in float32
 
@@ -51,17 +51,19 @@ def tolerance(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 @EVALUATIONS.register("geometry")
 @dataclass(frozen=True, kw_only=True)
-class Geometry(Evaluation):
+class Geometry(OfRepresentations):
     """Alignment of the views of a test image, uniformity and (with labels) tolerance of the test embeddings."""
 
-    reports: ClassVar[Mapping[str, Metric]] = {
-        "geometry.alignment": Metric("min", "", "E‖z − z⁺‖² between two augmented views of a test image"),
-        "geometry.uniformity": Metric("min", "", "log E e^{−2‖x−y‖²} over pairs of test images"),
-        "geometry.tolerance": Metric(None, "", "E[x·y 1{same class}] over all pairs of test images"),
-        "geometry.tolerance_same_class": Metric(None, "", "E[x·y | same class] over pairs of test images"),
-    }
+    reports: ClassVar[Mapping[str, Metric]] = of_both(
+        {
+            "geometry.alignment": Metric("min", "", "E‖z − z⁺‖² between two augmented views of a test image"),
+            "geometry.uniformity": Metric("min", "", "log E e^{−2‖x−y‖²} over pairs of test images"),
+            "geometry.tolerance": Metric(None, "", "E[x·y 1{same class}] over all pairs of test images"),
+            "geometry.tolerance_same_class": Metric(None, "", "E[x·y | same class] over pairs of test images"),
+        }
+    )
 
-    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
+    def measure(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         z = encoded.embeddings_test
         pairs = [alignment(x, y) for x, y in combinations(encoded.views_test, 2)]
         metrics = {

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from study.evaluation.accuracy import accuracies, accuracy_metrics, best_classes
-from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric
+from study.evaluation.evaluation import EVALUATIONS, UNTRAINED_HEAD, Blocks, Encoded, Evaluation, Findings, Metric
 
 BLOCK = 2**24  # similarities held at once: 64 MiB in float32
 
@@ -71,6 +71,7 @@ class Knn(Evaluation):
             asked += [("features.validation", F.normalize(held.features), held.labels)]
             asked += [("embeddings.validation", held.embeddings, held.labels)]
         metrics: dict[str, float] = {}
+        asked = [row for row in asked if encoded.head_trained or row[0].startswith("features")]
         for space, queries, labels in asked:
             best = nearest_classes(
                 queries,
@@ -81,4 +82,4 @@ class Knn(Evaluation):
                 temperature=self.temperature,
             )
             metrics |= accuracies(f"knn.{space}", best, labels)
-        return Findings(metrics)
+        return Findings(metrics, skipped={} if encoded.head_trained else {"knn.embeddings": UNTRAINED_HEAD})

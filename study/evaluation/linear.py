@@ -17,7 +17,7 @@ from study.evaluation.accuracy import (
     confusion_metrics,
     confusion_tables,
 )
-from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric
+from study.evaluation.evaluation import EVALUATIONS, UNTRAINED_HEAD, Blocks, Encoded, Evaluation, Findings, Metric
 
 BLOCK = 2**23  # scores held at once: 32 MiB in float32
 
@@ -206,10 +206,12 @@ class Linear(Evaluation):
 
     def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         found, labels, held = Findings({}), encoded.labels(), encoded.validation
+        if not encoded.head_trained:
+            found.skipped["linear.embeddings"] = UNTRAINED_HEAD
         for space, train, test, validation in (
             ("features", encoded.features_train, encoded.features_test, held and (held.features, held.labels)),
             ("embeddings", encoded.embeddings_train, encoded.embeddings_test, held and (held.embeddings, held.labels)),
-        ):
+        )[: 1 + encoded.head_trained]:
             metrics, best = self.probe(
                 f"linear.{space}", train, test, labels, len(encoded.classes), validation, generator=generator
             )

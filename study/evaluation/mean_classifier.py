@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from study.evaluation.accuracy import accuracies, accuracy_metrics, best_classes
-from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric
+from study.evaluation.evaluation import EVALUATIONS, Blocks, Encoded, Findings, Metric, OfRepresentations, of_both
 
 BLOCK = 2**23  # scores held at once: 32 MiB in float32
 
@@ -26,16 +26,18 @@ def class_means(mean_views: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 @EVALUATIONS.register("mean_classifier")
 @dataclass(frozen=True, kw_only=True)
-class MeanClassifier(Evaluation):
+class MeanClassifier(OfRepresentations):
     """Mean classifier µ on embeddings: accuracy on test images, cross-entropy L_sup on their augmented views."""
 
     needs_labels: ClassVar[bool] = True
-    reports: ClassVar[Mapping[str, Metric]] = {
-        **accuracy_metrics("mean_classifier", "the mean classifier on un-augmented embeddings"),
-        "mean_classifier.loss": Metric(
-            "min", "nats", "L_sup: cross-entropy of z·µ_c/t over all classes, on augmented test views"
-        ),
-    }
+    reports: ClassVar[Mapping[str, Metric]] = of_both(
+        {
+            **accuracy_metrics("mean_classifier", "the mean classifier on un-augmented embeddings"),
+            "mean_classifier.loss": Metric(
+                "min", "nats", "L_sup: cross-entropy of z·µ_c/t over all classes, on augmented test views"
+            ),
+        }
+    )
 
     def unavailable(self, encoded: Encoded) -> str | None:
         if encoded.labels_train is not None:
@@ -45,7 +47,7 @@ class MeanClassifier(Evaluation):
                 return f"no training image of {', '.join(empty)}"
         return super().unavailable(encoded)
 
-    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
+    def measure(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         labels_train, labels_test = encoded.labels()
         mu = class_means(encoded.mean_views_train, labels_train, len(encoded.classes))  # [C, D]
         blocks, m = Blocks(BLOCK // len(mu)), len(labels_test)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.evaluation.evaluation import EVALUATIONS, Encoded, Evaluation, Findings, Metric
+from study.evaluation.evaluation import EVALUATIONS, Encoded, Findings, Metric, OfRepresentations, of_both
 from study.semantics import MEASURE_NAMES, ClassSemantics, negative_statistics, tree_order
 
 PARTS = {"hard_5pct": "the hardest 5 %", "easy_5pct": "the easiest 5 %", "pool": "all negatives"}
@@ -33,19 +33,20 @@ def _reports() -> dict[str, Metric]:
 
 @EVALUATIONS.register("negatives")
 @dataclass(frozen=True, kw_only=True)
-class Negatives(Evaluation):
+class Negatives(OfRepresentations):
     """Difficulty bands of test negatives, their WordNet similarity, and how consistent the hard ones are."""
 
     queries: int = 500
     """test images that are queries, at least as many as classes, evenly spread over each; all others are their pool"""
 
-    reports: ClassVar[Mapping[str, Metric]] = _reports()
+    reports: ClassVar[Mapping[str, Metric]] = of_both(_reports())
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.queries < 2:
             raise ValueError(f"negatives: queries must be at least 2, got {self.queries}; try 500")
 
-    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
+    def measure(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         semantics = ClassSemantics(encoded.classes, encoded.synsets, encoded.similarities)
         return self.describe(encoded.embeddings_test, encoded.labels_test, semantics)
 

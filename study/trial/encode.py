@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from models.precision import autocast
 from study.data.cache import cache_root
 from study.evaluation import Encoded, Findings
 from study.evaluation import evaluate as evaluate_encoded
-from study.evaluation.evaluation import Blocks, HeldOut
+from study.evaluation.evaluation import Blocks, FeatureViews, HeldOut, OfRepresentations, Representation
 from study.evaluation.linear import Linear
 from study.evaluation.negatives import Negatives
 from study.storage.store import TrialFolder, write_atomically
@@ -60,16 +60,23 @@ def encode(training: Training) -> Encoded:
     views = range(config["evaluation_views"])
     features_train, embeddings_train = _both(training, training.train)
     features_test, embeddings_test = _both(training, training.test)
-    mean_views = torch.zeros_like(embeddings_train)
+    asked: Sequence[Representation] = ("embeddings", "features") if _of_features(training) else ("embeddings",)
+    test = [
+        torch.stack(drawn) for drawn in zip(*(_rows(training, training.test, v, asked) for v in views), strict=True)
+    ]
+    mean = [torch.zeros(len(training.train), rows.shape[2], device=training.device) for rows in test]
     for view in views:
-        mean_views += _embeddings(training, training.train, view) / len(views)
+        for total, rows in zip(mean, _rows(training, training.train, view, asked), strict=True):
+            total += rows / len(views)
     return Encoded(
         features_train=features_train,
         features_test=features_test,
         embeddings_train=embeddings_train,
         embeddings_test=embeddings_test,
-        mean_views_train=mean_views,
-        views_test=torch.stack([_embeddings(training, training.test, view) for view in views]),
+        mean_views_train=mean[0],
+        views_test=test[0],
+        feature_views=FeatureViews(mean[1], test[1]) if len(asked) > 1 else None,
+        head_trained=training.trial.parts.method.trains_head,
         labels_train=training.train.labels,
         labels_test=training.test.labels,
         classes=training.semantics.names,
@@ -94,8 +101,19 @@ def _both(training: Training, split: Examples) -> tuple[Tensor, Tensor]:
     return torch.cat(h), torch.cat(z)
 
 
-def _embeddings(training: Training, split: Examples, view: int) -> Tensor:
-    return torch.cat([z for _, z in represent(training, split, view=view)])
+def _rows(training: Training, split: Examples, view: int, of: Sequence[Representation]) -> list[Tensor]:
+    """Unit rows of a view, of each of these representations."""
+    batches = [
+        [unit_rows(h) if space == "features" else z for space in of] for h, z in represent(training, split, view=view)
+    ]
+    return [torch.cat(rows) for rows in zip(*batches, strict=True)]
+
+
+def _of_features(training: Training) -> bool:
+    """Whether an evaluation is made of features as unit rows."""
+    parts = training.trial.parts
+    made = (e for e in parts.evaluations.values() if isinstance(e, OfRepresentations))
+    return any("features" in evaluation.spaces(head_trained=parts.method.trains_head) for evaluation in made)
 
 
 def evaluate(training: Training) -> Findings:
@@ -125,9 +143,11 @@ def on_the_way(training: Training, folder: TrialFolder) -> dict[str, float]:
         return {}
     assert isinstance(probe, Negatives)  # resolve refuses negatives_every without it
     training.part = "evaluating negatives"
-    embeddings = _both(training, training.test)[1]
-    started = time.perf_counter()
-    found = probe.describe(embeddings, training.test.labels, training.semantics)
+    h, z = _both(training, training.test)
+    started, found = time.perf_counter(), Findings({})
+    for space in probe.spaces(head_trained=training.trial.parts.method.trains_head):
+        rows = unit_rows(h) if space == "features" else z
+        found.add(probe.describe(rows, training.test.labels, training.semantics).named(space))
     for name, table in found.tables.items():
         folder.write_table(f"{name}.epoch_{training.epoch}", table)
     return found.metrics | {"time.negatives_s": time.perf_counter() - started}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.contrast import StepContext
 from models.methods import Batch
+from models.methods.method import unit_rows
 from models.optim import set_learning_rate
 from models.precision import autocast, choose_precision
 from study.data import Dataset
@@ -131,7 +132,7 @@ class Training:
         return losses
 
     def _selection(self, masses: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
-        """The meaning of the epoch's selections, from the [C, C] masses of the observed steps; nothing without labels."""
+        """The meaning of the epoch's selections, from the observed steps' [C, C] masses; nothing without labels."""
         if not masses:
             return {}
         selected, offered = (torch.stack(part).sum(dim=0).cpu().numpy() for part in zip(*masses, strict=True))
@@ -146,9 +147,11 @@ class Training:
         draw = generator("cpu", self.seed, Stream.PROBE)
         self.learner.eval()
         views = [view_of(self.augmentation, inputs, generator=draw) for _ in range(2)]
+        of_head = self.trial.parts.method.trains_head
         with autocast(self.precision, self.device):
-            x, y = (self.learner.project(view) for view in views)
-        return {"train.alignment": float(alignment(x, y)), "train.uniformity": float(uniformity(x))}
+            x, y = (self.learner.project(v) if of_head else unit_rows(self.learner.encoder(v)) for v in views)
+        prefix = "train" if of_head else "train.features"
+        return {f"{prefix}.alignment": float(alignment(x, y)), f"{prefix}.uniformity": float(uniformity(x))}
 
     def step(
         self, step: int, here: Tensor, there: Tensor, draw_views: torch.Generator, draw_step: torch.Generator,

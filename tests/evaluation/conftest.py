@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from study.evaluation import Encoded
-from study.evaluation.evaluation import HeldOut
+from study.evaluation.evaluation import FeatureViews, HeldOut
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def make_encoded() -> Callable[..., Encoded]:
             return F.normalize(h @ project, dim=1)
 
         def views_of(h: torch.Tensor) -> torch.Tensor:
-            return torch.stack([z(h + 0.2 * torch.randn(h.shape, generator=draw)) for _ in range(views)])
+            return torch.stack([h + 0.2 * torch.randn(h.shape, generator=draw) for _ in range(views)])
 
         h_train, h_test = around(labels_train), around(labels_test)
-        mean_views, views_test = views_of(h_train).mean(dim=0), views_of(h_test)
+        seen_train, seen_test = views_of(h_train), views_of(h_test)
         held = torch.arange(train // 2) % classes
         h_held = around(held)
         return Encoded(
@@ -43,8 +43,9 @@ def make_encoded() -> Callable[..., Encoded]:
             features_test=h_test,
             embeddings_train=z(h_train),
             embeddings_test=z(h_test),
-            mean_views_train=mean_views,
-            views_test=views_test,
+            mean_views_train=F.normalize(seen_train @ project, dim=2).mean(dim=0),
+            views_test=F.normalize(seen_test @ project, dim=2),
+            feature_views=FeatureViews(F.normalize(seen_train, dim=2).mean(dim=0), F.normalize(seen_test, dim=2)),
             validation=HeldOut(h_held, z(h_held), held) if labels else None,
             labels_train=labels_train if labels else None,
             labels_test=labels_test if labels else None,
