@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from study.cli import verbs
+from study.cli import theory, verbs
 
 EPILOG = """\
 a study is given as the name of a recipe in search_spaces/ (`study list studies`), as a Python file that defines
@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     )
     findings.add_argument(
         "study", help="a study as for `run`, or a table that `report` wrote (results.csv or .parquet)"
+    )
+    theory.options(
+        _verb(found, "theory", theory.theory_, "what the theory says of K for given classes, before any run", ["json"])
     )
     report = _verb(found, "report", verbs.report_, "write the report page and the results table", TARGET)
     report.add_argument("--out", help="folder of report.html, results.csv and results.parquet (default: the study's)")

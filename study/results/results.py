@@ -111,7 +111,7 @@ class Results:
         return fits.losses(self.finished, self.varying)
 
     def priors(self, trials: pd.DataFrame | None = None) -> Sampling:
-        """π of the test split of these rows of `losses`, by default of all finished trials, with the scheme of draws."""
+        """π of the test split of these rows of `losses`, by default of all finished trials; with the draws' scheme."""
         return fits.priors(self.finished if trials is None else trials)
 
     def fit(self, bound: str, *, resamples: int = 1000) -> fits.Fits:
