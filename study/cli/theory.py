@@ -1,4 +1,4 @@
-"""The verb `theory`: what the theory says of K for given classes, without any training."""
+"""The verb `theory`: consequences of the theory for given classes and K, without any training."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What the theory says of K without training: probabilities of the draws, and the bounds' slopes or upper bounds."""
+"""Theory over K without training: probabilities of the draws, and the slopes or upper bounds of the bounds."""
 
 import math
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,7 +26,7 @@ class ClosedInfo(NamedTuple):
 
 
 def closed_info(theory: Theory) -> ClosedInfo:
-    """What is drawn of `theory`: upper bounds where it has observed losses, else the slopes of L_sup."""
+    """Curves of `theory`: upper bounds where it has observed losses, else the slopes of L_sup."""
     ks = [row.k for row in theory.rows]
     chances = {
         "1 − τ: no collision": [row.log_no_collision for row in theory.rows],
