@@ -31,7 +31,7 @@ class BoundTerms:
     k: int
     temperature: float
     priors: Array  # π [C]
-    class_counts: Array | None = None  # N_c [C] where the draws are without replacement; None where with
+    class_counts: ArrayLike | None = None  # N_c [C] where the draws are without replacement; None where with
     coverage: float  # υ_{K+1}: P(all classes present)
     no_collision: float  # 1 − τ_K: P(Col = 0)
     log_free_coverage: float  # log P(Col = 0, all classes present), which underflows first
