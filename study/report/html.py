@@ -68,6 +68,10 @@ def svg(draw: "Callable[[], Drawing]", alt: str) -> tuple[Markup, int]:
     return Markup(named.replace(INK, "currentColor")), round(96 * drawing.get_figwidth())
 
 
+LONG = 40
+"""Characters from which a text of a table is broken into lines."""
+
+
 def table(frame: pd.DataFrame) -> Markup:
     """A data frame as a table of the page: numbers to the right, text to the left."""
     numbers = [_is_number(column) for _, column in frame.items()]
@@ -85,7 +89,8 @@ def table(frame: pd.DataFrame) -> Markup:
 
 
 def _cell(tag: str, text: str, right: bool) -> Markup:
-    return Markup(f'<{tag} class="number">{{}}</{tag}>' if right else f"<{tag}>{{}}</{tag}>").format(text)
+    kind = ' class="number"' if right else ' class="wrap"' if tag == "td" and len(text) > LONG else ""
+    return Markup(f"<{tag}{kind}>{{}}</{tag}>").format(text)
 
 
 def _shown(value: object) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from study.figures.records import Records
-from study.metric_names import floor_of, is_percentage
+from study.metric_names import floor_of, is_percentage, validation_of
 from study.report.html import MakeSection, Section, figures
 from study.report.sections import SECTIONS, findings_section
 from study.results import Results, blocked_interval, label, text
@@ -116,6 +116,8 @@ class Row(NamedTuple):
     floor: float
     entries: tuple[tuple[str, str], ...]
     """of each metric, and of the untrained encoder, as text"""
+    chosen_by: float
+    """the first metric's mean on held-out examples, where there are any"""
 
 
 def _rows(results: Results, store: Store) -> list[Row]:
@@ -131,7 +133,7 @@ def _rows(results: Results, store: Store) -> list[Row]:
         for (key, cell), uses_labels in zip(cells.groupby(by, dropna=False, sort=False), marked, strict=True)
     ]
     sign = -1 if results.upwards(columns[0]) else 1
-    return sorted(rows, key=lambda row: math.inf if math.isnan(row.mean) else sign * row.mean)
+    return sorted(rows, key=lambda row: math.inf if math.isnan(row.chosen_by) else sign * row.chosen_by)
 
 
 def _row(cell: tuple[str, ...], uses_labels: bool, columns: list[str], measured: pd.DataFrame) -> Row:
@@ -146,7 +148,9 @@ def _row(cell: tuple[str, ...], uses_labels: bool, columns: list[str], measured:
     ]
     first = columns[0]
     n = int(measured["n"][first])
-    return Row(cell, uses_labels, n, mean[first], half[first], floors[first], tuple(entries))
+    held_out = mean.get(validation_of(first), math.nan)
+    chosen_by = mean[first] if math.isnan(held_out) else held_out
+    return Row(cell, uses_labels, n, mean[first], half[first], floors[first], tuple(entries), chosen_by)
 
 
 def _summary(rows: list[Row], results: Results) -> list[str]:
@@ -156,10 +160,13 @@ def _summary(rows: list[Row], results: Results) -> list[str]:
         return []
     metric, unlabelled = _columns(results)[0], [row for row in rows if not row.uses_labels]
     best = rows[0]
-    sentences = [f"Best mean: {_sentence(best, metric, results)}"]
+    sentences = [f"Best cell: {_sentence(best, metric, results)}"]
     if best.uses_labels and unlabelled:
-        sentences.append(f"Best mean without labels: {_sentence(unlabelled[0], metric, results)}")
-    return [*sentences, *([f"{results.best(metric)}."] if len(rows) > 1 else [])]
+        sentences.append(f"Best cell without labels: {_sentence(unlabelled[0], metric, results)}")
+    if len(rows) == 1:
+        return sentences
+    words = str(results.best(metric))
+    return [*sentences, f"{words.replace('no cell', 'No cell', 1) if words.startswith('no') else words}."]
 
 
 def _sentence(row: Row, metric: str, results: Results) -> str:

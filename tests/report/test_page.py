@@ -116,7 +116,7 @@ def test_parts_are_in_order(page):
 
 def test_findings_have_verdict_effect_and_links_to_the_trials_behind_them(html, page):
     section = html[html.index('<h2 id="findings">') : html.index('<h2 id="results">')]
-    assert "<td>Contrastive learning gains accuracy over its untrained encoder.</td>" in section
+    assert "<td class="wrap">Contrastive learning gains accuracy over its untrained encoder.</td>" in section
     assert "<td>supported</td>" in section
     assert 'aria-label="' in section
     linked = set(re.findall(r'href="#trial-(\w+)"', section))
@@ -126,10 +126,10 @@ def test_findings_have_verdict_effect_and_links_to_the_trials_behind_them(html, 
 
 
 def test_best_cell_is_told_with_interval_floor_and_whether_it_uses_labels(page):
-    best, unlabelled, words = re.findall(r"(?:Best mean|k=)[^\n]*?\.(?=\n|$|Best|k=)", page.text)[:3]
+    best, unlabelled, words = re.findall(r"(?:Best cell|k=)[^\n]*?\.(?=\n|$|Best|k=)", page.text)[:3]
     assert "k = 64, negatives = without_same_class: linear probe, features 51.7 ± 0.4 %" in best
     assert "(n = 2, uses labels), +10.7 against the untrained encoder" in best
-    assert "Best mean without labels: k = 64, negatives = all: linear probe, features 46.7 ± 0.4 %" in unlabelled
+    assert "Best cell without labels: k = 64, negatives = all: linear probe, features 46.7 ± 0.4 %" in unlabelled
     assert words == (
         "k=64, negatives=without_same_class: 51.7, the highest mean of 4 cells, told apart from all others; "
         "it leads the next, k=16, negatives=without_same_class, by 2.2 (1.4 to 3.0)."
