@@ -209,9 +209,16 @@ class Linear(Evaluation):
         if not encoded.head_trained:
             found.skipped["linear.embeddings"] = UNTRAINED_HEAD
         for space, train, test, validation in (
-            ("features", encoded.features_train, encoded.features_test, held and (held.features, held.labels)),
-            ("embeddings", encoded.embeddings_train, encoded.embeddings_test, held and (held.embeddings, held.labels)),
-        )[: 1 + encoded.head_trained]:
+            ("features", encoded.features_train, encoded.features_test, (held.features, held.labels) if held else None),
+            (
+                "embeddings",
+                encoded.embeddings_train,
+                encoded.embeddings_test,
+                (held.embeddings, held.labels) if held else None,
+            ),
+        ):
+            if space == "embeddings" and not encoded.head_trained:
+                continue
             metrics, best = self.probe(
                 f"linear.{space}", train, test, labels, len(encoded.classes), validation, generator=generator
             )

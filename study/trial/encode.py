@@ -169,15 +169,16 @@ def floor(training: Training, cache: Path | None) -> dict[str, float]:
     if not path.exists():
         training.part = "evaluating linear on the untrained encoder"
         with layers_draw(training.device, training.seed, *AFTER_TRAINING):
-            features = [_both(training, split)[0] for split in (train, test)]
+            of_train, of_test = (_both(training, split)[0] for split in (train, test))
             held = _held_out(training)
         draw = generator("cpu", training.seed, Stream.EVALUATION)
         found, _ = probe.probe(
             "linear.floor",
-            *features,
+            of_train,
+            of_test,
             (train.labels, test.labels),
             len(training.data.classes),
-            held and (held.features, held.labels),
+            (held.features, held.labels) if held else None,
             generator=draw,
         )
         write_atomically(path, json.dumps(found))
