@@ -116,7 +116,7 @@ def test_parts_are_in_order(page):
 
 def test_findings_have_verdict_effect_and_links_to_the_trials_behind_them(html, page):
     section = html[html.index('<h2 id="findings">') : html.index('<h2 id="results">')]
-    assert "<td class="wrap">Contrastive learning gains accuracy over its untrained encoder.</td>" in section
+    assert '<td class="wrap">Contrastive learning gains accuracy over its untrained encoder.</td>' in section
     assert "<td>supported</td>" in section
     assert 'aria-label="' in section
     linked = set(re.findall(r'href="#trial-(\w+)"', section))
