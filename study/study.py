@@ -35,9 +35,9 @@ class Study(StudyConfig):
         """Check every cell, and tell what would run and what it would cost; `probe` times a few steps of it."""
         from study.execution import job
         from study.planning.kept import settle
-        from study.planning.plan import check, check_here, make_plan
+        from study.planning.plan import check_here, check_study, make_plan
 
-        trials, store = check(self), Store.of(self.name, storage)
+        trials, store = check_study(self), Store.of(self.name, storage)
         if not job.cluster_of_job() and not os.environ.get("RAY_ADDRESS"):  # its trials run here
             check_here(self, trials)
         settle(self, store, trials)
@@ -61,7 +61,7 @@ class Study(StudyConfig):
         seed. `report` gets each epoch and its metrics."""
         from study.machine.devices import device_of
         from study.planning.kept import settle
-        from study.planning.plan import check, check_here
+        from study.planning.plan import check_here, check_study
         from study.storage.claims import Session
         from study.storage.store import check_writable
         from study.trial.run import run_trial
@@ -69,7 +69,7 @@ class Study(StudyConfig):
         seed = self.seeds[0] if seed is None else seed
         if seed < 0:
             raise ConfigError([f"seed must be 0 or more, got {seed}"])
-        trials = check(self)
+        trials = check_study(self)
         check_here(self, trials)
         cells = list({json.dumps(trial.cell): trial for trial in trials}.values())
         if not 0 <= cell < len(cells):

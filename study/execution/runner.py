@@ -20,7 +20,7 @@ from study.figures.figure import save_study_figures
 from study.figures.records import Records
 from study.machine.devices import device_of
 from study.planning.kept import Changed, code_changed, of_study, record, settle
-from study.planning.plan import Plan, check, check_here, make_plan
+from study.planning.plan import Plan, check_here, check_study, make_plan
 from study.planning.study_config import StudyConfig
 from study.results import Results
 from study.storage.claims import Session
@@ -54,7 +54,7 @@ def run(
     """
     job.check_storage(storage)
     store = Store.of(study.name, storage)
-    trials = check(study)
+    trials = check_study(study)
     modules = user_modules(trials)
     check_writable(store.path)
     settle(study, store, trials, changed)

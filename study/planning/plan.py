@@ -89,10 +89,10 @@ def _duration(hours: float) -> str:
 
 
 def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = None, *, probe: bool = False) -> Plan:
-    """Count and estimate what is left of these trials; by default `check`, which refuses what cannot run."""
+    """Count and estimate what is left of these trials; by default `check_study`, which refuses what cannot run."""
     from study.planning import cost, kept
 
-    trials = check(study) if trials is None else trials
+    trials = check_study(study) if trials is None else trials
     of_it = kept.of_study(study, store, trials)
     number = len(study.seeds) * (study.cells or 0) if study.sampler == "tpe" else len(trials)
     folders = [store.trial(trial.id) for trial in of_it]
@@ -157,7 +157,7 @@ def _check_precisions(trials: "list[Trial]") -> None:
             raise ConfigError([str(error)]) from None
 
 
-def check(study: StudyConfig) -> "list[Trial]":
+def check_study(study: StudyConfig) -> "list[Trial]":
     """The trials of a study: all of a grid or random one, or those that stand for a tpe one's space."""
     trials = trials_of(study) if study.sampler != "tpe" else resolve_cells(study, list(_corners(study)))
     _check_metrics(study, trials)

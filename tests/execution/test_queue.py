@@ -9,7 +9,7 @@ from study import Study, TrialConfig, choice, grid, loguniform
 from study.execution import queue as turns
 from study.execution.queue import Queue, Wait
 from study.execution.samplers import sampler_of
-from study.planning.plan import check
+from study.planning.plan import check_study
 from study.storage.claims import Session
 from study.storage.store import Store
 from study.trial.trial import Trial
@@ -33,7 +33,7 @@ class Driver:
         self.store, self.session = store, Session(store)
         self.heard: list[str] = []
         self.queue = Queue(
-            sampler_of(of, [] if of.sampler == "tpe" else check(of), store),
+            sampler_of(of, [] if of.sampler == "tpe" else check_study(of), store),
             store,
             self.session.claims,
             heard=lambda trial, result: self.heard.append(trial.id),

@@ -6,7 +6,7 @@ import pytest
 
 from study import Study, TrialConfig, choice, loguniform
 from study.execution import samplers
-from study.planning.plan import check
+from study.planning.plan import check_study
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 from study.trial.trial import Trial
@@ -21,7 +21,7 @@ def study(**arguments: object) -> Study:
 
 
 def sampler_of(of: Study, store: Store) -> samplers.Sampler:
-    return samplers.sampler_of(of, check(of), store)
+    return samplers.sampler_of(of, check_study(of), store)
 
 
 def finish(store: Store, trial: Trial, metrics: dict | None = None, status: str = "finished") -> TrialResult:

@@ -12,7 +12,7 @@ from PIL import Image
 from models.negatives import STRATEGIES
 from study import ConfigError, Results, Study, TrialConfig, grid, uniform
 from study.planning.kept import record, settle
-from study.planning.plan import check, make_plan
+from study.planning.plan import check_study, make_plan
 from study.status import status, stored_status
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
@@ -64,7 +64,7 @@ def finish(store: Store, trial: Trial, digest: str | None = None, top1: float = 
 
 def run(of: Study, store: Store) -> list[Trial]:
     """Everything finished, as `study run` leaves it."""
-    trials = check(of)
+    trials = check_study(of)
     settle(of, store, trials)
     record(of, store, trials)
     for trial in trials:
@@ -77,10 +77,10 @@ def run(of: Study, store: Store) -> list[Trial]:
 class TestCodeOfTheUsers:
     def edited(self, tmp_path: Path, of: Study, status: str = "finished") -> tuple[Store, list[Trial]]:
         store = Store.of("s", tmp_path)
-        for trial in check(of):
+        for trial in check_study(of):
             finish(store, trial, status=status)
         define(SOURCE.replace("< 1", "> 1"))
-        return store, check(of)
+        return store, check_study(of)
 
     def test_trials_of_edited_code_are_refused_until_something_is_decided(self, tmp_path: Path) -> None:
         of = study(base=TrialConfig(**TINY, negatives="easier"))
@@ -127,14 +127,14 @@ class TestCodeOfTheUsers:
     ) -> None:
         of = study(base=TrialConfig(**TINY, negatives="easier"))
         store = Store.of("s", tmp_path)
-        for trial in check(of):
+        for trial in check_study(of):
             finish(store, trial)
             content = store.trial(trial.id).config()
             assert set(content.pop("code")) == {"negatives.easier"}
             store.trial(trial.id).write_config(content | {"code": {}})
         define(SOURCE.replace("< 1", "> 1"))
         assert of.plan(storage=tmp_path).done == 4
-        assert {str(trial.code) for trial in check(study())} == {"{}"}
+        assert {str(trial.code) for trial in check_study(study())} == {"{}"}
 
     def test_proposed_trials_of_edited_code_are_refused(self, tmp_path: Path) -> None:
         space = {"temperature": uniform(0.1, 0.9)}
@@ -170,7 +170,7 @@ def test_images_that_were_changed_at_their_path_are_refused(tmp_path: Path) -> N
         ConfigError, match=rf"^the images or texts of image_folder in {root} have changed since these 2"
     ):
         of_images(root).plan(storage=tmp_path / "runs")
-    settle(of_images(root), store, check(of_images(root)), "keep")
+    settle(of_images(root), store, check_study(of_images(root)), "keep")
     assert of_images(root).plan(storage=tmp_path / "runs").done == 2
 
 
@@ -178,7 +178,7 @@ def test_proposals_of_a_changed_base_are_of_another_study(tmp_path: Path) -> Non
     space = {"temperature": uniform(0.1, 0.9)}
     of, store = study(space=space, sampler="tpe", cells=1), Store.of("s", tmp_path)
     first = study(space={"temperature": grid(0.3)})
-    for trial in check(first):
+    for trial in check_study(first):
         finish(store, trial)
     assert of.plan(storage=tmp_path).done == 2
     for other in (

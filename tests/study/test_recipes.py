@@ -9,7 +9,7 @@ import study as public
 from study import Study, TrialConfig, grid
 from study.cli import main
 from study.planning.kept import record
-from study.planning.plan import check, make_plan
+from study.planning.plan import check_study, make_plan
 from study.recipes import MissingModules, from_yaml
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
@@ -21,7 +21,7 @@ from tests.conftest import TINY
 def colleagues(tmp_path: Path) -> Path:
     """The study.yaml of a study that ran elsewhere, with a component of a module that is not here."""
     study = Study("theirs", base=TrialConfig(**TINY), space={"temperature": grid(0.2, 0.5)}, seeds=2)
-    store, trials = Store.of("theirs", tmp_path / "runs"), check(study)
+    store, trials = Store.of("theirs", tmp_path / "runs"), check_study(study)
     store.path.mkdir(parents=True)
     (store.path / "study.yaml").write_text(study.to_yaml(["a_module_of_theirs"]).replace("simclr", "their_simclr"))
     (store.path / "plan.json").write_text(json.dumps(make_plan(study, store, trials).plain()))
