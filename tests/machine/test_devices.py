@@ -257,9 +257,10 @@ def test_a_bench_names_its_device_and_hands_it_to_every_part(monkeypatch: pytest
     from study.bench import strategies as bench_negatives
 
     monkeypatch.setattr(bench, "training", lambda encoder, seconds, device: device)
+    monkeypatch.setattr(bench, "precisions", lambda encoder, seconds, device: device)
     monkeypatch.setattr(bench_negatives, "bench_strategies", lambda *, rounds, device: device)
     monkeypatch.setattr(bench_bounds, "bench_bounds", lambda device: device)
     figures = bench.bench(device="cpu")
     assert figures["environment"]["device"] == "cpu"
-    on = [*figures["training"].values(), figures["negatives"], figures["bounds"]]
-    assert on == [torch.device("cpu")] * 4
+    by_encoder = [*figures["training"].values(), *figures["precision"].values()]
+    assert [*by_encoder, figures["negatives"], figures["bounds"]] == [torch.device("cpu")] * 6
