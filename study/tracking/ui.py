@@ -7,7 +7,6 @@ import subprocess
 import sys
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 from study.storage.store import default_storage, location
 from study.tracking import uri as tracking_uri
@@ -17,6 +16,8 @@ from study.tracking.uri import TrackingRefused, without_secrets
 HOST = "127.0.0.1"
 ENDS = 5.0
 """Seconds that the server may take to end."""
+LOOKS = 0.2
+"""Seconds between two looks at whether a signal asks for the end."""
 
 
 def serve(uri: str | None, storage: Path | str | None, *, port: int) -> int:
@@ -48,26 +49,22 @@ def _refused(port: int) -> str:
     return ""
 
 
-class _Ended(Exception):
-    """A signal that ends this process, and with it the server."""
-
-
 def _run(command: list[str], environment: dict[str, str]) -> int:
-    """A server in a process group of its own, of which nothing is left afterwards."""
+    """A server in a process group of its own, of which nothing is left afterwards.
 
-    def end(number: int, frame: Any) -> None:
-        raise _Ended
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    A signal is only noted, and looked at between waits: one that raised while the server is being made would lose it.
+    """
+    asked: list[int] = []
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, frame: asked.append(number)) for number in ends}
     server = None
     try:
         server = subprocess.Popen(command, env=environment, start_new_session=True)
-        return server.wait()
-    except _Ended:
+        while not asked:
+            with suppress(subprocess.TimeoutExpired):
+                return server.wait(LOOKS)
         return 0
     finally:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
         if server is not None:
             _end(server)
         for number, handler in before.items():

@@ -1,8 +1,10 @@
 """`study ui` serves MLflow's pages on this machine, and leaves nothing behind."""
 
 import contextlib
+import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
@@ -13,6 +15,7 @@ import psutil
 import pytest
 
 from study.cli import main
+from study.tracking.ui import _run
 from tests.clusters import free_ports
 
 
@@ -58,6 +61,21 @@ def test_it_ends_with_its_server_while_that_starts(ui: psutil.Popen, number: int
     ui.send_signal(number)
     assert ui.wait(20) == 0
     assert not psutil.wait_procs(servers, 5)[1]
+
+
+def test_a_signal_that_comes_while_the_server_is_being_made_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[subprocess.Popen] = []
+    real = subprocess.Popen
+
+    def popen(command: list[str], **options: object) -> subprocess.Popen:
+        made.append(real(command, start_new_session=True))
+        os.kill(os.getpid(), signal.SIGTERM)  # before whoever asked for the server has it
+        return made[0]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    assert _run([sys.executable, "-c", "import time; time.sleep(60)"], {}) == 0
+    assert made[0].poll() is not None
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 @pytest.mark.slow
