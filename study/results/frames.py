@@ -43,6 +43,15 @@ def trials_of(store: Store, *, others: bool = False) -> pd.DataFrame:
     return pd.concat([frame, measured], axis=1)
 
 
+def write_trials(frame: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write results.csv and results.parquet into the folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "results.csv", folder / "results.parquet"]
+    frame.to_csv(paths[0], index=False)
+    frame.to_parquet(paths[1], index=False)
+    return paths
+
+
 def read_trials(path: Path) -> pd.DataFrame:
     """The table of trials that was saved as .csv or .parquet; ValueError for what is none."""
     if path.suffix not in (".csv", ".parquet"):

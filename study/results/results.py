@@ -14,7 +14,7 @@ import pandas as pd
 from study.bounds.priors import Sampling
 from study.results import comparison, effects, fits
 from study.results.cells import blocked_interval, cells_table
-from study.results.frames import BEFORE, read_trials, trials_of
+from study.results.frames import BEFORE, read_trials, trials_of, write_trials
 from study.storage import yaml_text
 from study.storage.planned import planned
 from study.storage.store import Store
@@ -57,12 +57,7 @@ class Results:
 
     def save(self, folder: Path | str) -> list[Path]:
         """Write results.csv and results.parquet into the folder."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / "results.csv", folder / "results.parquet"]
-        self.frame.to_csv(paths[0], index=False)
-        self.frame.to_parquet(paths[1], index=False)
-        return paths
+        return write_trials(self.frame, Path(folder))
 
     @property
     def varying(self) -> list[str]:
@@ -73,8 +68,7 @@ class Results:
     @property
     def measured(self) -> list[str]:
         """The names of all metrics."""
-        columns = list(self.frame.columns)
-        return columns[columns.index("seconds") + 1 :]
+        return list(self.frame.columns)[list(self.frame.columns).index("seconds") + 1 :]
 
     @property
     def finished(self) -> pd.DataFrame:
@@ -95,8 +89,7 @@ class Results:
     def cells(self) -> pd.DataFrame:
         """Mean and 95 % half-width of each cell with seeds as blocks, one row per cell and metric.
 
-        Columns: what varies, metric, mean, half_width (see `blocked_interval`; NaN for one seed), n (the finished
-        trials that have the metric).
+        Columns: what varies, metric, mean, half_width (`blocked_interval`; NaN for one seed), n (trials that have it).
         """
         return blocked_interval(self.finished, self.varying, ["seconds", *self.measured])
 
