@@ -45,7 +45,7 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 def theory_(options: argparse.Namespace) -> int:
     from study.analysis.theory import theory
-    from study.cli.verbs import _strict
+    from study.cli.verbs import strict
 
     try:
         if options.out and Path(options.out).suffix not in SUFFIXES:
@@ -60,7 +60,7 @@ def theory_(options: argparse.Namespace) -> int:
         from study.config import ConfigError
 
         raise ConfigError([str(error)]) from None
-    print(json.dumps(_strict(found.plain()), indent=1) if options.json else table(found))
+    print(json.dumps(strict(found.plain()), indent=1) if options.json else table(found))
     if options.out:
         from study.figures.theory.closed import closed_info, draw_closed
 

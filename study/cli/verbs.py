@@ -78,13 +78,18 @@ def plan_(options: argparse.Namespace) -> int:
 
 
 def run_(options: argparse.Namespace) -> int:
+    _enter_job(options)
+    return _run(load_target(options), options, retry=False)
+
+
+def _enter_job(options: argparse.Namespace) -> None:
+    """Work in the job's own folder, where this is a job of a Ray cluster; all nodes must see its storage."""
     from study.execution import job
 
     if job.job():
         job.enter_own_folder()
         print(job.described(), file=sys.stderr, flush=True)
         job.check_storage(options.storage)
-    return _run(load_target(options), options, retry=False)
 
 
 def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
@@ -126,6 +131,7 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
 def retry_(options: argparse.Namespace) -> int:
     from study.storage.store import Store
 
+    _enter_job(options)
     study = load_target(options)
     if not any(folder.status() == "failed" for folder in Store.of(study.name, options.storage).trials()):
         print(f"no trial of {study.name} has failed; `study run {options.study}` runs what is not finished")
@@ -175,7 +181,7 @@ def trial_(options: argparse.Namespace) -> int:
 
     trial, result = study.run_one(options.cell, seed=options.seed, storage=options.storage, report=report)
     if options.json:
-        print(json.dumps(_strict({"trial_id": trial.id, **result.plain()}), indent=1))
+        print(json.dumps(strict({"trial_id": trial.id, **result.plain()}), indent=1))
     else:
         print(f"{trial.id} {result.status}" + (f": {result.reason}" if result.reason else ""))
         for name, value in result.metrics.items():
@@ -204,7 +210,7 @@ def fit_(options: argparse.Namespace) -> int:
         content = {name: [fit.as_dict() for fit in of_bound] for name, of_bound in fits.items()}
         comparison, violated = compared.to_dict("records"), slack[slack["violated"]].to_dict("records")
         found = {"fits": content, "comparison": comparison, "lower_bounds": len(slack), "violated": violated}
-        print(json.dumps(_strict(found), indent=1, default=float))
+        print(json.dumps(strict(found), indent=1, default=float))
         return 0
     print("L_cont(K) in nats, fitted by each bound; intervals are 95 %, over seeds")
     print("\n".join(str(of_bound) for of_bound in fits.values()))
@@ -241,7 +247,7 @@ def findings_(options: argparse.Namespace) -> int:
     found = findings(results)
     if options.json:
         content = {"findings": [one.as_dict() for one in found], "not_in_this_study": found.others}
-        print(json.dumps(_strict(content), indent=1, default=_plain))
+        print(json.dumps(strict(content), indent=1, default=_plain))
         return 0
     print(found)
     return 0
@@ -251,12 +257,12 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """Without NaN and infinities, which JSON does not have: null."""
     if isinstance(value, dict):
-        return {key: _strict(inner) for key, inner in value.items()}
+        return {key: strict(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
+        return [strict(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

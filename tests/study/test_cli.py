@@ -263,3 +263,16 @@ def test_a_run_checks_its_study_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(SystemExit):
         main(["run", "quickstart", "--storage", str(tmp_path)])
     assert checked == [1]
+
+
+@pytest.mark.parametrize("verb", ["run", "retry"])
+def test_a_job_enters_its_own_folder_before_the_study_is_read(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("study.execution.job.job", lambda: "job")
+    monkeypatch.setattr("study.execution.job.described", lambda: "a job")
+    monkeypatch.setattr("study.execution.job.enter_own_folder", lambda: done.append("entered"))
+    monkeypatch.setattr("study.execution.job.check_storage", lambda storage: done.append("storage checked"))
+    monkeypatch.setattr("study.cli.verbs.load_target", lambda options: done.append("read") or sys.exit(3))
+    with pytest.raises(SystemExit):
+        main([verb, "quickstart"])
+    assert done == ["entered", "storage checked", "read"]
