@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
@@ -62,6 +63,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, Callable[..., Any]] = {}
+        self._families: dict[str, Callable[..., Any]] = {}
         self._traits: dict[str, dict[str, Any]] = {}
 
     def register(self, name: str, **traits: Any) -> Callable[[Entry], Entry]:
@@ -85,19 +87,34 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
         return decorate
 
+    def family(self, prefix: str, **traits: Any) -> Callable[[Entry], Entry]:
+        """Register a function of a member's name for every name `prefix:MEMBER`, with traits that all of them share."""
+
+        def decorate(entry: Entry) -> Entry:
+            self._families[prefix] = entry
+            self._traits[prefix] = traits
+            return entry
+
+        return decorate
+
     def get(self, name: str, default: Any = None) -> Any:
         """The entry of that name; raises UnknownName, with the nearest name, where there is none."""
-        if name not in self._entries:
-            if default is not None:
-                return default
-            raise UnknownName(self.kind, name, list(self._entries))
-        return self._entries[name]
+        if name in self._entries:
+            return self._entries[name]
+        prefix, _, member = str(name).partition(":")
+        if prefix in self._families and member:
+            family = self._families[prefix]
+            return functools.update_wrapper(functools.partial(family, member), family)
+        if default is not None:
+            return default
+        raise UnknownName(self.kind, name, [*self._entries, *self.families()])
 
     def __getitem__(self, name: str) -> Any:
         return self.get(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        prefix, _, member = str(name).partition(":")
+        return name in self._entries or (prefix in self._families and bool(member))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -109,10 +126,15 @@ class Registry(Mapping[str, Callable[..., Any]]):
         """Every registered name, in the order of registration."""
         return tuple(self._entries)
 
+    def families(self) -> tuple[str, ...]:
+        """Each family as `prefix:NAME`, which describes it."""
+        return tuple(f"{prefix}:NAME" for prefix in self._families)
+
     def trait(self, name: str, trait: str) -> Any:
         """A fact given at registration, or the class attribute of that name; None where there is neither."""
         entry = self.get(name)
-        return self._traits[name].get(trait, getattr(entry, trait, None))
+        traits = self._traits[name if name in self._entries else name.partition(":")[0]]
+        return traits.get(trait, getattr(entry, trait, None))
 
     def describe(self, name: str) -> str:
         """The first line of the entry's docstring."""

@@ -17,7 +17,10 @@ def catalogue(kind: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
     if kind is not None and kind not in registries:
         raise UnknownName("kind", kind, ["studies", *registries])
     shown = registries if kind is None else {kind: registries[kind]}
-    listed = {kind: {name: entry(registry, name) for name in registry.names()} for kind, registry in shown.items()}
+    listed = {
+        kind: {name: entry(registry, name) for name in (*registry.names(), *registry.families())}
+        for kind, registry in shown.items()
+    }
     return listed if kind else {"studies": studies(), **listed}
 
 

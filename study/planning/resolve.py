@@ -9,7 +9,6 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +28,7 @@ from study.config import Component, ConfigError, TrialConfig, build, split_compo
 from study.data import DATASETS, DataShape
 from study.evaluation import EVALUATIONS
 from study.planning.classes import Offer, check_classes
+from study.planning.encoders import absolute, content_digest, for_size, misfit
 from study.storage.code import digest_of
 from study.trial.class_synsets import Meaning, find_meaning
 from study.trial.trial import Parts, Trial
@@ -50,7 +50,7 @@ REGISTRIES: dict[str, Registry] = {
 
 def settable(registry: Registry, name: str) -> dict[str, inspect.Parameter]:
     """The parameters of an entry that are the user's: not those that the data, the schedule or the batch supplies."""
-    supplied = ("vocabulary_size", "temperature", "log_weight")
+    supplied = ("vocabulary_size", "input_size", "temperature", "log_weight")
     parameters = registry.parameters(name).items()
     return {n: p for n, p in parameters if n not in supplied and "Tensor" not in str(p.annotation)}
 
@@ -71,7 +71,9 @@ def component(field: str, value: Component) -> Resolved:
     registry = REGISTRIES[field]
     try:
         entry, params = build(registry, value, settable)
-        later = field in CALLED_LATER and not isinstance(entry, type)
+        later = field in CALLED_LATER and (not isinstance(entry, type) or issubclass(entry, torch.nn.Module))
+        params |= (files := {n: absolute(params[n]) for n in _files(registry, value, params)})
+        digests = {n: content_digest(n, path) for n, path in files.items()}
         made = functools.partial(entry, **params) if later else entry(**params)
         if field in TRY_OUT:
             TRY_OUT[field](made)
@@ -85,9 +87,10 @@ def component(field: str, value: Component) -> Resolved:
     plain = {"name": split_component(value)[0], **params}
     fields = dataclasses.fields(entry) if dataclasses.is_dataclass(entry) else ()
     no_part = {f.name for f in fields if not _in_identity(f, params.get(f.name))}
-    before = registry.trait(plain["name"], "by_method") or {}
-    no_part |= {n for n, value in before.items() if params[n] == value}
-    return Resolved(plain, {n: v for n, v in plain.items() if n not in no_part}, made, digest_of(entry))
+    for trait in ("by_method", "as_before"):
+        before = registry.trait(plain["name"], trait) or {}
+        no_part |= {n for n, value in before.items() if params[n] == value}
+    return Resolved(plain, {n: v for n, v in plain.items() if n not in no_part} | digests, made, digest_of(entry))
 
 
 def _in_identity(field: "dataclasses.Field[Any]", value: Any) -> bool:
@@ -95,6 +98,11 @@ def _in_identity(field: "dataclasses.Field[Any]", value: Any) -> bool:
     if "as_before" in field.metadata:
         return bool(value != field.metadata["as_before"])
     return bool(field.metadata.get("identity", True))
+
+
+def _files(registry: Registry, value: Component, params: Mapping[str, Any]) -> list[str]:
+    """The parameters that name a file."""
+    return [n for n in registry.trait(split_component(value)[0], "files") or () if params[n] is not None]
 
 
 CALLED_LATER = ("encoder", "head", "augmentation", "objective")
@@ -107,17 +115,7 @@ def _try_strategy(strategy: Any) -> None:
         raise ValueError(f"{type(strategy).__name__} is no strategy; subclass models.negatives.Strategy")
 
 
-def _try_encoder(encoder: Callable[..., Any]) -> None:
-    """Only of parameters that were given: a ResNet has none, and takes seconds to make."""
-    if getattr(encoder, "keywords", None):
-        given = {"vocabulary_size": 2} if "vocabulary_size" in inspect.signature(encoder).parameters else {}
-        # As shapes alone: memory is a matter of where it will run, and so is what shapes do not tell.
-        with torch.device("meta"), suppress(NotImplementedError, RuntimeError):
-            encoder(**given)
-
-
 TRY_OUT: dict[str, Callable[[Any], Any]] = {
-    "encoder": _try_encoder,
     "head": lambda head: head(8),
     "negatives": _try_strategy,
     "objective": lambda objective: objective(torch.zeros(2), torch.zeros(2, 3), temperature=1.0),
@@ -131,15 +129,17 @@ class Resolver:
     def __init__(self) -> None:
         self._components: dict[str, Resolved | ConfigError] = {}
         self._shapes: dict[str, DataShape | ConfigError] = {}
+        self._misfits: dict[str, str] = {}
 
     def resolve(self, config: TrialConfig) -> Trial:
         """The trial of a config; ConfigError with every problem found."""
         parts = self._parts(config)
         shape = self._shape(parts["data"])
+        unfit = self._fit(parts, shape)
         meaning, problems = _meaning(config, parts, shape)
         k, also, notes = _check_parts(config, parts, shape, meaning)
-        if problems or also:
-            raise ConfigError([*problems, *also])
+        if unfit or problems or also:
+            raise ConfigError([*unfit, *problems, *also])
         method: Method = parts["method"].value
         contrast = None
         if method.has_negatives:
@@ -204,6 +204,15 @@ class Resolver:
             else:
                 parts[path] = found
         return parts, problems
+
+    def _fit(self, parts: dict[str, Resolved], shape: DataShape) -> list[str]:
+        """Put the encoder for data of this size in the place of the one that was named; problems of that."""
+        fitting, problems = self._look_up({"encoder": for_size(parts["encoder"].plain, shape)})
+        parts |= fitting
+        key = json.dumps([parts["encoder"].plain, shape.size], sort_keys=True)
+        if key not in self._misfits:
+            self._misfits[key] = misfit(parts["encoder"].plain["name"], parts["encoder"].value, shape)
+        return [*problems, *filter(None, [self._misfits[key]])]
 
     def _shape(self, data: Resolved) -> DataShape:
         key = json.dumps(data.plain, sort_keys=True)

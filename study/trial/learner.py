@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from models.contrast import Contrast
-from models.encoders import seeded
+from models.encoders import as_encoder, example, seeded
 from models.methods import Learner, TrainingContext
 from study.data import Dataset
 from study.semantics import ClassSemantics
@@ -19,7 +19,8 @@ from study.trial.trial import Trial
 def learner_of(trial: Trial, data: Dataset, semantics: ClassSemantics, *, steps: int, device: torch.device) -> Learner:
     """The method's networks, with initial weights that are the same on every device."""
     parts, seed = trial.parts, trial.seed
-    encoder = seeded(supply(parts.encoder, data), seed=seed_of(seed, Stream.ENCODER))
+    build = supply(parts.encoder, data)
+    encoder = seeded(lambda: as_encoder(build(), example(data.shape.size)), seed=seed_of(seed, Stream.ENCODER))
     head = seeded(lambda: parts.head(encoder.feature_dim), seed=seed_of(seed, Stream.HEAD))
     context = TrainingContext(
         batch_size=trial.config["batch_size"],
@@ -45,8 +46,9 @@ def contrast_of(trial: Trial, data: Dataset, semantics: ClassSemantics, device: 
 
 
 def supply(component: Any, data: Dataset) -> Any:
-    """The component with what the data decides (vocabulary_size) filled in, where it takes that and is not given it."""
-    facts = {"vocabulary_size": data.vocabulary_size} if data.vocabulary_size else {}
+    """The component with what the data decides (vocabulary_size, input_size) filled in, where it takes that."""
+    facts: dict[str, Any] = {"input_size": data.shape.size} if data.modality == "image" else {}
+    facts |= {"vocabulary_size": data.vocabulary_size} if data.vocabulary_size else {}
     if dataclasses.is_dataclass(component) and not isinstance(component, type):
         known = {f.name for f in dataclasses.fields(component)}
         return dataclasses.replace(component, **{n: v for n, v in facts.items() if n in known})

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.encoders import ENCODERS, Encoder, seeded
+from models.encoders import ENCODERS, Encoder, as_encoder, example, seeded
 
 FEATURES = {"conv-small": 256, "resnet18": 512, "resnet50": 2048, "bag-of-embeddings": 128}
 
@@ -59,19 +59,6 @@ def test_conv_small_takes_other_image_sizes_and_widths() -> None:
     assert encoder(torch.randn(2, 3, 64, 48)).shape == (2, 64)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_resnet_keeps_full_resolution_in_its_stem(name: str) -> None:
-    encoder = build(name)
-    shapes: list[torch.Size] = []
-    encoder.layers.layer1.register_forward_hook(lambda _module, inputs, _output: shapes.append(inputs[0].shape))
-    encoder(some_inputs("image"))
-    assert shapes == [(3, 64, 16, 16)]
-
-
-def test_resnet18_has_the_parameters_of_the_cifar_variant() -> None:
-    assert sum(p.numel() for p in build("resnet18").parameters()) == 11_168_832  # 11,173,962 with a head for 10 classes
-
-
 def test_bag_of_embeddings_is_the_mean_over_tokens_without_padding() -> None:
     encoder = build("bag-of-embeddings")
     table = encoder.layers.weight
@@ -91,3 +78,35 @@ def test_bag_of_embeddings_is_the_mean_over_tokens_without_padding() -> None:
 def test_parameters_out_of_range_are_refused(name: str, parameters: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ENCODERS[name](**parameters)
+
+
+class Pooled(nn.Module):
+    """A network of somebody's own: the mean of each colour."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.mean(dim=(2, 3))
+
+
+def test_a_module_of_ones_own_becomes_an_encoder_with_the_width_that_it_gives() -> None:
+    encoder = as_encoder(Pooled(), example((8, 6)))
+    assert (encoder.feature_dim, encoder.modality, encoder.training) == (3, "image", True)
+    assert as_encoder(encoder, example((8, 6))) is encoder
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.Conv2d(3, 4, 3), r"makes \[2, 4, 6, 6\] of \[2, 3, 8, 8\], not features \[B, F\]; pool, flatten"),
+        (nn.MultiheadAttention(8, 2), "missing"),
+        (len, "an encoder is a torch.nn.Module, not a builtin_function_or_method"),
+    ],
+)
+def test_what_makes_no_features_is_refused(network: object, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        as_encoder(network, example((8, 8)))
+
+
+def test_trying_a_network_leaves_its_batch_statistics_alone() -> None:
+    norm = nn.BatchNorm2d(3)
+    as_encoder(nn.Sequential(norm, nn.AdaptiveAvgPool2d(1), nn.Flatten()), example((8, 8)))
+    assert norm.num_batches_tracked == 0
