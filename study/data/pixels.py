@@ -32,8 +32,8 @@ class UnreadableImage(ValueError):
     """The bytes are no whole image of a known format and range."""
 
 
-def decode_image(content: bytes, size: int) -> tuple[np.ndarray, bool]:
-    """RGB uint8 [size, size, 3] of an image file, and whether it holds more frames than this first one.
+def decode_image(content: bytes, size: int | tuple[int, int]) -> tuple[np.ndarray, bool]:
+    """RGB uint8 [size, size, 3], or [H, W, 3] for a size (H, W), of an image file, and whether it holds more frames than this first one.
 
     Upright by its EXIF orientation, and on white where it is transparent; of an image of another size the centre
     square, resized (bicubic, anti-aliased). Pixels of more than 8 bits are scaled by the range of their type:
@@ -42,9 +42,7 @@ def decode_image(content: bytes, size: int) -> tuple[np.ndarray, bool]:
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            file.load()
-            turn = _turn(file)
-            image = _in_rgb(file)
+            image = as_decoded(file, size)
             several = file.format != "MPO" and getattr(file, "is_animated", False)  # a telephone's photographs are MPO
     except UnreadableImage:
         raise
@@ -53,10 +51,19 @@ def decode_image(content: bytes, size: int) -> tuple[np.ndarray, bool]:
         raise UnreadableImage(kind or f"none of {', '.join(FORMATS)}") from error
     except Exception as error:  # Pillow's decoders raise of many kinds on damaged files
         raise UnreadableImage(str(error) or type(error).__name__) from error
+    return image, several
+
+
+def as_decoded(file: Image.Image, size: int | tuple[int, int]) -> np.ndarray:
+    """RGB uint8 of an image of Pillow, as `decode_image` has it; raises UnreadableImage for what has no known range."""
+    file.load()
+    turn = _turn(file)
+    image = _in_rgb(file)
     image = image.transpose(turn) if turn is not None else image
-    if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image), several
+    height, width = (size, size) if isinstance(size, int) else size
+    if image.size != (width, height):
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)
 
 
 def _turn(file: Image.Image) -> Image.Transpose | None:
