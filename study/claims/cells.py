@@ -20,6 +20,8 @@ NO_NEGATIVES = ("simsiam", "byol", "directpred", "swav", "supervised")
 PLAIN = {"method": CONTRASTIVE, "negatives": ALL, "objective": INFO_NCE}
 """Of a claim that names no others: contrastive learning by InfoNCE with all its negatives."""
 
+RATE = "optimizer.learning_rate"
+
 Mask = NDArray[np.bool_]
 Names = Mapping[str, tuple[str, ...]]
 """Path → names of components, with any parameters, or whole values as `label` shows them, such as `ring(outer=0.2)`."""
@@ -62,14 +64,19 @@ class Cells:
 
     def numbers(self, path: str) -> NDArray[np.float64]:
         """[cells] of a path, NaN for what is none. Where K follows from the batch, B − 1 is taken for it."""
-        (column,) = self.paths_of(path)
+        column = self.paths_of(path)[0]
         if column not in self.varying:
             return np.full(len(self), np.nan)
         return pd.to_numeric(self.frame[column], errors="coerce").to_numpy(dtype=float) - (column != path)
 
     def paths_of(self, path: str) -> list[str]:
-        """The paths that vary with the numbers of a path."""
-        return ["batch_size"] if path == "k" and "k" not in self.varying else [path]
+        """The path of its numbers, and those that vary with them: of K from the batch, the learning rate too if it is
+        made from the batch, one of each."""
+        if path != "k" or "k" in self.varying:
+            return [path]
+        pair = {"batch_size", RATE}
+        follows = pair <= set(self.varying) and self.frame.groupby("batch_size")[RATE].nunique().max() == 1
+        return ["batch_size", RATE] if follows else ["batch_size"]
 
     def rank(self, cell: int, names: Names) -> list[int]:
         """The places of a cell's values among these names: what comes first is preferred."""

@@ -100,6 +100,15 @@ def test_k_follows_from_the_batch_where_it_does_not_vary():
     assert part.weights == pytest.approx(np.array([[-1, 1]]))
 
 
+def test_a_learning_rate_that_is_made_from_the_batch_is_no_other_context():
+    rate = "optimizer.learning_rate"
+    cells = cells_of([{"batch_size": b, rate: b / 256} for b in (33, 65)])
+    (part,) = Trend("k").parts(cells)
+    assert part.weights == pytest.approx(np.array([[-1, 1]]))
+    crossed = cells_of(grid(**{"batch_size": (33, 65), rate: (0.1, 0.2)}))
+    assert [part.where for part in Trend("k").parts(crossed)] == [f"{rate}=0.1", f"{rate}=0.2"]
+
+
 def test_trends_of_bounds_begin_where_the_draws_see_all_classes():
     counts = [str([100] * 10)] * 4  # C·H_C = 29.3 draws
     cells = cells_of(grid(k=(16, 28, 32, 64)), class_counts=counts)
