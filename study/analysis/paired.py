@@ -19,6 +19,7 @@ DRAWS = 50_000
 CHUNK = 5_000
 SIMULATED = 1_999
 HIGHER, LOWER, APART = "higher", "lower", "not told apart"
+COLUMNS = ("difference", "low", "high", "p_value", "p_adjusted", "detectable")
 
 
 class BlockDesign(NamedTuple):
@@ -91,7 +92,7 @@ def differences(
     found: dict[str, Any] = {}
     if family is not None:
         difference, error = contrasts @ outcomes, design.sigma(outcomes) * family.norms
-        found = _judged(difference, error, design.df, family.critical(), family.p_values(_ratio(difference, error)))
+        found = judged(difference, error, design.df, family.critical(), family.p_values(studentized(difference, error)))
     return _table(table, told, found, margin)
 
 
@@ -121,8 +122,8 @@ def differences_from_best(
     if told.any():
         contrasts = (design.weights - design.weights[best])[told]
         difference, error = contrasts @ outcomes, design.sigma(outcomes) * np.linalg.norm(contrasts, axis=1)
-        p = studentized_range.sf(np.sqrt(2) * _ratio(difference, error), cells, design.df)
-        found = _judged(difference, error, design.df, tukey(cells, design.df), p)
+        p = studentized_range.sf(np.sqrt(2) * studentized(difference, error), cells, design.df)
+        found = judged(difference, error, design.df, tukey(cells, design.df), p)
     return best, _table(table, told, found, margin)
 
 
@@ -144,7 +145,7 @@ def tukey(cells: int, df: int) -> float:
     return float(studentized_range.ppf(1 - LEVEL, cells, df) / np.sqrt(2))
 
 
-def detectable_ratio(critical: float, df: int) -> float:
+def detectable_ratio(critical: float, df: float) -> float:
     """The difference, in standard errors, whose |t| is above `critical` in 80 % of studies (noncentral t)."""
     return float(nctdtrinc(df, 1 - POWER, critical))
 
@@ -163,7 +164,7 @@ def detectable_by(cells: int, seeds: int) -> tuple[float, float, float]:
 class Family:
     """The distribution of the largest |t| of contrasts [m, trials] that share one estimate of σ, by simulation."""
 
-    def __init__(self, contrasts: Array, df: int, generator: np.random.Generator) -> None:
+    def __init__(self, contrasts: Array, df: float, generator: np.random.Generator) -> None:
         self.norms, self.df = np.linalg.norm(contrasts, axis=1), df
         self.largest = np.empty(0)
         if len(contrasts) == 1:  # Student's own
@@ -189,33 +190,35 @@ class Family:
         return np.maximum((1 + above) / (1 + len(self.largest)), alone)
 
 
-def _ratio(difference: Array, error: Array) -> Array:
+def studentized(difference: Array, error: Array) -> Array:
     """|t|; ∞ for a difference without any noise, 0 for none."""
     size = np.abs(difference)
     return np.divide(size, error, out=np.where(size > 1e-12, np.inf, 0.0), where=error > 1e-12)
 
 
-def _judged(difference: Array, error: Array, df: int, critical: float, p_adjusted: Array) -> dict[str, Array]:
+def judged(difference: Array, error: Array, df: float, critical: float, p_adjusted: Array) -> dict[str, Array]:
+    """The columns of `differences`, of differences with these standard errors."""
     return {
         "difference": difference,
         "low": difference - critical * error,
         "high": difference + critical * error,
-        "p_value": 2 * stdtr(df, -_ratio(difference, error)),
+        "p_value": 2 * stdtr(df, -studentized(difference, error)),
         "p_adjusted": p_adjusted,
         "detectable": detectable_ratio(critical, df) * error,
     }
 
 
 def _table(table: pd.DataFrame, told: NDArray[np.bool_], found: dict[str, Array], margin: float | None) -> pd.DataFrame:
-    for name in ("difference", "low", "high", "p_value", "p_adjusted", "detectable"):
+    for name in COLUMNS:
         table[name] = np.nan
         if found:
             table.loc[told, name] = found[name]
-    table["verdict"] = [_verdict(row, margin) for row in table.to_dict("records")]
+    table["verdict"] = [verdict(row, margin) for row in table.to_dict("records")]
     return table
 
 
-def _verdict(row: dict[Any, Any], margin: float | None) -> str:
+def verdict(row: dict[Any, Any], margin: float | None) -> str:
+    """The column of that name, of the others."""
     if np.isnan(row["difference"]):
         return "" if row["seeds"] > 1 else f"seeds in common: {row['seeds']}; add seeds"
     if margin is not None and -margin <= row["low"] and row["high"] <= margin:

@@ -1,6 +1,7 @@
 """Claims of publications, as tests over a study's cells, and the verdict of the study on each."""
 
 from study.claims import published  # noqa: F401  (registers them)
+from study.claims.agreement import Agreement, Agreements, compare_findings
 from study.claims.claim import CLAIMS, Claim, Direction
 from study.claims.comparisons import Against, Comparison, Level, Optimum, Trend
 from study.claims.findings import Finding, Findings, findings
@@ -8,6 +9,8 @@ from study.claims.findings import Finding, Findings, findings
 __all__ = [
     "CLAIMS",
     "Against",
+    "Agreement",
+    "Agreements",
     "Claim",
     "Comparison",
     "Direction",
@@ -16,5 +19,6 @@ __all__ = [
     "Level",
     "Optimum",
     "Trend",
+    "compare_findings",
     "findings",
 ]

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from study.cli import theory, verbs
+from study.cli import compare, theory, verbs
 
 EPILOG = """\
 a study is given as the name of a recipe in search_spaces/ (`study list studies`), as a Python file that defines
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     findings.add_argument(
         "study", help="a study as for `run`, or a table that `report` wrote (results.csv or .parquet)"
     )
+    compare.options(_verb(found, "compare", compare.compare_, "hold two studies side by side", ["storage", "json"]))
     theory.options(
         _verb(found, "theory", theory.theory_, "what the theory says of K for given classes, before any run", ["json"])
     )

@@ -48,10 +48,8 @@ def theory_(options: argparse.Namespace) -> int:
     from study.cli.verbs import strict
 
     try:
-        if options.out and Path(options.out).suffix not in SUFFIXES:
-            raise ValueError(f"--out must end in {', '.join(SUFFIXES)}, not {options.out!r}; such as theory.svg")
-        if options.out and not Path(options.out).resolve().parent.is_dir():
-            raise ValueError(f"--out {options.out}: there is no such folder; make it, or name another")
+        if options.out:
+            check_file(options.out)
         ks, losses = _numbers(options.k, "--k", int), _numbers(options.loss, "--loss", float)
         if losses and not ks:
             raise ValueError("--loss is of given K; add --k, such as --k 127 --loss 3.32")
@@ -66,6 +64,14 @@ def theory_(options: argparse.Namespace) -> int:
 
         draw_closed(closed_info(found)).savefig(options.out)
     return 0
+
+
+def check_file(out: str) -> None:
+    """Refuse a file that no figure can be drawn into."""
+    if Path(out).suffix not in SUFFIXES:
+        raise ValueError(f"--out must end in {', '.join(SUFFIXES)}, not {out!r}; such as theory.svg")
+    if not Path(out).resolve().parent.is_dir():
+        raise ValueError(f"--out {out}: there is no such folder; make it, or name another")
 
 
 def _draws(options: argparse.Namespace) -> "Sampling":

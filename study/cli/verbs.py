@@ -196,7 +196,7 @@ def fit_(options: argparse.Namespace) -> int:
     from study.config import ConfigError
     from study.results import ACCURACY
 
-    results = _results(options)
+    results = results_of(options)
     names = options.bound or BOUNDS.names()
     for name in names:
         BOUNDS.get(name)
@@ -222,7 +222,7 @@ def fit_(options: argparse.Namespace) -> int:
     return 0
 
 
-def _results(options: argparse.Namespace) -> "Results":
+def results_of(options: argparse.Namespace) -> "Results":
     """Of a study, or from a table that is named in its place."""
     from study.config import ConfigError
     from study.results import Results
@@ -241,19 +241,20 @@ def findings_(options: argparse.Namespace) -> int:
     from study.claims import findings
     from study.config import ConfigError
 
-    results = _results(options)
+    results = results_of(options)
     if results.frame.empty:
         raise ConfigError([f"no trial of {options.study} has started: nothing is found yet; `study run` it first"])
     found = findings(results)
     if options.json:
         content = {"findings": [one.as_dict() for one in found], "not_in_this_study": found.others}
-        print(json.dumps(strict(content), indent=1, default=_plain))
+        print(json.dumps(strict(content), indent=1, default=plain))
         return 0
     print(found)
     return 0
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Python's own for NumPy's numbers; else a text."""
     return value.item() if hasattr(value, "item") else str(value)
 
 

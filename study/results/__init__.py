@@ -5,13 +5,16 @@ from study.results.fits import ACCURACY, Fits
 from study.results.frames import journals, tables
 from study.results.labels import cell_label, flat, label, text, value_at
 from study.results.results import Results
+from study.results.two_studies import TwoStudies, compare_studies
 
 __all__ = [
     "ACCURACY",
     "Fits",
     "Results",
+    "TwoStudies",
     "blocked_interval",
     "cell_label",
+    "compare_studies",
     "flat",
     "floor_of",
     "interval",

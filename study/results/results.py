@@ -36,19 +36,20 @@ class Results:
     """the study's own metrics, "max" or "min": what its question asks for"""
     others: int = 0
     """trials of other definitions of the study beside them in its storage"""
+    store: Store | None = None
+    """where the trials are; None of a table"""
 
     @classmethod
     def load(cls, store: Store, *, others: bool = False) -> Results:
         """The trials of the study as it ran last, as far as they started, from the store's files.
 
-        `others`: with those of other definitions of it (other values, seeds, a changed base), told apart by the column
-        `planned`.
+        `others`: with those of other definitions of it (other values, a changed base), told by the column `planned`.
         """
         described = store.path / "study.yaml"
         study = yaml_text.read(described.read_text()) if described.exists() else {}
         of_plan = planned(store)
         beside = 0 if others else sum(not of_plan(trial.id) for trial in store.trials())
-        return cls(trials_of(store, others=others), store.path.name, study.get("metrics", {}), beside)
+        return cls(trials_of(store, others=others), store.path.name, study.get("metrics", {}), beside, store)
 
     @classmethod
     def read(cls, path: Path | str) -> Results:
@@ -170,7 +171,6 @@ class Results:
         return [f"{self.shown()[0]}: {self.best()}"] if measured else []
 
     def _headline(self) -> str:
-        counts = self.frame["status"].value_counts()
-        states = ", ".join(f"{count} {status}" for status, count in counts.items())
+        states = ", ".join(f"{count} {status}" for status, count in self.frame["status"].value_counts().items())
         beside = f"; {self.others} of other definitions beside them: results(others=True)" if self.others else ""
         return f"{self.study}: {len(self.frame)} trials" + (f" ({states})" if states else "") + beside
