@@ -183,7 +183,7 @@ class Family:
 
     def p_values(self, t: Array) -> Array:
         """P(max |T| ≥ t), adjusted for all contrasts; never below a single one's."""
-        alone = 2 * stdtr(self.df, -t)
+        alone: Array = np.asarray(2 * stdtr(self.df, -t), dtype=float)
         if not len(self.largest):
             return alone
         above = len(self.largest) - np.searchsorted(self.largest, t)
@@ -202,7 +202,7 @@ def judged(difference: Array, error: Array, df: float, critical: float, p_adjust
         "difference": difference,
         "low": difference - critical * error,
         "high": difference + critical * error,
-        "p_value": 2 * stdtr(df, -studentized(difference, error)),
+        "p_value": np.asarray(2 * stdtr(df, -studentized(difference, error)), dtype=float),
         "p_adjusted": p_adjusted,
         "detectable": detectable_ratio(critical, df) * error,
     }

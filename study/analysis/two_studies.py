@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import gammaincinv, ndtr, stdtr, stdtrit
 
 from study.analysis.paired import COLUMNS, LEVEL, Array, Indices, block_design, judged, studentized, verdict
@@ -27,24 +26,26 @@ class Trials(NamedTuple):
 
 
 class Modulus(NamedTuple):
-    """The studentized maximum modulus: the largest of `count` independent |z| over one estimate of σ."""
+    """The studentized maximum modulus: the largest of `many` independent |z| over one estimate of σ."""
 
-    count: int
+    many: int
     df: float
 
     def p_value(self, t: Array) -> Array:
-        """P(largest ≥ t) = 1 − E_s[(2 Φ(t s) − 1)^count] with df·s² ~ χ²(df), by quadrature over the quantiles of s."""
+        """P(largest ≥ t) = 1 − E_s[(2 Φ(t s) − 1)^many] with df·s² ~ χ²(df), by quadrature over the quantiles of s."""
         at, weights = _nodes()
         s = np.sqrt(2 * gammaincinv(self.df / 2, at) / self.df)
-        below = ((1 - 2 * ndtr(-np.asarray(t)[..., None] * s)) ** self.count) @ weights
+        below = ((1 - 2 * ndtr(-np.asarray(t)[..., None] * s)) ** self.many) @ weights
         alone = 2 * stdtr(self.df, -np.asarray(t))
-        return np.clip(1 - below, alone, np.minimum(self.count * alone, 1))
+        return np.clip(1 - below, alone, np.minimum(self.many * alone, 1))
 
     def critical(self) -> float:
         """The value that the largest exceeds in 5 % of studies in which nothing differs."""
-        alone, all_at_once = (float(stdtrit(self.df, 1 - level / 2)) for level in (LEVEL, LEVEL / self.count))
-        if self.count == 1:
+        alone, all_at_once = (float(stdtrit(self.df, 1 - level / 2)) for level in (LEVEL, LEVEL / self.many))
+        if self.many == 1:
             return alone
+        from scipy.optimize import brentq  # slow to import
+
         return float(brentq(lambda c: float(self.p_value(np.array(c))) - LEVEL, alone, all_at_once))
 
 

@@ -114,7 +114,7 @@ def _plain(value: Any) -> Any:
 def _without_places(config: Config) -> Config:
     """The config without what tells where its data lie."""
     data = config.get("data") or {}
-    entry = DATASETS.get(data.get("name"))
+    entry = DATASETS.get(str(data.get("name")))
     fields = dataclasses.fields(entry) if dataclasses.is_dataclass(entry) else ()
     places = {field.name for field in fields if not field.metadata.get("identity", True)}
     return {**config, "data": {name: value for name, value in data.items() if name not in places}}

@@ -124,8 +124,9 @@ def _keys(first: Side, second: Side) -> tuple[list[str], tuple[list[Key], list[K
         if both[0] is not None and both[1] is not None:
             paths.append(path)
             columns.append(both)
-    empty = [[()] * len(side.frame) for side in (first, second)]
-    keys = [list(zip(*of, strict=True)) for of in zip(*columns, strict=True)] if columns else empty
+    keys: list[list[Key]] = [[()] * len(side.frame) for side in (first, second)]
+    if columns:
+        keys = [list(zip(*of, strict=True)) for of in zip(*columns, strict=True)]
     return paths, (keys[0], keys[1])
 
 

@@ -1,8 +1,7 @@
 """Cells of two studies: the difference of each, in order of its size."""
 
-from typing import TYPE_CHECKING, NamedTuple
-
-import pandas as pd
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from study.figures.curve import COLOURS, GREY, legend_name, plain
 from study.results import TwoStudies
@@ -50,9 +49,9 @@ def differences_info(found: TwoStudies) -> DifferencesInfo:
     return DifferencesInfo(found.metric, found.names, tuple(bars), len(frame))
 
 
-def _bar(row: "dict[str, float | str] | pd.Series", paths: list[str]) -> Bar:
+def _bar(row: Mapping[Any, Any], paths: Sequence[str]) -> Bar:
     name = ", ".join(f"{path}={row[path]}" for path in paths) or "the only cell"
-    return Bar(name, *(float(row[end]) for end in ("difference", "low", "high")), str(row["verdict"]))
+    return Bar(name, row["difference"], row["low"], row["high"], row["verdict"])
 
 
 def draw_differences(info: DifferencesInfo) -> "Drawing":
