@@ -74,7 +74,7 @@ def status(study: StudyConfig, storage: Path | str | None = None) -> Status:
     Raises ConfigError where their code or data have changed since.
     """
     store, trials = Store.of(study.name, storage), check_study(study)
-    settle(study, store, trials)
+    trials = settle(study, store, trials)
     of_it = of_study(study, store, trials)
     lines = [_line(store, trial.id, trial.cell, trial.config) for trial in of_it]
     return Status(study.name, lines, others=[_stored_line(store, folder) for folder in others(store, of_it)])

@@ -40,7 +40,7 @@ class Study(StudyConfig):
         trials, store = check_study(self), Store.of(self.name, storage)
         if not job.cluster_of_job() and not os.environ.get("RAY_ADDRESS"):  # its trials run here
             check_here(self, trials)
-        settle(self, store, trials)
+        trials = settle(self, store, trials)
         return make_plan(self, store, trials, probe=probe)
 
     def run(self, **options: Any) -> "Results":
@@ -76,7 +76,7 @@ class Study(StudyConfig):
             raise ConfigError([f"cell must lie between 0 and {len(cells) - 1}, got {cell}"])
         trial, store = cells[cell].under(seed), Store.of(self.name, storage)
         check_writable(store.path)
-        settle(self, store, [trial])
+        (trial,) = settle(self, store, [trial])
         device = str(device_of(self.gpus))
         with Session(store) as session:
             if not session.claims.take(trial.id):

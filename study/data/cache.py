@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from study.storage.code import digest_of, is_theirs
+from study.storage.store import write_atomically
 
 Arrays = dict[str, np.ndarray]
 Meta = dict[str, Any]
@@ -68,6 +70,18 @@ def stored(
     if found is None:
         raise OSError(f"cache entry {entry} cannot be read back; check the disk, or point STUDY_CACHE elsewhere")
     return found
+
+
+def remembered(key: Mapping[str, Any], make: Callable[[], Any], root: Path | None = None) -> Any:
+    """A small fact, as JSON can hold it, that `make` finds out for `key`: once a node."""
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+    file = (root or cache_root()) / "known" / f"{name}.json"
+    with suppress(OSError, ValueError):  # not there, or cut short
+        return json.loads(file.read_text())
+    fact = make()
+    check_cache(file.parent)
+    write_atomically(file, json.dumps(fact))
+    return fact
 
 
 def code_of(kind: type) -> str:

@@ -127,8 +127,9 @@ MOST_HELD_OUT = 10_000
 class DataSource(ABC):
     """Where a data set comes from. One's own is a frozen dataclass with `decode`, registered in `DATASETS`.
 
-    Fields are its parameters. A field whose value does not change the contents (where files lie, whether they may be
-    downloaded) has the metadata `{"identity": False}`, which keeps it out of a trial's identity.
+    Fields are its parameters. A field whose value does not change the contents (whether files may be downloaded) has
+    the metadata `{"identity": False}`, which keeps it out of a trial's identity; one that says where files lie may have
+    `{"identity": "content"}`: what lies there, as `content` tells it, stands for it.
     """
 
     train_size: int | None = None
@@ -161,9 +162,16 @@ class DataSource(ABC):
         class of one's own. A source that reads files adds their state, so that changed files are decoded again.
         """
         sizes = {"train_size", "test_size", "validation_size"}
-        content = {f.name for f in fields(self) if f.metadata.get("identity", True)} - sizes
+        content = {f.name for f in fields(self) if f.metadata.get("identity", True) is True} - sizes
         source = f"{type(self).__module__}.{type(self).__qualname__}"
         return {"source": source, "version": self.version} | {name: getattr(self, name) for name in content}
+
+    def content(self) -> str:
+        """Digest of what lies where a field of the metadata `{"identity": "content"}` says; part of a trial's identity.
+
+        Empty where no field has it. Raises FileNotFoundError or ValueError for data that cannot be used.
+        """
+        return ""
 
     def available(self) -> DataShape:
         """The shape before `train_size` and `test_size`. By default from the decoded contents: override to be cheaper.

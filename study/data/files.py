@@ -31,6 +31,8 @@ class Entry(NamedTuple):
     """Its bytes, to be called before the next entry is asked for; None for a folder. Raises OSError where `lost`."""
     lost: str = ""
     """Why there is nothing to read: a link to what does not exist."""
+    size: int = 0
+    """Bytes of a file."""
 
 
 def absolute(root: str | None) -> str | None:
@@ -94,7 +96,7 @@ def _in_folder(root: Path, here: PurePosixPath = _HERE, above: tuple[str, ...] =
                 yield Entry(path, None)
                 yield from _in_folder(root, path, above)
         elif os.path.isfile(item.path) if linked else item.is_file():
-            yield Entry(path, Path(item.path).read_bytes)
+            yield Entry(path, Path(item.path).read_bytes, size=item.stat().st_size)
         else:
             gone = f"a link to {printable(os.readlink(item.path))}, which does not exist" if linked else ""
             lost = gone or "neither a file nor a folder"
@@ -120,7 +122,8 @@ def _in_zip(root: Path) -> Iterator[Entry]:
         for member in archive.infolist():
             linked = stat.S_ISLNK(member.external_attr >> 16)
             path = _inside(member.filename.replace("\\", "/"), root, plain=not linked)
-            yield Entry(path, None if member.is_dir() else partial(_read_zipped, archive, member, root))
+            read = None if member.is_dir() else partial(_read_zipped, archive, member, root)
+            yield Entry(path, read, size=member.file_size)
 
 
 def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path) -> bytes:
@@ -132,7 +135,8 @@ def _in_tar(root: Path) -> Iterator[Entry]:
     with _damage_named(root, "tar"), tarfile.open(root, "r:*") as archive:
         for member in archive:
             path = _inside(member.name, root, plain=member.isfile() or member.isdir())
-            yield Entry(path, partial(_read, archive, member, root) if member.isfile() else None)
+            read = partial(_read, archive, member, root) if member.isfile() else None
+            yield Entry(path, read, size=member.size)
         _read_to_the_end(archive)
 
 

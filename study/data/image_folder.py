@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
 
+from study.data.cache import remembered
+from study.data.content import VERSION, content_of
 from study.data.dataset import DATASETS, Dataset, DataSource, Split
 from study.data.files import Entry, absolute, entries, printable, state
 from study.data.layouts import Key, Part, WrongLayout, find_splits
@@ -24,7 +27,7 @@ _NAMED = 10
 class ImageFolder(DataSource):
     """Your own images in <split>/<class>/ folders, from a directory or an archive (tar, zip); docs/data.md."""
 
-    root: str | None = None
+    root: str | None = field(default=None, metadata={"identity": "content"})
     """The directory or archive (zip, tar of any compression) that holds the splits, directly or in one top folder."""
     train_split: str = "train"
     """Folder of the training images (`train`: in any case of letters, or else `training`)."""
@@ -49,25 +52,49 @@ class ImageFolder(DataSource):
             _check_hold_out(self.test_split)
 
     def fingerprint(self) -> dict[str, Any]:
-        return super().fingerprint() | {"files": state(self._location())}
+        return super().fingerprint() | {"content": self.content()}
+
+    def content(self) -> str:
+        """See `study.data.content`. The files are looked at once, by the first who asks."""
+        return str(self._listed["content"])
+
+    @cached_property
+    def _listed(self) -> dict[str, Any]:
+        return self._list()
+
+    def _list(self) -> dict[str, Any]:
+        """Facts that the listing tells: the images' digest, the names of the splits, remarks for the plan."""
+        root = self._location()
+        asked = {"train": self.train_split, "test": self.test_split, "version": VERSION, "files": state(root)}
+        return dict(remembered(asked, lambda: _facts(root, self._splits())))
+
+    def _whole(self, cache: Path | None) -> Dataset:
+        """Equal images in another layout are the same arrays; what is said of the layout is of this one."""
+        whole, listed = super()._whole(cache), self._listed
+        notes: dict[str, Any] = {"source": printable(self._location().name), "splits": listed["splits"]}
+        return replace(whole, notes=notes | whole.notes | {"said": [*listed["said"], *whole.notes["said"]]})
+
+    def _splits(self) -> tuple[Part, Part]:
+        root = self._location()
+        try:
+            return find_splits(root, self.train_split, self.test_split)
+        except WrongLayout as error:
+            raise ValueError(f"{root} {error}") from None
 
     def decode(self) -> Dataset:
         """Raises ValueError, naming what is wrong, for anything but whole images in one of the known layouts."""
         root = self._location()
-        try:
-            parts = find_splits(root, self.train_split, self.test_split)
-        except WrongLayout as error:
-            raise ValueError(f"{root} {error}") from None
-        train, test = (_Found(part) for part in parts)
+        if self._list()["content"] != self.content():
+            raise ValueError(f"{root} holds other images than those that were planned with; plan again, or copy them")
+        train, test = (_Found(part) for part in self._splits())
         if not (train.part.lost or test.part.lost):
             _refuse(root, _class_difference(train, test))
         several = _decode(root, (train, test), self.image_size)
         unreadable = train.unreadable | test.unreadable
         problems = (_class_difference(train, test), _empty_classes(train, test))
         _refuse(root, "" if self.skip_unreadable else _damage(unreadable), *problems)
-        notes: dict[str, Any] = {"source": printable(root.name), "splits": [train.part.name, test.part.name]}
-        notes |= {"skipped": len(unreadable), "skipped_files": sorted(unreadable)[:_NAMED]}
-        notes |= {"said": list(_remarks(train, test, several))}
+        notes = {"skipped": len(unreadable), "skipped_files": sorted(unreadable)[:_NAMED]}
+        notes |= {"said": _decoding_remarks(len(unreadable), several)}
         splits = (train.stack(), test.stack())
         return Dataset("image_folder", "image", *splits, tuple(sorted(train.part.classes)), notes=notes)
 
@@ -166,25 +193,25 @@ def _empty_classes(*splits: _Found) -> str:
         for found in splits
         for label in sorted(found.part.classes - {class_name for class_name, _ in found.images})
     ]
-    others = _left_out(splits)
+    others = _left_out(*(found.part for found in splits))
     hint = f" (other files: {others})" if others else ""
     return f"has class folders without readable images: {', '.join(empty)}{hint}; fill or remove them" if empty else ""
 
 
-def _left_out(splits: tuple[_Found, ...]) -> str:
-    counts = sum((found.part.others for found in splits), Counter())
+def _left_out(*parts: Part) -> str:
+    counts = sum((part.others for part in parts), Counter())
     return ", ".join(f"{count} of {suffix}" for suffix, count in counts.most_common(_NAMED))
 
 
-def _remarks(train: _Found, test: _Found, several: int) -> list[str]:
-    """Remarks of a plan on the data set: what was left out, and of what only a part was taken."""
-    skipped = len(train.unreadable) + len(test.unreadable)
-    loose = train.part.loose + test.part.loose
-    others = _left_out((train, test))
-    said = (
-        (skipped, f"unreadable images are left out: {skipped}"),
-        (loose, f"images outside class folders are left out: {loose}"),
-        (others, f"files that are no images are left out: {others}"),
-        (several, f"of files with several frames the first frame is taken: {several}"),
-    )
-    return [f"data: {line}" for line in [*test.part.remarks, *(line for condition, line in said if condition)]]
+def _facts(root: Path, parts: tuple[Part, Part]) -> dict[str, Any]:
+    loose, others = sum(part.loose for part in parts), _left_out(*parts)
+    said = list(parts[1].remarks)
+    said += [f"images outside class folders are left out: {loose}"] if loose else []
+    said += [f"files that are no images are left out: {others}"] if others else []
+    names = [part.name for part in parts]
+    return {"content": content_of(root, parts), "splits": names, "said": [f"data: {line}" for line in said]}
+
+
+def _decoding_remarks(unreadable: int, several: int) -> list[str]:
+    said = [f"data: unreadable images are left out: {unreadable}"] if unreadable else []
+    return said + ([f"data: of files with several frames the first frame is taken: {several}"] if several else [])

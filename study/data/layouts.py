@@ -34,6 +34,8 @@ class Part:
 
     name: str
     images: dict[PurePosixPath, Key] = field(default_factory=dict)
+    sizes: dict[PurePosixPath, int] = field(default_factory=dict)
+    """Bytes of each image file."""
     classes: set[str] = field(default_factory=set)
     """Its class folders, empty ones included."""
     lost: dict[PurePosixPath, str] = field(default_factory=dict)
@@ -50,7 +52,8 @@ class Part:
 class Listing:
     """The names below a root."""
 
-    files: list[PurePosixPath] = field(default_factory=list)
+    files: dict[PurePosixPath, int] = field(default_factory=dict)
+    """With their bytes."""
     folders: set[PurePosixPath] = field(default_factory=set)
     imaged: set[PurePosixPath] = field(default_factory=set)
     """Folders with images somewhere below them."""
@@ -108,7 +111,7 @@ def _list(root: Path) -> Listing:
         if entry.lost:
             listing.lost[entry.path] = entry.lost
         elif entry.read:
-            listing.files.append(entry.path)
+            listing.files[entry.path] = entry.size
             if entry.path.parent not in listing.imaged and _is_image(entry.path):
                 listing.imaged.update(entry.path.parents)
             if entry.path.name == _TABLE:
@@ -174,7 +177,8 @@ def _part(listing: Listing, folder: PurePosixPath) -> Part:
     for file in listing.files:
         if file.parts[: len(above)] == above:
             _sort(part, file, file.parts[len(above) :], inside, annotated)
-    part.lost |= dict.fromkeys(inside.keys() - set(listing.files), "named in the table of labels, but not there")
+    part.sizes = {path: listing.files[path] for path in part.images}
+    part.lost |= dict.fromkeys(inside.keys() - listing.files.keys(), "named in the table of labels, but not there")
     if not annotated:
         part.classes |= {printable(path.name) for path in listing.below(folder)}
     part.lost |= {path: why for path, why in listing.lost.items() if path.is_relative_to(folder) and _matters(path)}
@@ -246,7 +250,8 @@ def _hold_out(whole: Part, share: float, seed: int) -> tuple[Part, Part]:
         count = min(max(round(share * len(files)), 1), len(files) - 1)
         held = set(draw.permutation(len(files))[:count].tolist())
         for index, file in enumerate(files):
-            (test if index in held else train).images[file] = whole.images[file]
+            part = test if index in held else train
+            part.images[file], part.sizes[file] = whole.images[file], whole.sizes[file]
     return train, test
 
 

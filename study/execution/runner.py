@@ -57,7 +57,7 @@ def run(
     trials = check_study(study)
     modules = user_modules(trials)
     check_writable(store.path)
-    settle(study, store, trials, changed)
+    trials = settle(study, store, trials, changed)
     plan = make_plan(study, store, trials)
     if announce:
         announce(plan)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from models.registry import did_you_mean
 from study.config import ConfigError
 from study.metric_names import validation_of
-from study.planning.kept import of_study
+from study.planning.kept import as_stored, of_study
 from study.planning.plan import resolve_cells
 from study.planning.study_config import StudyConfig
 from study.space import Cell, Dimension, Grid, LogUniform, RandInt, to_plain
@@ -175,7 +175,7 @@ class TPE:
 
     def _trials(self, cell: Cell) -> list[Trial]:
         (trial,) = resolve_cells(self._study, [cell])
-        return [trial.under(seed) for seed in self._study.seeds]
+        return as_stored(self._store, [trial.under(seed) for seed in self._study.seeds])
 
     def _values(self, trials: list[Trial]) -> "list[float] | str | None":
         """The means over the seeds on held-out examples; "failed" where a seed failed; None while one is missing."""

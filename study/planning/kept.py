@@ -23,7 +23,24 @@ NAMED = 4
 
 def of_study(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> "list[Trial]":
     """The trials of a grid or random study; of a tpe study those in the store that this definition would give."""
-    return list(trials) if study.sampler != "tpe" else list(_proposed(study, store))
+    return as_stored(store, trials) if study.sampler != "tpe" else list(_proposed(study, store))
+
+
+def as_stored(store: Store, trials: "Sequence[Trial]") -> "list[Trial]":
+    """The trials, each under the id that it has in the store: one that began when the place of its data was part of
+    its identity keeps that."""
+    return [_as_stored(store, trial) for trial in trials]
+
+
+def _as_stored(store: Store, trial: "Trial") -> "Trial":
+    former = trial.formerly()
+    if former is None or _holds(store, trial) or not _holds(store, former):
+        return trial
+    return former
+
+
+def _holds(store: Store, trial: "Trial") -> bool:
+    return (store.trial(trial.id).path / "config.json").exists()
 
 
 def _proposed(study: StudyConfig, store: Store) -> "Iterator[Trial]":
@@ -40,6 +57,7 @@ def _proposed(study: StudyConfig, store: Store) -> "Iterator[Trial]":
             trial = replace(resolver.resolve(study.config(cell)), cell=cell).under(seed)
         except ConfigError:
             continue
+        trial = _as_stored(store, trial)
         if trial.id == folder.id:
             yield trial
 
@@ -57,10 +75,11 @@ def record(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> None:
     planned.record(store, known, [folder.id for folder in others(store, of_it)])
 
 
-def settle(study: StudyConfig, store: Store, trials: "Sequence[Trial]", changed: Changed = "refuse") -> None:
+def settle(study: StudyConfig, store: Store, trials: "Sequence[Trial]", changed: Changed = "refuse") -> "list[Trial]":
     """Refuse, set aside or keep the study's trials in the store whose code or data have changed since they ran.
 
-    Raises ConfigError, with a line for each thing that has changed. A failed trial is none of them: it is repaired so.
+    Returns the trials under the ids that they have in the store. Raises ConfigError, with a line for each thing that
+    has changed. A failed trial is none of them: it is repaired so.
     """
     data = _Data()
     found: dict[str, list[tuple[Trial, TrialFolder]]] = {}
@@ -75,6 +94,7 @@ def settle(study: StudyConfig, store: Store, trials: "Sequence[Trial]", changed:
             store.set_aside(folder)
         else:
             _keep(trial, folder, data)
+    return as_stored(store, trials)
 
 
 def code_changed(trial: "Trial", folder: TrialFolder) -> list[str]:
@@ -91,13 +111,19 @@ def _changes(trial: "Trial", folder: TrialFolder, data: "_Data") -> list[str]:
     if state in ("pending", "failed"):
         return []
     found = [f"`{name.partition('.')[2]}` has changed" for name in code_changed(trial, folder)]
-    result = folder.result()
-    known = {result.data.get("digest"), *folder.config().get("same_data", ())} if result else {None}
-    if None not in known and data.digest(trial) not in known:
+    known = _digests(folder)
+    if known and data.digest(trial) not in known:
         source = trial.config["data"]
         where = f" in {source['root']}" if source.get("root") else ""
         found.append(f"the images or texts of {source['name']}{where} have changed")
     return found
+
+
+def _digests(folder: TrialFolder) -> set[str]:
+    """Of the data that a trial began or finished with, and of those that count as these; none where none is known."""
+    content, result = folder.config(), folder.result()
+    own = (result.data.get("digest") if result else None) or content.get("data")
+    return {own, *content.get("same_data", ())} if own else set()
 
 
 class _Data:
@@ -117,7 +143,7 @@ def _keep(trial: "Trial", folder: TrialFolder, data: _Data) -> None:
     """Count the code and the data of now as the trial's."""
     content = folder.config()
     content |= {"code": trial.code} if trial.code else {}
-    if folder.result() is not None:
+    if _digests(folder):
         content["same_data"] = sorted({*content.get("same_data", ()), data.digest(trial)})
     write_atomically(folder.path / "config.json", json.dumps(content, indent=1))
 

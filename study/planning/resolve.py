@@ -64,6 +64,8 @@ class Resolved:
     value: Any
     code: str
     """digest of a user's own: see `study.storage.code`"""
+    places: dict[str, Any]
+    """parameters that say where files lie: their content is part of the identity instead"""
 
 
 def component(field: str, value: Component) -> Resolved:
@@ -90,14 +92,17 @@ def component(field: str, value: Component) -> Resolved:
     for trait in ("by_method", "as_before"):
         before = registry.trait(plain["name"], trait) or {}
         no_part |= {n for n, value in before.items() if params[n] == value}
-    return Resolved(plain, {n: v for n, v in plain.items() if n not in no_part} | digests, made, digest_of(entry))
+    places = {f.name: params[f.name] for f in fields if f.metadata.get("identity") == "content"}
+    return Resolved(
+        plain, {n: v for n, v in plain.items() if n not in no_part} | digests, made, digest_of(entry), places
+    )
 
 
 def _in_identity(field: "dataclasses.Field[Any]", value: Any) -> bool:
     """Whether a parameter is part of a trial's identity: what locates files never is, what was `added` if it is set."""
     if "as_before" in field.metadata:
         return bool(value != field.metadata["as_before"])
-    return bool(field.metadata.get("identity", True))
+    return field.metadata.get("identity", True) is True
 
 
 def _files(registry: Registry, value: Component, params: Mapping[str, Any]) -> list[str]:
@@ -146,10 +151,13 @@ class Resolver:
             directions = OBJECTIVES.trait(parts["objective"].plain["name"], "directions") or "both"
             contrast = Contrast(parts["negatives"].value, parts["objective"].value, {}, k, directions)
         plain = ("data", "encoder", "head", "augmentation", "method", "temperature", "optimizer")
+        identity = _canonical(config, {name: part.identity for name, part in parts.items()}, k, meaning)
+        content, places = parts["data"].value.content(), parts["data"].places
         return Trial(
             cell={},
             config=_canonical(config, {name: part.plain for name, part in parts.items()}, k, meaning),
-            identity=_canonical(config, {name: part.identity for name, part in parts.items()}, k, meaning),
+            identity=identity | ({"data": identity["data"] | {"content": content}} if content else {}),
+            former=identity | {"data": identity["data"] | places} if content else None,
             parts=Parts(
                 contrast=contrast,
                 evaluations={part.plain["name"]: part.value for name, part in parts.items() if "." in name},
@@ -219,6 +227,7 @@ class Resolver:
         if key not in self._shapes:
             try:
                 data.value.check()
+                data.value.content()
                 self._shapes[key] = data.value.shape()
             except (ValueError, OSError) as error:
                 self._shapes[key] = ConfigError([f"data: {error}"])

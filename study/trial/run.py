@@ -3,7 +3,7 @@
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,13 @@ def run_trial(
     training: Training | None = None
     ran_on: dict[str, Any] = {}
     try:
-        folder.write_config(described(trial))
+        before = _described_before(folder)
+        folder.write_config(described(trial) | before)
         devices.check_usable(place, f"device={device}")
         modes = devices.set_modes(place)
-        training = Training(trial, trial.parts.data.load(cache), place)
+        data = trial.parts.data.load(cache)
+        folder.write_config(described(trial) | {"data": _checked(data.digest, before)} | before)
+        training = Training(trial, data, place)
         ran_on = {"device": str(place), "precision": training.precision, "threads": torch.get_num_threads()}
         ran_on |= devices.described(place) | modes
         measured = _run(training, folder, cache, report, kept, clock)
@@ -80,6 +83,25 @@ def described(trial: Trial) -> dict[str, Any]:
     """The description of a trial in its folder."""
     told = {"config": trial.config, "cell": trial.cell, "seed": trial.seed, "uses_labels": trial.uses_labels}
     return told | ({"code": trial.code} if trial.code else {})
+
+
+def _described_before(folder: TrialFolder) -> dict[str, Any]:
+    """The data that a trial began with, and what counts as these; empty of one that begins now."""
+    try:
+        content = folder.config()
+    except FileNotFoundError:
+        return {}
+    return {name: content[name] for name in ("data", "same_data") if name in content}
+
+
+def _checked(digest: str, before: Mapping[str, Any]) -> str:
+    """The digest; ConfigError where the trial began with other data than there are on this node."""
+    known = {before.get("data"), *before.get("same_data", ())} - {None}
+    if known and digest not in known:
+        raise ConfigError(
+            ["data: they are others here than where this trial began; make them the same, then `study retry`"]
+        )
+    return digest
 
 
 def _clock(folder: TrialFolder) -> Callable[[], float]:

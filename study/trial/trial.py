@@ -45,6 +45,8 @@ class Trial:
     identity: dict[str, Any]
     """the canonical config without what does not change the numbers (where files lie); the id is its hash"""
     parts: Parts
+    former: dict[str, Any] | None = None
+    """its identity as it was when the place of its data was part of it, not their content"""
     notes: tuple[str, ...] = ()
     """what the plan has to say of it, though it can run"""
     code: dict[str, str] = field(default_factory=dict)
@@ -54,6 +56,10 @@ class Trial:
     def id(self) -> str:
         """The same config has the same id, on every machine."""
         return trial_id(self.identity)
+
+    def formerly(self) -> "Trial | None":
+        """The same trial under the id that it would have had before data were known by their content."""
+        return None if self.former is None else replace(self, identity=self.former, former=None)
 
     @property
     def seed(self) -> int:
@@ -69,4 +75,5 @@ class Trial:
     def under(self, seed: int) -> "Trial":
         """The same cell under another seed."""
         config, identity = {**self.config, "seed": seed}, {**self.identity, "seed": seed}
-        return replace(self, config=config, identity=identity)
+        former = None if self.former is None else {**self.former, "seed": seed}
+        return replace(self, config=config, identity=identity, former=former)

@@ -1,8 +1,12 @@
 """Stored trials against what would be computed now: nothing stale or of another study counts in silence."""
 
+import shutil
 import sys
+import tarfile
 import types
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +68,7 @@ def finish(store: Store, trial: Trial, digest: str | None = None, top1: float = 
 
 def run(of: Study, store: Store) -> list[Trial]:
     """Everything finished, as `study run` leaves it."""
-    trials = check_study(of)
-    settle(of, store, trials)
+    trials = settle(of, store, check_study(of))
     record(of, store, trials)
     for trial in trials:
         if store.trial(trial.id).result() is None:
@@ -158,20 +161,97 @@ def of_images(root: Path) -> Study:
     return study(base=TrialConfig(**{**TINY, "data": data, "batch_size": 4, "evaluations": ["linear"]}), seeds=1)
 
 
-def test_images_that_were_changed_at_their_path_are_refused(tmp_path: Path) -> None:
+def swap_classes(root: Path) -> None:
+    for old, new in (("a", "c"), ("b", "a"), ("c", "b")):
+        (root / "train" / old).rename(root / "train" / new)
+
+
+def run_formerly(of: Study, store: Store, status: str = "finished") -> list[Trial]:
+    """As a version stored it that took the place of the images for a part of a trial's identity."""
+    trials = [trial.formerly() for trial in check_study(of)]
+    for trial in trials:
+        finish(store, trial, status=status)
+    return trials
+
+
+def test_the_same_images_elsewhere_are_the_same_trials(tmp_path: Path) -> None:
+    images(tmp_path / "images")
+    shutil.copytree(tmp_path / "images", tmp_path / "top" / "copy")
+    with tarfile.open(tmp_path / "archive.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "images", "images")
+    run(of_images(tmp_path / "images"), Store.of("s", tmp_path / "runs"))
+    for root in ("top", "top/copy", "archive.tar.gz"):
+        assert of_images(tmp_path / root).plan(storage=tmp_path / "runs").done == 2
+
+
+def test_images_that_were_changed_at_their_path_are_other_trials(tmp_path: Path) -> None:
     root, store = tmp_path / "images", Store.of("s", tmp_path / "runs")
     images(root)
     run(of_images(root), store)
+    swap_classes(root)
+    plan = of_images(root).plan(storage=tmp_path / "runs")
+    assert (plan.done, plan.pending) == (0, 2)
+    assert plan.notes[-1].startswith("2 trials of other definitions")
+    swap_classes(root)
     assert of_images(root).plan(storage=tmp_path / "runs").done == 2
-    (root / "train" / "a").rename(root / "train" / "c")
-    (root / "train" / "b").rename(root / "train" / "a")
-    (root / "train" / "c").rename(root / "train" / "b")
+
+
+def test_trials_that_were_known_by_the_place_of_their_images_are_kept_under_their_ids(tmp_path: Path) -> None:
+    root, store = tmp_path / "images", Store.of("s", tmp_path / "runs")
+    images(root)
+    before = run_formerly(of_images(root), store)
+    assert {trial.id for trial in before}.isdisjoint(trial.id for trial in check_study(of_images(root)))
+    assert of_images(root).plan(storage=tmp_path / "runs").done == 2
+    assert {trial.id for trial in run(of_images(root), store)} == {trial.id for trial in before}
+    assert [line.status for line in status(of_images(root), tmp_path / "runs").trials] == ["finished"] * 2
+    wider = of_images(root).with_overrides({"seeds": 2})
+    assert wider.plan(storage=tmp_path / "runs").done == 2, "only what is new is to be run"
+    proposed = replace(wider, space={"temperature": uniform(0.1, 0.9)}, sampler="tpe", cells=2)
+    assert make_plan(proposed, store).done == 2
+
+
+def test_the_id_of_a_trial_by_its_place_is_what_it_was(tmp_path: Path) -> None:
+    """The canonical config with every parameter of image_folder, its root too, as it was stored then."""
+    images(tmp_path / "images")
+    trial = check_study(of_images(tmp_path / "images"))[0]
+    data = {"name": "image_folder", "root": str(tmp_path / "images"), "train_split": "train", "test_split": None,
+            "image_size": 8, "skip_unreadable": False, "train_size": None, "test_size": None,
+            "validation_size": None}  # fmt: skip
+    formerly = trial.formerly()
+    assert formerly is not None
+    assert formerly.identity["data"] == data
+    content = trial.parts.data.content()
+    del data["root"]
+    assert trial.identity == {**formerly.identity, "data": {**data, "content": content}}
+
+
+def test_images_changed_since_a_trial_known_by_their_place_are_refused(tmp_path: Path) -> None:
+    root, store = tmp_path / "images", Store.of("s", tmp_path / "runs")
+    images(root)
+    run_formerly(of_images(root), store)
+    swap_classes(root)
     with pytest.raises(
         ConfigError, match=rf"^the images or texts of image_folder in {root} have changed since these 2"
     ):
         of_images(root).plan(storage=tmp_path / "runs")
     settle(of_images(root), store, check_study(of_images(root)), "keep")
     assert of_images(root).plan(storage=tmp_path / "runs").done == 2
+    swap_classes(root)
+    settle(of_images(root), store, check_study(of_images(root)), "anew")
+    assert of_images(root).plan(storage=tmp_path / "runs").done == 2, "the first images count too"
+
+
+def test_data_changed_since_a_trial_began_are_refused(tmp_path: Path) -> None:
+    of, store = study(space={"temperature": grid(0.2)}, seeds=1), Store.of("s", tmp_path)
+    (trial,) = check_study(of)
+    for digest, refused in ((trial.parts.data.load().digest, False), ("another", True)):
+        folder = store.trial(trial.id)
+        folder.write_config(described(trial) | {"data": digest})
+        folder.append({"epoch": 1, "time": 1.0, "metrics": {}})
+        with pytest.raises(ConfigError, match="the images or texts of shapes have ch") if refused else nullcontext():
+            assert of.plan(storage=tmp_path).started == 1
+    settle(of, store, [trial], "keep")
+    assert of.plan(storage=tmp_path).started == 1
 
 
 def test_proposals_of_a_changed_base_are_of_another_study(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Identity of images by their content: the same wherever they lie, in a folder or an archive."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from study.data.files import entries
+from study.data.layouts import Part
+
+VERSION = 1
+"""To be raised when the digest changes."""
+READ = 2**30
+"""Bytes of images that are read for it, about."""
+
+
+def content_of(root: Path, splits: Sequence[Part]) -> str:
+    """Digest of two splits: classes, names and sizes of all images, and the bytes of every n-th of them.
+
+    n = 1 where they are less than READ in all: then any change tells. A larger set is not read as a whole before it is
+    planned; a change that keeps names and sizes, and misses every n-th image, is found when the images are decoded.
+    """
+    every = 1 + sum(sum(part.sizes.values()) for part in splits) // READ
+    order = [file for part in splits for file in _ordered(part)]
+    read = _digests(root, set(order[::every]))
+    digest = hashlib.sha256()
+    for part in splits:
+        top = _top(part)
+        for file in _ordered(part):
+            name = str(file.relative_to(top))
+            line = [part.images[file][0], name, part.sizes[file], read.get(file, "")]
+            digest.update(json.dumps(line).encode() + b"\n")
+        beside = [sorted(part.classes), sorted(str(path) for path in part.lost)]
+        digest.update(json.dumps(beside).encode() + b"\n")
+    return digest.hexdigest()[:32]
+
+
+def _ordered(part: Part) -> list[PurePosixPath]:
+    """As the examples of the split are."""
+    return sorted(part.images, key=part.images.__getitem__)
+
+
+def _top(part: Part) -> str:
+    """The folder that holds all of it: how its splits are called and what lies above them is no part of its content."""
+    return os.path.commonpath([file.parent for file in part.images]) if part.images else ""
+
+
+def _digests(root: Path, files: set[PurePosixPath]) -> dict[PurePosixPath, str]:
+    found = {}
+    for entry in entries(root):
+        if entry.read and entry.path in files:
+            try:
+                found[entry.path] = hashlib.sha256(entry.read()).hexdigest()
+            except OSError as error:  # it is named when it is decoded
+                found[entry.path] = str(error.strerror)
+    return found
