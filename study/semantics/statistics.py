@@ -10,6 +10,7 @@ from study.semantics.class_pairs import class_difficulty, class_pairs, spearman_
 from study.semantics.class_semantics import ClassSemantics
 from study.semantics.consistency import ConsistencyTally
 from study.semantics.correlation import CorrelationTally
+from study.semantics.difficulty import HistogramTally
 from study.semantics.ranking import Floats, Ints, ranked_blocks
 from study.semantics.similarity import Matrix
 
@@ -24,7 +25,7 @@ class NegativeStatistics:
     """Dotted name → value; what is undefined (NaN) is left out."""
     tables: dict[str, Table]
     """`bands`, `classes`, `correlated_pairs`, `anticorrelated_pairs`, `consistency`, `consistency_histogram`,
-    `consistent_negatives`; what does not apply is left out."""
+    `consistent_negatives`, `histogram`; what does not apply is left out."""
     difficulty: Matrix | None = None
     """[C, C]: mean similarity of queries of one class and negatives of another."""
     notes: tuple[str, ...] = field(default=())
@@ -49,23 +50,29 @@ def negative_statistics(
     """
     negatives = len(pool) - (own is not None)
     consistency = ConsistencyTally(len(queries), len(pool), own)
+    histogram = HistogramTally(len(queries), len(pool), own, semantics.similarities if semantics else {})
     if query_labels is None or pool_labels is None or semantics is None:
         for block in ranked_blocks(queries, pool, own):
             consistency.add(block.order)
+            histogram.add(block.queries, block.order, block.difficulty)
         note = "the data have no labels: similarity, same-class share and class pairs of negatives are off"
-        return NegativeStatistics(_named(consistency.scalars()), _consistency_tables(consistency, None), notes=(note,))
+        tables = {**_consistency_tables(consistency, None), "histogram": histogram.table()}
+        return NegativeStatistics(_named(consistency.scalars()), tables, notes=(note,))
 
     similarities, classes = semantics.similarities, len(semantics.names)
     bands = BandTally(len(queries), negatives, similarities, classes)
     correlation = CorrelationTally(query_labels, pool_labels, similarities, classes, own=own is not None)
     for block in ranked_blocks(queries, pool, own):
         consistency.add(block.order)
+        histogram.add(block.queries, block.order, block.difficulty)
         labels, ranked_labels = query_labels[block.queries], pool_labels[block.order]
+        histogram.add_classes(labels, ranked_labels, block.difficulty)
         bands.add(block.queries, labels, ranked_labels)
         correlation.add(block.queries, labels, ranked_labels, block.difficulty)
     difficulty = class_difficulty(queries, pool, own, query_labels, pool_labels, classes)
     scalars = bands.scalars() | correlation.scalars() | consistency.scalars()
     tables = {"bands": bands.table(), **_consistency_tables(consistency, [semantics.names[c] for c in pool_labels])}
+    tables["histogram"] = histogram.table()
     notes: tuple[str, ...] = ("the classes have no synsets: semantic similarity of negatives is off",)
     if similarities:
         notes = ()

@@ -79,6 +79,11 @@ def run_trial(
     return result
 
 
+def _histograms(folder: TrialFolder) -> dict[str, list[dict[str, Any]]]:
+    """The small tables of what was measured on the way."""
+    return {name: folder.table(name) for name in folder.tables() if ".histogram.epoch_" in name}
+
+
 def described(trial: Trial) -> dict[str, Any]:
     """The description of a trial in its folder."""
     told = {"config": trial.config, "cell": trial.cell, "seed": trial.seed, "uses_labels": trial.uses_labels}
@@ -158,7 +163,8 @@ def _run(
         folder.write_table(name, table)
     with tempfile.TemporaryDirectory() as drawn:  # figures are drawn into files; the folder may be in an object store
         figures = trial.parts.figures
-        undrawn = save_trial_figures(figures, found.tables, Path(drawn), journal=folder.journal())
+        tables = _histograms(folder) | found.tables
+        undrawn = save_trial_figures(figures, tables, Path(drawn), journal=folder.journal())
         for path in Path(drawn).iterdir():
             write_atomically(folder.artifacts / path.name, path.read_bytes())
     seconds = time.perf_counter() - started

@@ -232,7 +232,7 @@ def test_memory_does_not_grow_with_the_queries() -> None:
 def test_without_labels_only_consistency_is_measured_and_it_says_so() -> None:
     embeddings = unit(np.random.default_rng(0).normal(size=(200, 8)))
     found = negative_statistics(embeddings, embeddings, own=np.arange(200))
-    assert set(found.tables) == {"consistency", "consistency_histogram", "consistent_negatives"}
+    assert set(found.tables) == {"consistency", "consistency_histogram", "consistent_negatives", "histogram"}
     assert "negatives.hard_5pct.overdispersion" in found.scalars
     assert "no labels" in found.notes[0]
 

@@ -7,12 +7,11 @@ from study.analysis.two_studies import Trials, differences_of_studies
 from tests.statistics.measured import STUDIES, Measured
 
 CELLS = 8
-CASES = {
-    "seeds alone move cells": (1.0, 0.0),
-    "each trial has its own noise": (0.0, 1.0),
-    "both": (1.0, 1.0),
-}
+CASES = {"each trial has its own noise": (0.0, 1.0), "a seed moves all cells as much besides": (1.0, 1.0)}
 """How far a seed moves all cells of its study alike, and the noise of a trial."""
+
+SIZE = 2.62
+"""The difference that 4 seeds each find in 80 % of studies, in σ of a trial."""
 
 
 def study(draw: np.random.Generator, seeds: int, shared: float, own: float) -> np.ndarray:
@@ -24,7 +23,7 @@ def trials(values: np.ndarray) -> Trials:
     return Trials(values.ravel(), cells.ravel(), seeds.ravel())
 
 
-@pytest.mark.parametrize(("first", "second", "paired"), [(3, 3, True), (3, 3, False), (3, 5, False), (2, 2, False)])
+@pytest.mark.parametrize(("first", "second", "paired"), [(3, 3, True), (2, 2, False), (3, 5, False)])
 @pytest.mark.parametrize("case", CASES)
 def test_differences_of_two_studies_hold_together(
     measured: Measured, case: str, first: int, second: int, paired: bool
@@ -48,9 +47,9 @@ def test_a_difference_of_the_detectable_size_is_found(measured: Measured) -> Non
     twins, size, hits = np.empty((0, 2), dtype=int), 0.0, []
     for _ in range(STUDIES):
         one, other = (study(draw, 4, 0.0, 1.0) for _ in range(2))
-        other[0] += 2.9
+        other[0] += SIZE
         found = differences_of_studies(trials(one), trials(other), pairs, twins)
         hits.append(found["verdict"][0] == "higher")
         size += found["detectable"].mean() / STUDIES
-    assert size == pytest.approx(2.9, rel=0.05)
+    assert size == pytest.approx(SIZE, rel=0.05)
     measured.power("a difference of two studies of the detectable size, unpaired", f"{CELLS} cells, 4 seeds each", hits)
