@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     report = _verb(found, "report", verbs.report_, "write the report page and the results table", TARGET)
     report.add_argument("--out", help="folder of report.html, results.csv and results.parquet (default: the study's)")
     ui = _verb(found, "ui", verbs.ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
+    ui.add_argument("study", nargs="?", help="tell the page of this study alone (default: of those that changed last)")
     ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
     bench = _verb(
         found, "bench", verbs.bench_, "measure training, selection and bounds against their ceilings", ["json"]

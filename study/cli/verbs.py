@@ -304,11 +304,11 @@ def _check_out(folder: "Path") -> None:
 
 def ui_(options: argparse.Namespace) -> int:
     from study.config import ConfigError
-    from study.tracking.ui import serve
+    from study.tracking.pages.ui import serve
 
     if not 1 <= options.port <= 65535:
         raise ConfigError([f"--port must lie between 1 and 65535, got {options.port}; such as --port 5000"])
-    return serve(options.tracking_uri, options.storage, port=options.port)
+    return serve(options.tracking_uri, options.storage, options.study, port=options.port)
 
 
 def bench_(options: argparse.Namespace) -> int:

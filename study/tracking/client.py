@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from study.tracking.uri import database, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, Run, RunTag
+
+T = TypeVar("T")
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
@@ -90,6 +92,11 @@ def tags(values: Mapping[str, str]) -> "list[RunTag]":
     from mlflow.entities import RunTag
 
     return [RunTag(name, value) for name, value in values.items()]
+
+
+def chunks(values: list[T], size: int) -> list[list[T]]:
+    """The values in lists of at most that size."""
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def dataset(data: Mapping[str, Any]) -> Any:

@@ -19,25 +19,43 @@ from study.tracking.uri import TrackingRefused, database, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 log = logging.getLogger(__name__)
 
 
-def experiment_of(client: "MlflowClient", uri: str, store: Store, study: str) -> str:
-    """The id of the study's experiment. Raises TrackingRefused where it was deleted."""
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Which of MLflow's pages an experiment opens on: model training."""
+GROUPED = {"metrics": "grouped"}
+"""How the metrics of an experiment's runs are named."""
+
+
+def experiment_of(client: "MlflowClient", uri: str, store: Store, study: str) -> "Experiment":
+    """The study's experiment. Raises TrackingRefused where it was deleted."""
     found = client.get_experiment_by_name(study)
     if found is None:
-        training = {"mlflow.experimentKind": "custom_model_development"}  # which of MLflow's pages opens first
         try:
-            return client.create_experiment(study, _artifacts(uri, store), training)
+            made = client.create_experiment(study, _artifacts(uri, store), {**KIND, **GROUPED})
+            return client.get_experiment(made)
         except Exception as error:
             if code(error) != "RESOURCE_ALREADY_EXISTS":
                 raise
         return experiment_of(client, uri, store, study)  # another session was faster
     check_experiment(client, uri, found.experiment_id)
     _follow(uri, found.artifact_location, _artifacts(uri, store))
-    return found.experiment_id
+    return found
+
+
+def is_grouped(client: "MlflowClient", experiment: "Experiment") -> bool:
+    """Whether its metrics are named in groups: not where an earlier version began it, whose runs stay comparable."""
+    if GROUPED.items() <= experiment.tags.items():
+        return True
+    begun = client.search_runs([experiment.experiment_id], max_results=1)
+    if begun:  # perhaps by a session that tagged it meanwhile
+        return GROUPED.items() <= client.get_experiment(experiment.experiment_id).tags.items()
+    for tag, value in GROUPED.items():
+        client.set_experiment_tag(experiment.experiment_id, tag, value)
+    return True
 
 
 def _follow(uri: str, before: str, now: str | None) -> None:
@@ -107,6 +125,8 @@ class TrialRuns:
     parent: str
     study: str
     session: Session
+    loss: str = "train.loss"
+    """the name there of what tells its epochs"""
 
     def begin(self, trial: TrialFolder) -> Sent:
         """The trial's run: found by its id, else created. A create that timed out may have worked, so look first."""
@@ -114,7 +134,7 @@ class TrialRuns:
         if found is None:
             return self._create(trial)
         times = {line["epoch"]: milliseconds(line["time"]) for line in trial.journal()}
-        history = self.client.get_metric_history(found.info.run_id, "train.loss")
+        history = self.client.get_metric_history(found.info.run_id, self.loss)
         another = any(times.get(point.step) != point.timestamp for point in history)
         ours = found.data.tags.get("storage", self.session.storage) == self.session.storage
         if another and ours:  # its folder was deleted, and it was trained anew
@@ -140,7 +160,7 @@ class TrialRuns:
         run = self.client.create_run(
             self.experiment,
             start_time=milliseconds(started),
-            tags=schema.fixed(content) | identity | {"storage": self.session.storage} | whose(self.study, self.session),
+            tags=identity | {"storage": self.session.storage} | whose(self.study, self.session),
             run_name=schema.run_name(content),
         )
         return Sent(run.info.run_id)
@@ -156,9 +176,9 @@ class TrialRuns:
         log.warning("the run of trial %s had been deleted in MLflow; it is restored", trial.id)
         return found[0]
 
-    def deleted(self) -> "list[Run]":
-        """Runs of trials that somebody deleted."""
-        return self._search("DELETED_ONLY")
+    def stages(self) -> dict[str, str]:
+        """Every trial's run that there is → "active" or "deleted"."""
+        return {run.info.run_id: run.info.lifecycle_stage for run in self._search("ALL")}
 
     def _search(self, view: str, condition: str = "") -> "list[Run]":
         return search(self.client, self.experiment, f"tags.role = 'trial'{condition}", view)

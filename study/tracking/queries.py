@@ -46,7 +46,8 @@ def _state(client: "MlflowClient", trial_id: str, run: Any) -> dict[str, Any]:
     epochs = int(known.get("epochs", 0))
     epoch = epochs
     if status != "finished":
-        epoch = max((metric.step for metric in client.get_metric_history(run.info.run_id, "train.loss")), default=0)
+        loss = next((name for name in ("train/loss", "train.loss") if name in run.data.metrics), None)
+        epoch = max((m.step for m in client.get_metric_history(run.info.run_id, loss)), default=0) if loss else 0
     label = (run.info.run_name or "").rpartition("seed=")[0].rstrip(", ")
     return {
         "trial_id": trial_id, "label": label, "seed": int(known.get("seed", 0)), "status": status,

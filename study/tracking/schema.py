@@ -1,23 +1,22 @@
 """The parts of a trial that go to a tracking server, their names there, and a record of those sent. Pure Python.
 
-What varies in the study (the cell, the seed) becomes a run's params, what does not becomes its tags. Beside a trial's
-files, `tracked.json` keeps how much was sent: {id of the study's parent run: {"run", "lines", "status", …}}.
+The config becomes a run's params, what varies in the study (the cell, the seed) first. Beside a trial's files,
+`tracked.json` keeps how much was sent: {id of the study's parent run: {"run", "lines", "status", …}}.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from study.results import cell_label, flat, label, value_at
+from study.results import cell_label, flat, label
 from study.storage.store import TrialFolder, read_json, write_atomically
 from study.storage.trial_result import TrialResult
 from study.tracking.uri import without_secrets
 
-PARAM_LENGTH = 500  # characters that every MLflow server and database takes
-TAG_LENGTH = 5000
-METRICS_A_BATCH = 1000  # MLflow's own limit
+LENGTH = 5000  # characters of a param or tag that MLflow takes
+METRICS_A_BATCH, PARAMS_A_BATCH = 850, 100  # MLflow's own limits: 1,000 of all kinds, 100 params
 
 
 @dataclass
@@ -76,25 +75,10 @@ def run_name(content: Mapping[str, Any]) -> str:
 
 
 def params(content: Mapping[str, Any]) -> dict[str, str]:
-    """The parameters that vary: the cell's values, with a component's parameters (negatives.hi), and the seed."""
-    found: dict[str, Any] = {}
-    for path, value in content["cell"].items():
-        found[path] = label(value)
-        resolved = value_at(content["config"], path)
-        if isinstance(resolved, dict):
-            found |= {name: v for name, v in flat(resolved, path) if name != f"{path}.name"}
-    found["seed"] = content["seed"]
-    return {name: cut(value, PARAM_LENGTH) for name, value in found.items()}
-
-
-def fixed(content: Mapping[str, Any]) -> dict[str, str]:
-    """The parameters that do not vary: the rest of the config."""
-    varying = (*content["cell"], "seed")
-    return {
-        name: cut(value, TAG_LENGTH)
-        for name, value in flat(content["config"])
-        if not any(name == path or name.startswith(f"{path}.") for path in varying)
-    }
+    """What varies (the cell's values in a word, and the seed), then the whole config by its paths (negatives.hi)."""
+    found = {path: label(value) for path, value in content["cell"].items()} | {"seed": content["seed"]}
+    found |= {path: value for path, value in flat(content["config"]) if path not in found}
+    return {name: cut(value) for name, value in found.items()}
 
 
 def outcome(result: TrialResult, *, again: bool) -> dict[str, str]:
@@ -105,26 +89,15 @@ def outcome(result: TrialResult, *, again: bool) -> dict[str, str]:
     found |= {f"environment.{name}": value for name, value in where.items()}
     if where.get("git_commit"):
         found["mlflow.source.git.commit"] = where["git_commit"]
-    return {name: cut(value, TAG_LENGTH) for name, value in found.items()}
+    return {name: cut(value) for name, value in found.items()}
 
 
-def final(metrics: Mapping[str, float], journal: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
-    """Step → the result's metrics that the journal's last line lacks: what it logs on the way, at the last epoch."""
-    last: dict[str, Any] = journal[-1] if journal else {"epoch": 0, "metrics": {}}
-    stepwise = {name for line in journal for name in line["metrics"]}
-    found: dict[int, dict[str, float]] = {0: {}, last["epoch"]: {}}
-    for name, value in metrics.items():
-        if name not in last["metrics"]:
-            found[last["epoch"] if name in stepwise else 0][name] = value
-    return found
-
-
-def tables(trial: TrialFolder) -> tuple[str, str]:
+def tables(files: Iterable[str]) -> tuple[str, str]:
     """The tag by which MLflow knows which of a run's artifacts are tables, as its `log_table` sets it."""
-    return "mlflow.loggedArtifacts", json.dumps([{"path": f"{t}.json", "type": "table"} for t in trial.tables()])
+    return "mlflow.loggedArtifacts", json.dumps([{"path": file, "type": "table"} for file in files])
 
 
-def cut(value: Any, length: int) -> str:
-    """As text of at most that length, without secrets; what is not a plain value as JSON."""
+def cut(value: Any) -> str:
+    """As text that MLflow takes, without secrets; what is not a plain value as JSON."""
     text = without_secrets(value if isinstance(value, str) else json.dumps(value))
-    return text if len(text) <= length else text[: length - 1] + "…"
+    return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"

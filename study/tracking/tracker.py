@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from study.claims import findings
-from study.results import Results, cell_label
+from study.results import Results
 from study.storage import yaml_text
 from study.storage.claims import Session
 from study.storage.store import Store, TrialFolder
 from study.tracking import client as mlflow_client
 from study.tracking import uri as tracking_uri
 from study.tracking.backlog import Backlog
-from study.tracking.experiment import TrialRuns, experiment_of, parent_of
+from study.tracking.experiment import TrialRuns, experiment_of, is_grouped, parent_of
+from study.tracking.layout import Layout
 from study.tracking.outage import Outages
+from study.tracking.pages import summary
+from study.tracking.pages.view import dress
 from study.tracking.sending import Sender
 from study.tracking.uri import TrackingRefused, without_secrets
 
@@ -57,6 +59,7 @@ class Tracker:
         self.session = session or Session(store, owner)
         self.experiment_id = self.parent_id = ""
         self._client: MlflowClient
+        self._layout: Layout
         self._sender: Sender
         self._outages = Outages(self.uri)
         self._backlog = Backlog(store, self.session, self._outages)
@@ -68,17 +71,22 @@ class Tracker:
         Raises TrackingRefused within seconds where that cannot be done.
         """
         tracking_uri.check(self.uri)
-        question = without_secrets(yaml_text.read(study_yaml).get("question", ""))
+        settings = yaml_text.read(without_secrets(study_yaml))
         try:
             # A fresh database breaks when two processes migrate it at once, so drivers take turns.
             with FileLock(lock, timeout=120) if (lock := self._opening_lock()) else nullcontext():
                 self._client = mlflow_client.connect(self.uri)
-                self.experiment_id = experiment_of(self._client, self.uri, self.store, self.study)
+                experiment = experiment_of(self._client, self.uri, self.store, self.study)
+                self.experiment_id = experiment.experiment_id
+                self._layout = Layout(tuple(settings.get("metrics", ())), is_grouped(self._client, experiment))
+                question = settings.get("question", "")
                 self.parent_id = parent_of(self._client, self.experiment_id, self.study, question, self.session)
+            dress(self._client, experiment, self._layout, settings)
             self._describe(question, study_yaml, plan)
             place = (self.uri, self.experiment_id, self.parent_id, self.study)
-            self._sender = Sender(self._client, TrialRuns(self._client, *place, self.session))
-            self._sender.restore_deleted(self.store)
+            runs = TrialRuns(self._client, *place, self.session, self._layout.name("train.loss"))
+            self._sender = Sender(self._client, runs, self._layout)
+            self._sender.look_for_runs(self.store)
         except TrackingRefused:
             raise
         except Exception as error:
@@ -131,11 +139,9 @@ class Tracker:
                 self._close(status)
 
     def summarise(self, results: Results) -> None:
-        """On the parent: counts, of each of the study's metrics the best cell's mean and the mean over cells, and the
-        study's verdict on each claim."""
-        values, tags = _summary(results)
-        logged = list(mlflow_client.metrics(values, time.time(), step=0))
-        self._tolerantly(lambda: self._client.log_batch(self.parent_id, logged, tags=mlflow_client.tags(tags)))
+        """On the parent: counts, of each of the study's metrics the best cell's mean and the mean over cells; the
+        study's verdict on each claim, and the table of its trials."""
+        self._tolerantly(lambda: summary.send(self._client, self.parent_id, results, self._layout))
 
     def attach(self, path: Path) -> None:
         """Upload a file to the parent run: the report, a table."""
@@ -146,9 +152,9 @@ class Tracker:
         return None if file is None else file.with_name(f"{file.name}.lock")
 
     def _describe(self, question: str, study_yaml: str, plan: Mapping[str, Any]) -> None:
-        known = self._client.get_run(self.parent_id).data.tags.get("mlflow.note.content", "")
-        if known != question:  # of two sessions that set a tag at once MLflow refuses one
-            self._client.set_tag(self.parent_id, "mlflow.note.content", question)
+        known = self._client.get_run(self.parent_id).data.tags.get(summary.NOTE, "")
+        if not known.startswith(question):  # of two sessions that set a tag at once MLflow refuses one
+            self._client.set_tag(self.parent_id, summary.NOTE, question)
         self._client.log_text(self.parent_id, without_secrets(study_yaml), "study.yaml")
         self._client.log_text(self.parent_id, without_secrets(json.dumps(plan, indent=1)), "plan.json")
 
@@ -173,20 +179,3 @@ class Tracker:
     def _tolerantly(self, send: Callable[[], Any]) -> None:
         with self._lock:
             self._outages.tolerate(send)
-
-
-def _summary(results: Results) -> tuple[dict[str, float], dict[str, str]]:
-    """Metrics and tags of the parent run."""
-    cells = results.cells()
-    counts = results.frame["status"].value_counts()
-    values = {f"trials.{status}": float(counts.get(status, 0)) for status in ("finished", "failed")}
-    tags = {f"finding.{one.name}": one.outcome for one in findings(results)}
-    for metric, direction in results.metrics.items():
-        of_cells = cells[cells["metric"] == metric].dropna(subset=["mean"]).sort_values("mean")
-        if of_cells.empty:
-            continue
-        best = of_cells.iloc[-1 if direction == "max" else 0]
-        values |= {f"best.{metric}": best["mean"], f"mean.{metric}": of_cells["mean"].mean()}
-        cell = without_secrets(cell_label({p: best[p] for p in results.varying}))
-        tags[f"best.{metric}"] = f"{cell} (n = {best['n']})"
-    return values, tags

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from study.storage.store import Store, TrialFolder
 
-CLOCKED = ("train.views_per_s", "time.", "memory.")
-"""Metrics that a clock or the machine's state decides: they must be there, not be equal."""
+CLOCKED = ("train.views_per_s", "time.", "memory.", "time/", "memory/")
+"""Metrics that a clock or the machine's state decides, here and in MLflow: they must be there, not be equal."""
 STUDY = "faults"
 Point = tuple[str, int]
 """A metric's name and its step."""

@@ -13,6 +13,7 @@ from study.results import Results
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 from study.tracking import client as tracking
+from study.tracking.schema import params
 from study.tracking.tracker import Tracker
 from study.tracking.uri import TrackingRefused
 
@@ -107,15 +108,19 @@ def runs(tracker):
 
 
 def history(tracker, run, metric="train.loss"):
-    points = tracker._client.get_metric_history(run.info.run_id, metric)
+    points = tracker._client.get_metric_history(run.info.run_id, tracker._layout.name(metric))
     return [(p.step, p.timestamp, p.value) for p in points]
+
+
+def artifacts(tracker, run_id):
+    return [file.path for file in tracker._client.list_artifacts(run_id)]
 
 
 def expected_losses(epochs):
     return [(epoch, int((1e9 + epoch) * 1000), 5 - epoch / 10) for epoch in range(1, epochs + 1)]
 
 
-def test_trial_is_a_child_run_with_what_varies_as_params_and_the_rest_as_tags(tracker):
+def test_trial_is_a_child_run_with_its_config_as_params_what_varies_first(tracker):
     trial = start(tracker)
     trial.artifacts.mkdir()
     (trial.artifacts / "bands.json").write_text("{}")
@@ -125,22 +130,26 @@ def test_trial_is_a_child_run_with_what_varies_as_params_and_the_rest_as_tags(tr
     assert run.data.params == {
         "k": "64",
         "negatives": "difficulty(hi=0.05)",
+        "seed": "0",
+        "data.name": "shapes",
+        "data.train_size": "1000",
+        "negatives.name": "difficulty",
         "negatives.lo": "0.0",
         "negatives.hi": "0.05",
-        "seed": "0",
+        "evaluations": '[{"name": "linear"}]',
     }
+    assert list(params(trial.config()))[:3] == ["k", "negatives", "seed"]
     tags = run.data.tags
     assert tags["mlflow.parentRunId"] == tracker.parent_id
-    assert (tags["data.train_size"], tags["evaluations"]) == ("1000", '[{"name": "linear"}]')
     assert (tags["owner"], tags["status"], tags["environment.torch"]) == ("ada", "finished", "2.15")
-    assert not {"k", "negatives.hi", "seed", "reason"} & set(tags)
+    assert not {*run.data.params, "reason"} & set(tags)
     assert run.info.run_name == "k=64, negatives=difficulty(hi=0.05), seed=0"
     assert (run.info.status, run.info.end_time) == ("FINISHED", 2_000_000_000_000)
     assert history(tracker, run) == expected_losses(3)
     assert history(tracker, run, "linear.features.top1") == [(0, 2_000_000_000_000, 53.3)]
     dataset = tracker._client.get_run(run.info.run_id).inputs.dataset_inputs[0].dataset
     assert (dataset.name, dataset.digest) == ("shapes", "d" * 36)
-    assert [file.path for file in tracker._client.list_artifacts(run.info.run_id)] == ["bands.json"]
+    assert artifacts(tracker, run.info.run_id) == ["bands.json", "metrics.json"]
 
 
 def test_study_is_one_parent_run_that_a_second_driver_continues(tracker, storage):
@@ -149,8 +158,7 @@ def test_study_is_one_parent_run_that_a_second_driver_continues(tracker, storage
     assert (again.experiment_id, again.parent_id) == (tracker.experiment_id, tracker.parent_id)
     parent = tracker._client.get_run(tracker.parent_id)
     assert parent.data.tags["mlflow.note.content"] == "Does accuracy grow with K?"
-    files = tracker._client.list_artifacts(tracker.parent_id)
-    assert [file.path for file in files] == ["plan.json", "study.yaml"]
+    assert artifacts(tracker, tracker.parent_id) == ["plan.json", "study.yaml"]
     assert parent.info.artifact_uri.startswith((storage / "mlartifacts").as_uri())
 
 
@@ -250,7 +258,8 @@ def test_tables_are_tables_in_mlflow_however_often_they_are_sent(tracker, monkey
         finish(trial, at=at)
         assert tracker.sync()
     run = runs(tracker)["aaa"]
-    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "bands.json", "type": "table"}]
+    tables = [{"path": "bands.json", "type": "table"}, {"path": "metrics.json", "type": "table"}]
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == tables
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)  # where load_table looks, whatever its client's
     table = tracker._client.load_table(tracker.experiment_id, "bands.json", [run.info.run_id])
     assert list(table.columns) == ["band", "wup", "se"]
@@ -294,20 +303,20 @@ def test_numbers_that_are_not_finite_are_kept(tracker):
     trial.append({"epoch": 1, "time": 1e9, "metrics": metrics})
     assert tracker.sync()
     sent = runs(tracker)["aaa"].data.metrics
-    assert math.isnan(sent["train.loss"])
-    assert sent["train.uniformity"] < -1e300
-    assert "train.alignment" not in sent
+    assert math.isnan(sent["train/loss"])
+    assert sent["train/uniformity"] < -1e300
+    assert "train/alignment" not in sent
 
 
 def test_long_values_are_cut_and_secrets_taken_out(tracker):
     config = CONFIG | {"data": {"name": "image_folder", "root": "s3://key:hunter2@bucket/data"}}
-    cell = {"negatives": {"name": "mine", "words": ["word"] * 500}}
+    cell = {"negatives": {"name": "mine", "words": ["word"] * 1000}}
     start(tracker, config=config, cell=cell)
     assert tracker.sync()
     run = runs(tracker)["aaa"]
-    assert len(run.data.params["negatives"]) == 500
+    assert len(run.data.params["negatives"]) == 5000
     assert run.data.params["negatives"].endswith("…")
-    assert run.data.tags["data.root"] == "s3://bucket/data"
+    assert run.data.params["data.root"] == "s3://bucket/data"
     assert "hunter2" not in json.dumps(run.to_dictionary())
 
 
@@ -364,8 +373,7 @@ def test_trials_of_a_parent_that_is_gone_for_good_are_adopted_by_the_new_one(tra
     finish(start(tracker))
     tracker.sync()
     run = runs(tracker)["aaa"].info.run_id
-    tracker._client.delete_run(tracker.parent_id)
-    tracker._client.client._tracking_client.store._hard_delete_run(tracker.parent_id)  # as `mlflow gc` does
+    purge(tracker, tracker.parent_id)
     following = again(tracker)
     assert following.parent_id != tracker.parent_id
     assert following.sync()
@@ -374,6 +382,29 @@ def test_trials_of_a_parent_that_is_gone_for_good_are_adopted_by_the_new_one(tra
     assert adopted.data.tags["mlflow.parentRunId"] == following.parent_id
     assert (adopted.info.status, history(following, adopted)) == ("FINISHED", expected_losses(3))
     assert len(history(following, adopted, "linear.features.top1")) == 1
+
+
+def purge(tracker, run_id):
+    """Remove a run for good, as `mlflow gc` does."""
+    tracker._client.delete_run(run_id)
+    tracker._client.client._tracking_client.store._hard_delete_run(run_id)
+
+
+def test_runs_of_finished_trials_that_were_purged_are_sent_anew_at_the_cost_of_one_search(tracker, lines, caplog):
+    for trial_id in ("aaa", "bbb", "ccc"):
+        finish(start(tracker, trial_id))
+    tracker.sync()
+    before = {trial_id: run.info.run_id for trial_id, run in runs(tracker).items()}
+    purge(tracker, before["bbb"])
+    following = again(tracker)
+    assert lines[-1].calls["search_runs"] == 1
+    assert f"purged in MLflow and are sent anew: 1. {tracker.store.path}" in caplog.text
+    assert following.sync()
+    after = runs(following)
+    assert {t: run.info.run_id for t, run in after.items() if t != "bbb"} == {t: before[t] for t in ("aaa", "ccc")}
+    assert after["bbb"].info.status == "FINISHED"
+    assert history(following, after["bbb"]) == expected_losses(3)
+    assert artifacts(following, after["bbb"].info.run_id) == ["metrics.json"]
 
 
 def test_trial_whose_folder_was_deleted_has_one_run_with_the_new_epochs_only(tracker):
@@ -457,12 +488,18 @@ def test_parent_sums_up_the_study(tracker, tmp_path):
     tracker.attach(tmp_path / "report.html")
     parent = tracker._client.get_run(tracker.parent_id)
     assert parent.data.metrics == {
-        "trials.finished": 4, "trials.failed": 1, "best.linear.features.top1": 56, "mean.linear.features.top1": 53.5,
+        "trials/finished": 4, "trials/failed": 1, "best/linear.features.top1": 56, "mean/linear.features.top1": 53.5,
     }  # fmt: skip
     assert parent.data.tags["best.linear.features.top1"] == "k=256 (n = 2)"
     verdict = parent.data.tags["finding.nozawa2021_accuracy"]
     assert re.fullmatch(r"(supported|undecided): \+.* \[.*\] % per doubling of k", verdict), verdict
-    assert "report.html" in [file.path for file in tracker._client.list_artifacts(tracker.parent_id)]
+    assert {"report.html", "findings.json", "results.csv"} <= set(artifacts(tracker, tracker.parent_id))
+    question, _, said = parent.data.tags["mlflow.note.content"].partition("\n\n")
+    assert question == "Does accuracy grow with K?"
+    assert "- **undecided**: " in said or "- **supported**: " in said
+    tracker.summarise(Results.load(tracker.store))
+    again(tracker)
+    assert tracker._client.get_run(tracker.parent_id).data.tags["mlflow.note.content"] == f"{question}\n\n{said}"
 
 
 def test_deleted_experiment_is_refused_with_the_command_that_restores_it(tracker):

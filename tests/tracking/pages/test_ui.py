@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from study.cli import main
-from study.tracking.ui import _run
+from study.tracking.pages.ui import _run
 from tests.clusters import free_ports
 
 

@@ -20,8 +20,9 @@ LOOKS = 0.2
 """Seconds between two looks at whether a signal asks for the end."""
 
 
-def serve(uri: str | None, storage: Path | str | None, *, port: int) -> int:
-    """MLflow's pages on this machine's loopback, until interrupted or ended; the server's exit status.
+def serve(uri: str | None, storage: Path | str | None, study: str | None = None, *, port: int) -> int:
+    """MLflow's pages on this machine's loopback, until interrupted or ended; the server's exit status. It says where a
+    study's page is.
 
     Raises TrackingRefused where the port is taken, where the URI is that of a server, and where it cannot be used.
     """
@@ -32,7 +33,7 @@ def serve(uri: str | None, storage: Path | str | None, *, port: int) -> int:
     if why := _refused(port):
         another = next((n for n in range(port + 1, 65536) if n > 1023 and not _refused(n)), 5000)
         raise TrackingRefused(f"port {port} of this machine cannot be used ({why}); write --port {another}")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "study.tracking.pages.server", str(port), *([study] if study else [])]
     # By environment: a URI may hold a password, and a command line is open to everyone on the machine.
     return _run(command, {**SETTINGS, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ,
                           "MLFLOW_BACKEND_STORE_URI": uri})  # fmt: skip
