@@ -14,7 +14,7 @@ import pydantic
 from pydantic import BeforeValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import ArgsKwargs, PydanticCustomError
 
-from models.registry import Registry, did_you_mean
+from models.registry import Registry, added, did_you_mean
 
 
 def _name_or_mapping(value: Any) -> Any:
@@ -80,10 +80,14 @@ class TrialConfig:
     """of the networks' arithmetic; auto: the fastest that the hardware has (`study bench --only precision`)"""
     evaluations: tuple[Component, ...] | None = None
     """what is measured of the trained encoder; by default every evaluation"""
+    transfer: tuple[Component, ...] = added(())
+    """further data sets, each as `data` is, on whose images linear probe and kNN of the frozen encoder are made too"""
     evaluation_views: Annotated[int, Field(ge=2, strict=True)] = 4
     """A, the augmented views an example is embedded with for mean classifier, alignment and L_cont"""
     negatives_every: Annotated[int, Field(ge=1, strict=True)] | None = None
     """epochs between two measurements of the evaluation `negatives` on the way; by default at the end alone"""
+    accuracy_every: Annotated[int, Field(ge=0, strict=True)] = added(0)
+    """epochs between two quick measurements of accuracy on held-out examples, at 2 % of the training's cost; 0: none"""
     synsets: dict[str, str] | None = None
     """class → WordNet 3.0 noun synset (`crane.n.05` or a wnid), for classes that the data set has no synset for"""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0

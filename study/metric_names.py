@@ -17,4 +17,4 @@ def validation_of(metric: str) -> str:
 
 def floor_of(metric: str) -> str:
     """The metric that holds the untrained encoder's value of this one: of the linear probe on features alone."""
-    return metric.replace("linear.features.", "linear.floor.") if metric.startswith("linear.features.") else ""
+    return metric.replace("linear.features.", "linear.floor.") if "linear.features." in metric else ""

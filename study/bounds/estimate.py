@@ -49,7 +49,11 @@ class Estimate:
 
 
 def bound_row(name: str, bound: Bound, terms: BoundTerms) -> dict[str, float | str]:
-    """One bound on one set of terms; `violated` says that L_cont is below the bound by over two standard errors."""
+    """One bound on one set of terms; `violated` says that L_cont is below the bound by over two standard errors.
+
+    That is of this row by itself: of many rows whose bounds hold with equality some are violated by chance (2 % each).
+    `Results.slack` and the report count with p-values that are adjusted for the number of rows.
+    """
     lower, upper = bound.contrastive_lower(terms), bound.supervised_upper(terms)
     row: dict[str, float | str] = {"k": terms.k, "bound": name}
     row["contrastive_lower"], row["contrastive_lower_se"] = mean_and_error(lower)

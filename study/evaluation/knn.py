@@ -10,8 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from study.evaluation.accuracy import accuracies, accuracy_metrics, best_classes
-from study.evaluation.evaluation import EVALUATIONS, UNTRAINED_HEAD, Blocks, Encoded, Evaluation, Findings, Metric
+from study.evaluation.classifier import Classifier, Labelled
+from study.evaluation.evaluation import EVALUATIONS, Blocks, Findings, Metric
 
+QUICK = {
+    name: metric
+    for name, metric in accuracy_metrics("knn.quick", "kNN on features, of few examples, on the way").items()
+    if ".validation." in name
+}
+"""Metrics of the accuracy on the way, which `accuracy_every` asks for."""
 BLOCK = 2**24  # similarities held at once: 64 MiB in float32
 
 
@@ -42,7 +49,7 @@ def nearest_classes(
 
 @EVALUATIONS.register("knn")
 @dataclass(frozen=True, kw_only=True)
-class Knn(Evaluation):
+class Knn(Classifier):
     """Weighted nearest neighbours among the training images, on normalised features and on embeddings."""
 
     neighbours: int = 200
@@ -50,7 +57,6 @@ class Knn(Evaluation):
     temperature: float = 0.07
     """t of the vote's weight e^{s/t}"""
 
-    needs_labels: ClassVar[bool] = True
     reports: ClassVar[Mapping[str, Metric]] = {
         **accuracy_metrics("knn.features", "weighted kNN on normalised features"),
         **accuracy_metrics("knn.embeddings", "weighted kNN on embeddings"),
@@ -62,24 +68,19 @@ class Knn(Evaluation):
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
             raise ValueError(f"knn: temperature must be a finite number above 0, got {self.temperature}; try 0.07")
 
-    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
-        labels_train, labels_test = encoded.labels()
-        banks = {"features": F.normalize(encoded.features_train), "embeddings": encoded.embeddings_train}
-        asked = [("features", F.normalize(encoded.features_test), labels_test)]
-        asked += [("embeddings", encoded.embeddings_test, labels_test)]
-        if held := encoded.validation:
-            asked += [("features.validation", F.normalize(held.features), held.labels)]
-            asked += [("embeddings.validation", held.embeddings, held.labels)]
+    def classify(self, prefix: str, data: Labelled, *, generator: torch.Generator) -> Findings:
+        bank, labels = data.train
+        bank = bank if data.unit else F.normalize(bank)
         metrics: dict[str, float] = {}
-        asked = [row for row in asked if encoded.head_trained or row[0].startswith("features")]
-        for space, queries, labels in asked:
-            best = nearest_classes(
-                queries,
-                banks[space.partition(".")[0]],
-                labels_train,
-                len(encoded.classes),
-                neighbours=self.neighbours,
-                temperature=self.temperature,
-            )
-            metrics |= accuracies(f"knn.{space}", best, labels)
-        return Findings(metrics, skipped={} if encoded.head_trained else {"knn.embeddings": UNTRAINED_HEAD})
+        for at, rows in ((prefix, data.test), (f"{prefix}.validation", data.held_out)):
+            if rows is not None:
+                best = nearest_classes(
+                    rows[0] if data.unit else F.normalize(rows[0]),
+                    bank,
+                    labels,
+                    len(data.classes),
+                    neighbours=self.neighbours,
+                    temperature=self.temperature,
+                )
+                metrics |= accuracies(at, best, rows[1])
+        return Findings(metrics)

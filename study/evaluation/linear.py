@@ -17,7 +17,8 @@ from study.evaluation.accuracy import (
     confusion_metrics,
     confusion_tables,
 )
-from study.evaluation.evaluation import EVALUATIONS, UNTRAINED_HEAD, Blocks, Encoded, Evaluation, Findings, Metric
+from study.evaluation.classifier import Classifier, Labelled
+from study.evaluation.evaluation import EVALUATIONS, Blocks, Findings, Metric
 
 BLOCK = 2**23  # scores held at once: 32 MiB in float32
 
@@ -176,7 +177,7 @@ def _cross_entropy(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> T
 
 @EVALUATIONS.register("linear")
 @dataclass(frozen=True, kw_only=True)
-class Linear(Evaluation):
+class Linear(Classifier):
     """Linear probe on features and on embeddings; its penalty is chosen on the held-out examples, never on test."""
 
     penalties: tuple[float, ...] = (1e1, 3e0, 1e0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
@@ -184,7 +185,6 @@ class Linear(Evaluation):
     held_out: float = 0.1
     """share of each training class on which the penalty is chosen where the data holds none out, in (0, 1)"""
 
-    needs_labels: ClassVar[bool] = True
     reports: ClassVar[Mapping[str, Metric]] = {
         **accuracy_metrics("linear.features", "the linear probe on features h"),
         **confusion_metrics("linear.features", "the linear probe on features"),
@@ -204,49 +204,16 @@ class Linear(Evaluation):
         if not 0 < self.held_out < 1:
             raise ValueError(f"linear: held_out must lie in (0, 1), got {self.held_out}; try 0.1")
 
-    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
-        found, labels, held = Findings({}), encoded.labels(), encoded.validation
-        if not encoded.head_trained:
-            found.skipped["linear.embeddings"] = UNTRAINED_HEAD
-        for space, train, test, validation in (
-            ("features", encoded.features_train, encoded.features_test, (held.features, held.labels) if held else None),
-            (
-                "embeddings",
-                encoded.embeddings_train,
-                encoded.embeddings_test,
-                (held.embeddings, held.labels) if held else None,
-            ),
-        ):
-            if space == "embeddings" and not encoded.head_trained:
-                continue
-            metrics, best = self.probe(
-                f"linear.{space}", train, test, labels, len(encoded.classes), validation, generator=generator
-            )
-            confusion = confusion_matrix(best[:, 0], labels[1], len(encoded.classes)).cpu()
-            found.metrics.update(metrics)
-            found.metrics.update(confusion_by_meaning(f"linear.{space}", confusion, encoded.similarities))
-            found.tables.update(confusion_tables(f"linear.{space}", confusion, encoded.classes, encoded.similarities))
-        return found
-
-    def probe(
-        self, prefix: str, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], classes: int,
-        validation: tuple[Tensor, Tensor] | None = None, *, generator: torch.Generator,
-    ) -> tuple[dict[str, float], Tensor]:  # fmt: skip
-        """Accuracies and chosen penalty of one representation, under `prefix`, and `Probe.best` of test.
-
-        Shapes: train [N, F], test [M, F], labels of both int64 [N], [M], validation [V, F] and int64 [V].
-        """
+    def classify(self, prefix: str, data: Labelled, *, generator: torch.Generator) -> Findings:
+        count, held = len(data.classes), data.held_out
         fitted = fit_probe(
-            train,
-            labels[0],
-            classes,
-            penalties=self.penalties,
-            held_out=self.held_out,
-            generator=generator,
-            validation=validation,
+            *data.train, count, penalties=self.penalties, held_out=self.held_out, generator=generator, validation=held
         )
-        best = fitted.best(test)
-        metrics = accuracies(prefix, best, labels[1]) | {f"{prefix}.penalty": fitted.penalty}
-        if validation is not None:
-            metrics |= accuracies(f"{prefix}.validation", fitted.best(validation[0]), validation[1])
-        return metrics, best
+        x, y = data.test
+        best = fitted.best(x)
+        metrics = accuracies(prefix, best, y) | {f"{prefix}.penalty": fitted.penalty}
+        if held is not None:
+            metrics |= accuracies(f"{prefix}.validation", fitted.best(held[0]), held[1])
+        confusion = confusion_matrix(best[:, 0], y, count).cpu()
+        metrics |= confusion_by_meaning(prefix, confusion, data.similarities)
+        return Findings(metrics, confusion_tables(prefix, confusion, data.classes, data.similarities))

@@ -66,6 +66,7 @@ def user_modules(trials: list[Trial]) -> list[str]:
     for trial in trials:
         parts = [
             trial.parts.data,
+            *trial.parts.transfer.values(),
             trial.parts.encoder,
             trial.parts.head,
             trial.parts.augmentation,

@@ -4,8 +4,9 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from study.data import DataSource
 from study.machine.environment import cores
 from study.planning.study_config import StudyConfig
 from study.storage.store import TrialFolder
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 PROBE_STEPS = 3
 CONTEXT_MIB = 600
 """Memory that CUDA takes on the GPU for each process beside torch's allocator."""
+FEATURE_BYTES = 3 * 4
+"""Memory that each number of a second data set's features takes: float32, standardised, and as it is worked on."""
 HEADROOM = 0.9
 """Of a GPU's memory, to be planned with: fragments and evaluation take the rest."""
 
@@ -64,7 +67,8 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
     """The mean over distinct kinds of trials (all but temperature, K and seed alike) of a few steps of each.
 
     They run on the device that the study's trials get; ConfigError where it cannot be used. A trial's time is its
-    training steps plus its evaluation: forward passes, a third of a training step each.
+    training steps plus its evaluation: forward passes, a third of a training step each, over second data sets too. Its
+    memory is that of the steps, with the features of the largest second data set on top.
     """
     import torch
 
@@ -89,10 +93,18 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
         data = training.data
         forward = (1 + trial.config["evaluation_views"]) * (len(data.train) + len(data.test))
         forward += len(data.validation or ())
+        of_transfer = [_examples(source) for source in trial.parts.transfer.values()]
+        forward += 2 * sum(of_transfer)  # trained and, for the floor, untrained
         evaluation = forward / (trial.parts.method.views * training.batch_size) * per_step / 3
         seconds.append(per_step * training.steps * training.epochs + evaluation)
-        mib.append(training.peak_mib)
+        held = FEATURE_BYTES * cast(int, training.learner.encoder.feature_dim) * max(of_transfer, default=0)
+        mib.append(training.peak_mib + held / 2**20)
     source = f"probed: {PROBE_STEPS} steps of {len(kinds)} kinds of trial"
     if device.type == "cuda":
         source += f"; {packing(max(mib), torch.cuda.get_device_properties(device).total_memory / 2**20)}"
     return Estimate(statistics.mean(seconds), max(mib), source)
+
+
+def _examples(source: DataSource) -> int:
+    shape = source.shape()
+    return shape.train + shape.test + shape.validation

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from study.config import ConfigError
 from study.planning.study_config import StudyConfig
@@ -13,6 +13,7 @@ from study.storage.code import differs
 from study.storage.store import Store, TrialFolder, write_atomically
 
 if TYPE_CHECKING:
+    from study.data import DataSource
     from study.trial.trial import Trial
 
 Changed = Literal["refuse", "anew", "keep"]
@@ -111,18 +112,27 @@ def _changes(trial: "Trial", folder: TrialFolder, data: "_Data") -> list[str]:
     if state in ("pending", "failed"):
         return []
     found = [f"`{name.partition('.')[2]}` has changed" for name in code_changed(trial, folder)]
-    known = _digests(folder)
-    if known and data.digest(trial) not in known:
-        source = trial.config["data"]
-        where = f" in {source['root']}" if source.get("root") else ""
-        found.append(f"the images or texts of {source['name']}{where} have changed")
+    for second, (config, source) in _sources(trial).items():
+        known = _digests(folder, second)
+        if known and data.digest(config, source) not in known:
+            where = f" in {config['root']}" if config.get("root") else ""
+            found.append(f"the images or texts of {config['name']}{where} have changed")
     return found
 
 
-def _digests(folder: TrialFolder) -> set[str]:
-    """Of the data that a trial began or finished with, and of those that count as these; none where none is known."""
+def _sources(trial: "Trial") -> "dict[str, tuple[dict[str, Any], DataSource]]":
+    """Config and source of the trial's data, under an empty name, and of its second data sets."""
+    seconds = {config["name"]: (config, trial.parts.transfer[config["name"]]) for config in trial.config["transfer"]}
+    return {"": (trial.config["data"], trial.parts.data), **seconds}
+
+
+def _digests(folder: TrialFolder, second: str = "") -> set[str]:
+    """Of the data that a trial began or finished with, or of a second set that it finished with; and of those that
+    count as these; none where none is known."""
     content, result = folder.config(), folder.result()
-    own = (result.data.get("digest") if result else None) or content.get("data")
+    stored = result.data if result else {}
+    first = stored.get("digest") or content.get("data")
+    own = stored.get("transfer", {}).get(second, {}).get("digest") if second else first
     return {own, *content.get("same_data", ())} if own else set()
 
 
@@ -132,10 +142,10 @@ class _Data:
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
-    def digest(self, trial: "Trial") -> str:
-        key = json.dumps(trial.config["data"], sort_keys=True)
+    def digest(self, config: dict[str, Any], source: "DataSource") -> str:
+        key = json.dumps(config, sort_keys=True)
         if key not in self._known:
-            self._known[key] = trial.parts.data.load().digest
+            self._known[key] = source.load().digest
         return self._known[key]
 
 
@@ -144,7 +154,8 @@ def _keep(trial: "Trial", folder: TrialFolder, data: _Data) -> None:
     content = folder.config()
     content |= {"code": trial.code} if trial.code else {}
     if _digests(folder):
-        content["same_data"] = sorted({*content.get("same_data", ()), data.digest(trial)})
+        present = {data.digest(config, source) for config, source in _sources(trial).values()}
+        content["same_data"] = sorted({*content.get("same_data", ()), *present})
     write_atomically(folder.path / "config.json", json.dumps(content, indent=1))
 
 

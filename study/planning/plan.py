@@ -175,7 +175,7 @@ def _check_metrics(study: StudyConfig, trials: "list[Trial]") -> None:
     """Refuse, with ConfigError, a metric that no trial will log. The default one may be missing, but for tpe."""
     if study.sampler != "tpe" and study.metrics == PRIMARY:
         return
-    known = sorted({name for trial in trials for of in trial.parts.evaluations.values() for name in of.reports})
+    known = sorted(set().union(*(trial.reports for trial in trials)))
     unknown = [m for m in study.metrics if m not in known and m.split(".")[0] not in ("train", "time", "memory")]
     if unknown:
         raise ConfigError(

@@ -24,9 +24,10 @@ from models.objectives import OBJECTIVES
 from models.optim import OPTIMIZERS
 from models.registry import Registry, UnknownName
 from models.temperature import TEMPERATURES
-from study.config import Component, ConfigError, TrialConfig, build, split_component
+from study.config import Component, ConfigError, TrialConfig, build, plain_value, split_component
 from study.data import DATASETS, DataShape
 from study.evaluation import EVALUATIONS
+from study.planning.beside import check_on_the_way, check_transfer, listed
 from study.planning.classes import Offer, check_classes
 from study.planning.encoders import absolute, content_digest, for_size, misfit
 from study.storage.code import digest_of
@@ -70,7 +71,7 @@ class Resolved:
 
 def component(field: str, value: Component) -> Resolved:
     """Look a component up, check its parameters and construct it; ConfigError with the field's path on each line."""
-    registry = REGISTRIES[field]
+    registry = DATASETS if field == "transfer" else REGISTRIES[field]
     try:
         entry, params = build(registry, value, settable)
         later = field in CALLED_LATER and (not isinstance(entry, type) or issubclass(entry, torch.nn.Module))
@@ -143,15 +144,18 @@ class Resolver:
         unfit = self._fit(parts, shape)
         meaning, problems = _meaning(config, parts, shape)
         k, also, notes = _check_parts(config, parts, shape, meaning)
-        if unfit or problems or also:
-            raise ConfigError([*unfit, *problems, *also])
+        seconds = {path: self._shape(part, path) for path, part in listed(parts, "transfer").items()}
+        of_transfer, remarks = check_transfer(parts, shape, seconds)
+        of_transfer += check_on_the_way(config, parts, shape)
+        if unfit or problems or also or of_transfer:
+            raise ConfigError([*unfit, *problems, *also, *of_transfer])
         method: Method = parts["method"].value
         contrast = None
         if method.has_negatives:
             directions = OBJECTIVES.trait(parts["objective"].plain["name"], "directions") or "both"
             contrast = Contrast(parts["negatives"].value, parts["objective"].value, {}, k, directions)
         plain = ("data", "encoder", "head", "augmentation", "method", "temperature", "optimizer")
-        identity = _canonical(config, {name: part.identity for name, part in parts.items()}, k, meaning)
+        identity = _without_added(_canonical(config, _identities(parts), k, meaning))
         content, places = parts["data"].value.content(), parts["data"].places
         return Trial(
             cell={},
@@ -160,16 +164,17 @@ class Resolver:
             former=identity | {"data": identity["data"] | places} if content else None,
             parts=Parts(
                 contrast=contrast,
-                evaluations={part.plain["name"]: part.value for name, part in parts.items() if "." in name},
+                evaluations=_by_name(listed(parts, "evaluations")),
+                transfer=_by_name(listed(parts, "transfer")),
                 meaning=meaning,
                 **{name: parts[name].value for name in plain},
             ),
-            notes=(*shape.remarks, *notes, *filter(None, [meaning.note])),
+            notes=(*shape.remarks, *notes, *remarks, *filter(None, [meaning.note])),
             code={f"{path.split('.')[0]}.{part.plain['name']}": part.code for path, part in parts.items() if part.code},
         )
 
     def _parts(self, config: TrialConfig) -> dict[str, Resolved]:
-        """Every component of the config by field (evaluations as evaluations.0, …)."""
+        """Every component of the config by field (evaluations as evaluations.0, …, and transfer so)."""
         fields = ("data", "encoder", "augmentation", "method", "optimizer")
         wanted: dict[str, Component] = {field: getattr(config, field) for field in fields}
         t = config.temperature
@@ -178,10 +183,11 @@ class Resolver:
         wanted["temperature"] = {"name": "constant", "value": t} if isinstance(t, int | float) else t
         evaluations = config.evaluations if config.evaluations is not None else EVALUATIONS.names()
         wanted |= {f"evaluations.{i}": value for i, value in enumerate(evaluations)}
+        wanted |= {f"transfer.{i}": value for i, value in enumerate(config.transfer)}
         parts, problems = self._look_up(wanted)
         head, also = self._look_up({"head": _as_the_method_has_it(config.head, parts.get("method"))})
         parts, problems = parts | head, problems + also
-        measured = [part.plain["name"] for path, part in parts.items() if "." in path]
+        measured = [part.plain["name"] for part in listed(parts, "evaluations").values()]
         twice = [name for i, name in enumerate(measured) if name in measured[:i]]
         problems += [f"evaluations: {name} is named twice; drop one" for name in twice]
         method = parts["method"].value if "method" in parts else None
@@ -222,15 +228,16 @@ class Resolver:
             self._misfits[key] = misfit(parts["encoder"].plain["name"], parts["encoder"].value, shape)
         return [*problems, *filter(None, [self._misfits[key]])]
 
-    def _shape(self, data: Resolved) -> DataShape:
-        key = json.dumps(data.plain, sort_keys=True)
+    def _shape(self, data: Resolved, path: str = "data") -> DataShape:
+        field = path.split(".")[0]
+        key = f"{field} {json.dumps(data.plain, sort_keys=True)}"
         if key not in self._shapes:
             try:
                 data.value.check()
                 data.value.content()
                 self._shapes[key] = data.value.shape()
             except (ValueError, OSError) as error:
-                self._shapes[key] = ConfigError([f"data: {error}"])
+                self._shapes[key] = ConfigError([f"{field}: {error}"])
         found = self._shapes[key]
         if isinstance(found, ConfigError):
             raise found
@@ -255,7 +262,24 @@ def resolve(config: TrialConfig) -> Trial:
 def _canonical(config: TrialConfig, parts: Mapping[str, dict[str, Any]], k: int, meaning: Meaning) -> dict[str, Any]:
     plain = config.plain() | {"k": k, "negatives": None, "objective": None, "synsets": meaning.given}
     plain |= {name: part for name, part in parts.items() if "." not in name}
-    return plain | {"evaluations": [part for name, part in parts.items() if "." in name]}
+    return plain | {field: list(listed(parts, field).values()) for field in ("evaluations", "transfer")}
+
+
+def _identities(parts: Mapping[str, Resolved]) -> dict[str, dict[str, Any]]:
+    """The identity of each component; of a second data set with what lies at its place."""
+    found = {path: part.identity for path, part in parts.items()}
+    contents = {path: part.value.content() for path, part in listed(parts, "transfer").items()}
+    return found | {path: found[path] | {"content": content} for path, content in contents.items() if content}
+
+
+def _without_added(canonical: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields that came later, where they are as before there were any."""
+    before = {f.name: plain_value(f.metadata["as_before"]) for f in dataclasses.fields(TrialConfig) if f.metadata}
+    return {name: value for name, value in canonical.items() if name not in before or value != before[name]}
+
+
+def _by_name(parts: Mapping[str, Resolved]) -> dict[str, Any]:
+    return {part.plain["name"]: part.value for part in parts.values()}
 
 
 def _check_parts(
@@ -297,19 +321,10 @@ def _check_parts(
 
 def _meaning(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[Meaning, list[str]]:
     """The synsets of the classes, and what is wrong with what was set of them."""
-    problems = []
-    if config.negatives_every is not None:
-        if not any(part.plain["name"] == "negatives" for name, part in parts.items() if "." in name):
-            problems.append("negatives_every: evaluations lack `negatives`; add it there, or leave negatives_every out")
-        if config.negatives_every > config.epochs:
-            problems.append(
-                f"negatives_every: {config.negatives_every} is more than the {config.epochs} epochs; "
-                "lower it, or leave it out to measure at the end alone"
-            )
     try:
-        return find_meaning(shape, dataset=parts["data"].plain["name"], mapping=config.synsets), problems
+        return find_meaning(shape, dataset=parts["data"].plain["name"], mapping=config.synsets), []
     except ValueError as error:
-        return Meaning(), [*problems, f"synsets: {error}"]
+        return Meaning(), [f"synsets: {error}"]
 
 
 def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[Offer, list[str]]:

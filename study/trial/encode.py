@@ -1,10 +1,7 @@
-"""Features and embeddings of the splits, and their evaluations; the untrained encoder's floor beside them."""
+"""Features and embeddings of the splits, and their evaluations."""
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,13 +9,11 @@ from torch import Tensor
 from models.augment import NoAugmentation
 from models.methods.method import unit_rows
 from models.precision import autocast
-from study.data.cache import cache_root
 from study.evaluation import Encoded, Findings
 from study.evaluation import evaluate as evaluate_encoded
 from study.evaluation.evaluation import Blocks, FeatureViews, HeldOut, OfRepresentations, Representation
-from study.evaluation.linear import Linear
 from study.evaluation.negatives import Negatives
-from study.storage.store import TrialFolder, write_atomically
+from study.storage.store import TrialFolder
 from study.trial.streams import Stream, generator, layers_draw
 from study.trial.training import Training
 from study.trial.views import Examples, view_of
@@ -58,8 +53,8 @@ def encode(training: Training) -> Encoded:
     """The splits, un-augmented and in A augmented views."""
     config = training.trial.config
     views = range(config["evaluation_views"])
-    features_train, embeddings_train = _both(training, training.train)
-    features_test, embeddings_test = _both(training, training.test)
+    features_train, embeddings_train = both(training, training.train)
+    features_test, embeddings_test = both(training, training.test)
     asked: Sequence[Representation] = ("embeddings", "features") if _of_features(training) else ("embeddings",)
     test = [
         torch.stack(drawn) for drawn in zip(*(_rows(training, training.test, v, asked) for v in views), strict=True)
@@ -92,11 +87,12 @@ def _held_out(training: Training) -> HeldOut | None:
     split = training.validation
     if split is None or split.labels is None:
         return None
-    features, embeddings = _both(training, split)
+    features, embeddings = both(training, split)
     return HeldOut(features, embeddings, split.labels)
 
 
-def _both(training: Training, split: Examples) -> tuple[Tensor, Tensor]:
+def both(training: Training, split: Examples) -> tuple[Tensor, Tensor]:
+    """Features h [N, F] and unit embeddings z [N, D] of a split as it is."""
     h, z = zip(*represent(training, split), strict=True)
     return torch.cat(h), torch.cat(z)
 
@@ -143,7 +139,7 @@ def on_the_way(training: Training, folder: TrialFolder) -> dict[str, float]:
         return {}
     assert isinstance(probe, Negatives)  # resolve refuses negatives_every without it
     training.part = "evaluating negatives"
-    h, z = _both(training, training.test)
+    h, z = both(training, training.test)
     started, found = time.perf_counter(), Findings({})
     for space in probe.spaces(head_trained=training.trial.parts.method.trains_head):
         rows = unit_rows(h) if space == "features" else z
@@ -151,35 +147,3 @@ def on_the_way(training: Training, folder: TrialFolder) -> dict[str, float]:
     for name, table in found.tables.items():
         folder.write_table(f"{name}.epoch_{training.epoch}", table)
     return found.metrics | {"time.negatives_s": time.perf_counter() - started}
-
-
-def floor(training: Training, cache: Path | None) -> dict[str, float]:
-    """`linear.floor.*`: the linear probe on the untrained encoder, shared by trials that differ elsewhere.
-
-    To be called before the first step; nothing where no linear probe is asked for or the data has no labels.
-    """
-    probe = training.trial.parts.evaluations.get("linear")
-    train, test = training.train, training.test
-    if not isinstance(probe, Linear) or train.labels is None or test.labels is None:
-        return {}
-    identity = {name: training.trial.identity[name] for name in ("data", "encoder", "evaluations", "seed")}
-    conditions = [training.data.digest, training.precision, training.device.type]
-    key = json.dumps([identity, *conditions], sort_keys=True)
-    path = (cache or cache_root()) / "floors" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    if not path.exists():
-        training.part = "evaluating linear on the untrained encoder"
-        with layers_draw(training.device, training.seed, *AFTER_TRAINING):
-            of_train, of_test = (_both(training, split)[0] for split in (train, test))
-            held = _held_out(training)
-        draw = generator("cpu", training.seed, Stream.EVALUATION)
-        found, _ = probe.probe(
-            "linear.floor",
-            of_train,
-            of_test,
-            (train.labels, test.labels),
-            len(training.data.classes),
-            (held.features, held.labels) if held else None,
-            generator=draw,
-        )
-        write_atomically(path, json.dumps(found))
-    return dict(json.loads(path.read_text()))

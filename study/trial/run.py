@@ -18,7 +18,10 @@ from study.machine.environment import environment
 from study.storage.store import Checkpoints, TrialFolder, write_atomically
 from study.storage.trial_result import TrialResult
 from study.trial import checkpoint
-from study.trial.encode import evaluate, floor, on_the_way
+from study.trial.encode import evaluate, on_the_way
+from study.trial.probes import transfer
+from study.trial.probes.floor import floors
+from study.trial.probes.quick import Quick
 from study.trial.training import Diverged, Training
 from study.trial.trial import Trial
 
@@ -130,6 +133,9 @@ def reason_of(error: Exception, trial: Trial, part: str = "") -> str:
 
 def _remedy(part: str, trial: Trial) -> str:
     """Advice on how a part of the work needs less memory."""
+    if part.startswith("evaluating transfer."):
+        name = part.removeprefix("evaluating transfer.")
+        return f"lower the train_size of {name} in transfer, or leave {name} out of it"
     if part.startswith("evaluating "):
         name = part.removeprefix("evaluating ")
         return f"leave {name} out of evaluations, lower data.test_size or data.train_size"
@@ -148,10 +154,12 @@ def _run(
     clock: Callable[[], float],
 ) -> dict[str, Any]:
     trial, data = training.trial, training.data
-    metrics = floor(training, cache)
+    metrics = floors(training, cache)
     checkpoint.restore(training, folder)
+    quick = Quick(training) if trial.config["accuracy_every"] else None
     while training.epoch < training.epochs:
         epoch = training.train_epoch() | training.geometry() | on_the_way(training, folder)
+        epoch |= quick(training) if quick else {}
         folder.append({"epoch": training.epoch, "time": clock(), "metrics": epoch})
         if training.epoch % checkpoints.every == 0 or training.epoch == training.epochs:
             checkpoint.save(training, folder, keep=checkpoints.keep)
@@ -159,6 +167,7 @@ def _run(
             report(training.epoch, epoch)
     started = time.perf_counter()
     found = evaluate(training)
+    found.add(transfer.transfer(training, cache))
     for name, table in found.tables.items():
         folder.write_table(name, table)
     with tempfile.TemporaryDirectory() as drawn:  # figures are drawn into files; the folder may be in an object store
@@ -187,7 +196,8 @@ def _run(
             "classes": list(data.classes),
             "synsets": list(training.semantics.synsets),
             "class_counts": None if data.test.labels is None else np.bincount(data.test.labels).tolist(),
-        },
+        }
+        | transfer.described(training, cache),
         "skipped": found.skipped
         | {f"figure {name}": why for name, why in undrawn.items()}
         | ({"meaning": trial.parts.meaning.off} if trial.parts.meaning.off else {}),

@@ -11,6 +11,8 @@ from models.methods import Method
 from study.config import trial_id
 from study.data import DataSource
 from study.evaluation import Evaluation
+from study.evaluation.classifier import Classifier
+from study.evaluation.knn import QUICK
 from study.figures import Figure
 from study.figures.figure import registered
 from study.space import Cell
@@ -31,6 +33,8 @@ class Parts:
     optimizer: Any
     evaluations: dict[str, Evaluation]
     meaning: Meaning
+    transfer: dict[str, DataSource] = field(default_factory=dict)
+    """further data sets, by name, that the trained encoder is probed on"""
     figures: dict[str, Figure] = field(default_factory=registered)
 
 
@@ -65,6 +69,15 @@ class Trial:
     def seed(self) -> int:
         """Of every random number of the trial."""
         return int(self.config["seed"])
+
+    @property
+    def reports(self) -> set[str]:
+        """The metrics that may be logged of the encoder: by the evaluations, of second data sets, and on the way."""
+        evaluations = self.parts.evaluations.values()
+        classifiers = [of for of in evaluations if isinstance(of, Classifier)]
+        found = {name for of in evaluations for name in of.reports}
+        found |= {name for of in classifiers for dataset in self.parts.transfer for name in of.of_transfer(dataset)}
+        return found | (set(QUICK) if self.config["accuracy_every"] else set())
 
     @property
     def uses_labels(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from study.evaluation import EVALUATIONS, Blocks, Encoded, Evaluation, Findings, Metric, evaluate, reported
-from study.evaluation.evaluation import HeldOut
+from study.evaluation.evaluation import FeatureViews, HeldOut, OfRepresentations
 from study.evaluation.linear import Linear
 from tests.evaluation.short_of_memory import ShortOfMemory
 from tests.second_device import Away, SecondDevice, second_device
@@ -84,16 +84,18 @@ def quick(evaluation: Evaluation) -> Evaluation:
 
 
 def moved(encoded: Encoded, there: SecondDevice) -> Encoded:
-    def of(held: Encoded | HeldOut) -> dict[str, torch.Tensor]:
+    def of(held: Encoded | HeldOut | FeatureViews) -> dict[str, torch.Tensor]:
         return {name: there.put(x) for name, x in vars(held).items() if isinstance(x, torch.Tensor)}
 
-    held = encoded.validation
-    return replace(encoded, validation=held and replace(held, **of(held)), **of(encoded))
+    parts = {name: getattr(encoded, name) for name in ("validation", "feature_views")}
+    return replace(encoded, **{name: x and replace(x, **of(x)) for name, x in parts.items()}, **of(encoded))
 
 
 @pytest.mark.parametrize("classes", [4, 12])
 def test_on_another_device_than_the_cpu_it_finds_the_same(evaluation, classes, make_encoded):
     encoded, evaluation = make_encoded(classes=classes), quick(evaluation)
+    if isinstance(evaluation, OfRepresentations):
+        evaluation = replace(evaluation, representations=("features", "embeddings"))
     expected = evaluation.evaluate(encoded, generator=torch.Generator().manual_seed(3))
     with torch.no_grad(), second_device() as there:
         away = moved(encoded, there)

@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from study.evaluation import linear
+from study.evaluation.classifier import labelled
 from study.evaluation.linear import Linear, fit_probe, logistic_regression, stratified_split
 from study.machine.memory import PeakMemory
 from tests.second_device import second_device
@@ -208,11 +209,8 @@ def test_features_that_say_nothing_give_chance(make_encoded, generator):
 
 
 def test_floor_is_the_same_probe_of_other_features_under_its_own_name(make_encoded):
-    encoded = make_encoded()
-    train, test, draw = encoded.features_train, encoded.features_test, torch.Generator().manual_seed(0)
-    held = encoded.validation.features, encoded.validation.labels
-    of = train, test, encoded.labels(), len(encoded.classes), held
-    floor, _ = Linear().probe("linear.floor", *of, generator=draw)
+    encoded, draw = make_encoded(), torch.Generator().manual_seed(0)
+    floor = Linear().classify("linear.floor", labelled(encoded, "features"), generator=draw).metrics
     metrics = Linear().evaluate(encoded, generator=torch.Generator().manual_seed(0)).metrics
     assert floor == {name.replace("features", "floor"): v for name, v in metrics.items() if "features" in name}
     assert floor.keys() <= Linear.reports.keys()

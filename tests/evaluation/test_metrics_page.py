@@ -23,6 +23,7 @@ PLACEHOLDERS = {
     "<measure>": MEASURE_NAMES,
     "<bound>": BOUNDS.names(),
     "<evaluation>": EVALUATIONS.names(),
+    "<dataset>": ("shapes",),
 }
 EXACT = {"bounds.collision", "bounds.coverage", "bounds.expected_log_collisions", "bounds.replacement"}
 OF_REPRESENTATIONS = ("mean_classifier.", "contrastive.", "geometry.", "negatives.")
@@ -66,7 +67,8 @@ def test_every_metric_that_trials_log_is_on_the_page_and_no_other(tmp_path: Path
         {"name": name, "representations": ["features", "embeddings"]} if issubclass(entry, OfRepresentations) else name
         for name, entry in EVALUATIONS.items()
     ]
-    with_negatives = logged(tmp_path / "a", k=32, objective="debiased", negatives_every=1, evaluations=both)
+    beside = {"accuracy_every": 3, "transfer": [{**TINY["data"], "drawing_seed": 1}]}
+    with_negatives = logged(tmp_path / "a", k=32, objective="debiased", negatives_every=1, evaluations=both, **beside)
     without = logged(tmp_path / "b", method="supervised")
     assert (with_negatives | without) - documented().keys() == set(), "missing on the page"
     assert documented().keys() - (with_negatives | without) == set(), "on the page, but never logged"

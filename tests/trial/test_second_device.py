@@ -134,8 +134,12 @@ def test_every_encoder_and_augmentation_of_texts(encoder: str, augmentation: str
     agrees(resolved(encoder=encoder, augmentation=augmentation, data=data, batch_size=8), cache)
 
 
-def test_a_whole_trial_with_every_evaluation_has_the_numbers_of_the_cpu(cache: Path, tmp_path: Path) -> None:
-    trial = resolved(evaluations=None, evaluation_views=2, negatives_every=1, k=24)
+def test_a_whole_trial_with_every_evaluation_has_the_numbers_of_the_cpu(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.trial.probes.quick.SHARE", 1.0)  # there are few examples
+    beside = {"transfer": [{**STEPS["data"], "drawing_seed": 1}], "accuracy_every": 1}
+    trial = resolved(evaluations=None, evaluation_views=2, negatives_every=1, k=24, **beside)
     trial = dataclasses.replace(trial, config=trial.config | {"precision": "float32"})
     with second_device():
         there = run_trial(trial, TrialFolder(tmp_path / "there"), cache=cache, device="cuda", threads=1)

@@ -1,0 +1,1 @@
+"""Classifiers on the frozen encoder beside the evaluations: its floors, second data sets, accuracy on the way."""
