@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from study.cli import compare, theory, verbs
+from study.cli import compare, features, theory, verbs
 
 EPILOG = """\
 a study is given as the name of a recipe in search_spaces/ (`study list studies`), as a Python file that defines
@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     )
     report = _verb(found, "report", verbs.report_, "write the report page and the results table", TARGET)
     report.add_argument("--out", help="folder of report.html, results.csv and results.parquet (default: the study's)")
+    features.options(
+        _verb(found, "features", features.features_, "write a trained encoder's features of a folder of images", TARGET)
+    )
     ui = _verb(found, "ui", verbs.ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
     ui.add_argument("study", nargs="?", help="tell the page of this study alone (default: of those that changed last)")
     ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
@@ -77,6 +80,14 @@ TARGET = ["study", "set", "storage"]
 
 
 def _running(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--save-encoders",
+        dest="set",
+        action="append",
+        type="save_encoders={}".format,
+        metavar="{all,best,none}",
+        help="whose trained encoders stay in the storage (default: all, if they take 2 GiB at most; else the best)",
+    )
     verb.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
     changed = verb.add_mutually_exclusive_group()
     changed.add_argument(

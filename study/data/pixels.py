@@ -33,8 +33,9 @@ class UnreadableImage(ValueError):
 
 
 def decode_image(content: bytes, size: int | tuple[int, int]) -> tuple[np.ndarray, bool]:
-    """RGB uint8 [size, size, 3], or [H, W, 3] for a size (H, W), of an image file, and whether it holds more frames than this first one.
+    """RGB uint8 of an image file, and whether it holds more frames than this first one.
 
+    [size, size, 3], or [H, W, 3] for a size (H, W).
     Upright by its EXIF orientation, and on white where it is transparent; of an image of another size the centre
     square, resized (bicubic, anti-aliased). Pixels of more than 8 bits are scaled by the range of their type:
     0 … 65,535 of 16 bits, 0 … 4,095 of a TIFF of 12 bits, 0 … 1 of floats. Raises UnreadableImage for what is no whole

@@ -19,6 +19,7 @@ from study.execution.queue import Queue, Wait
 from study.execution.samplers import sampler_of
 from study.planning.study_config import StudyConfig
 from study.results import cell_label
+from study.storage.best_encoder import BestEncoder
 from study.storage.claims import Session
 from study.storage.store import Store, TrialFolder, check_writable
 from study.storage.trial_result import TrialResult
@@ -41,10 +42,14 @@ class Proposals(Searcher):
         session: Session,
         tracker: Tracker,
         progress: Progress,
+        *,
+        best: BestEncoder | None = None,
     ) -> None:
+        """best: whose encoder is kept."""
         super().__init__()
         self._study, self._store, self._tracker, self._progress = study, store, tracker, progress
         self._trials: dict[str, Trial] = {}
+        self._best = best
         self._alone: deque[Trial] = deque()
         """Trials whose share of a GPU did not suffice, to be given a whole one: once, as they share none then."""
         self.deaths: dict[str, str] = {}
@@ -111,6 +116,8 @@ class Proposals(Searcher):
             found = _late(folder, said)
         if found is None:
             found = self._fail(trial, folder, said.get("reason") or _reason(death))
+        if self._best is not None:
+            self._best.offer(folder, found)
         self.queue.tell(trial, found)
         self._progress.end(trial_id, _label(trial), found)
 

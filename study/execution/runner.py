@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import ray
@@ -19,10 +20,12 @@ from study.execution.worker import directory, resources, user_modules, work
 from study.figures.figure import save_study_figures
 from study.figures.records import Records
 from study.machine.devices import device_of
+from study.planning.encoders import saved
 from study.planning.kept import Changed, code_changed, of_study, record, settle
 from study.planning.plan import Plan, check_here, check_study, make_plan
 from study.planning.study_config import StudyConfig
 from study.results import Results
+from study.storage.best_encoder import BestEncoder
 from study.storage.claims import Session
 from study.storage.store import Store, check_writable, write_atomically
 from study.tracking.tracker import Tracker
@@ -59,8 +62,9 @@ def run(
     check_writable(store.path)
     trials = settle(study, store, trials, changed)
     plan = make_plan(study, store, trials)
+    encoders, said = saved(study, trials)
     if announce:
-        announce(plan)
+        announce(replace(plan, notes=(*plan.notes, said)) if said else plan)
     left = plan.trials - plan.done - (0 if retry else plan.failed)
     address = address or job.cluster_of_job()
     if left:
@@ -81,13 +85,21 @@ def run(
         with connected(address) if left else nullcontext(), tracker.background():
             if left:
                 check_resources(study)
-                _tune(study, trials, store, session, tracker, plan)
+                best = _best_encoder(study, store) if encoders == "best" else None
+                _tune(study, trials, store, session, tracker, plan, best)
         results = Results.load(store)
         tracker.summarise(results)
         _attach_figures(tracker, results, store)
+        if encoders != "none":
+            tracker.log_encoder(results)
     if announce:
         announce(make_plan(study, store, trials))
     return results
+
+
+def _best_encoder(study: StudyConfig, store: Store) -> BestEncoder:
+    """Where the study asks for it, the earlier trials' encoders go too; where their size decided it, they stay."""
+    return BestEncoder(store, *next(iter(study.metrics.items())), drop_earlier=study.save_encoders == "best")
 
 
 def _forget_failures(study: StudyConfig, store: Store, trials: list[Trial]) -> Plan:
@@ -108,10 +120,16 @@ def _attach_figures(tracker: Tracker, results: Results, store: Store) -> None:
 
 
 def _tune(
-    study: StudyConfig, trials: list[Trial], store: Store, session: Session, tracker: Tracker, plan: Plan
+    study: StudyConfig,
+    trials: list[Trial],
+    store: Store,
+    session: Session,
+    tracker: Tracker,
+    plan: Plan,
+    best: BestEncoder | None,
 ) -> None:
     with Progress(plan, *next(iter(study.metrics.items()))) as progress:
-        proposals = Proposals(study, trials, store, session, tracker, progress)
+        proposals = Proposals(study, trials, store, session, tracker, progress, best=best)
         _fit(study, proposals)
     if proposals.stopped is not None:
         raise proposals.stopped

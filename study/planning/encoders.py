@@ -3,15 +3,22 @@
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from models.encoders import ENCODERS, as_encoder, example, seeded
+from models.encoders import ENCODERS, Encoder, as_encoder, example, seeded
 from models.encoders.weights import architecture_only
 from study.data import DataShape
+from study.planning.study_config import StudyConfig
+from study.trial.trial import Trial
+
+Saved = Literal["all", "best", "none"]
+MOST_MIB = 2048
+"""MiB of a study's encoders up to which all of them are saved where the study does not say."""
 
 
 def absolute(path: str) -> str:
@@ -45,6 +52,34 @@ def for_size(encoder: dict[str, Any], shape: DataShape) -> dict[str, Any]:
     return encoder | {n: by(shape.size, encoder) for n, by in decided.items() if encoder[n] == "auto"}
 
 
+def saved(study: StudyConfig, trials: Sequence[Trial]) -> tuple[Saved, str]:
+    """Whose encoders a study saves, and a line on it: where it does not say, all of them if they are small together."""
+    if study.save_encoders is not None or not trials:
+        return study.save_encoders or "none", ""
+    keys = [_key(trial) for trial in trials]
+    sizes = {key: _mib(trial) for key, trial in dict(zip(keys, trials, strict=True)).items()}
+    number = len(study.seeds) * (study.cells or 0) if study.sampler == "tpe" else len(trials)
+    total = sum(sizes[key] for key in keys) / len(trials) * number
+    if total <= MOST_MIB:
+        return "all", f"encoders: all are saved, {total:,.1f} MiB (save_encoders: all, best or none)"
+    return "best", f"encoders: the best trial's is saved: all take {total / 1024:,.1f} GiB (save_encoders=all does it)"
+
+
+def _key(trial: Trial) -> str:
+    return json.dumps([trial.config[name] for name in ("encoder", "head", "data")], sort_keys=True)
+
+
+def _mib(trial: Trial) -> float:
+    """MiB of an encoder and its head."""
+    data = trial.parts.data
+    shape = data.shape()
+    words = data.load().vocabulary_size if shape.modality == "text" else None
+    encoder = _tried(trial.parts.encoder, shape, words or 2)
+    with torch.device("meta"):
+        head = trial.parts.head(encoder.feature_dim)
+    return sum(t.nbytes for net in (encoder, head) for t in net.state_dict().values()) / 2**20
+
+
 def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     """The reason why an encoder cannot be made for such data, in a line; an empty string where it can.
 
@@ -52,17 +87,10 @@ def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     """
     if ENCODERS.trait(name, "any_size") or ENCODERS.trait(name, "modality") != shape.modality:
         return ""
-    facts = {"vocabulary_size": 2, "input_size": shape.size}
-    given = {n: fact for n, fact in facts.items() if n in inspect.signature(build).parameters}
     try:
-        try:
-            with torch.device("meta"), architecture_only():
-                _try(build, given, shape)
-        except (RuntimeError, NotImplementedError):  # also of what shapes do not tell: is it so on a processor?
-            with architecture_only():
-                seeded(lambda: _try(build, given, shape), seed=0)
+        _tried(build, shape)
         if getattr(build, "keywords", {}).get("weights") is not None:
-            build(**given)
+            build(**_given(build, shape))
     except ValueError as error:
         return f"encoder: {error}" if name in str(error) else f"encoder: {name}: {error}"
     except Exception as error:
@@ -76,8 +104,24 @@ def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     return ""
 
 
+def _tried(build: Callable[..., Any], shape: DataShape, words: int = 2) -> Encoder:
+    """The encoder as shapes alone, without its weights file, if that can be made and run."""
+    given = _given(build, shape, words)
+    with architecture_only():
+        try:
+            with torch.device("meta"):
+                return _try(build, given, shape)
+        except (RuntimeError, NotImplementedError):  # also of what shapes do not tell: is it so on a processor?
+            return seeded(lambda: _try(build, given, shape), seed=0)
+
+
+def _given(build: Callable[..., Any], shape: DataShape, words: int = 2) -> dict[str, Any]:
+    facts = {"vocabulary_size": words, "input_size": shape.size}
+    return {n: fact for n, fact in facts.items() if n in inspect.signature(build).parameters}
+
+
 @torch.no_grad()
-def _try(build: Callable[..., Any], given: dict[str, Any], shape: DataShape) -> None:
+def _try(build: Callable[..., Any], given: dict[str, Any], shape: DataShape) -> Encoder:
     """Make it, and run it as in evaluations and as in a training."""
     batch = example(shape.size)
     encoder = as_encoder(build(**given), batch)
@@ -87,3 +131,4 @@ def _try(build: Callable[..., Any], given: dict[str, Any], shape: DataShape) -> 
             f"in training it returns a {type(features).__name__}, not features [B, F]; leave out what returns more, "
             "such as encoder.options={aux_logits: false}"
         )
+    return encoder

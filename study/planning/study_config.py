@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, field
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import AllowInfNan, BeforeValidator, ConfigDict, Strict
@@ -53,7 +53,8 @@ class StudyConfig:
     `cells` cells, each from what the finished ones gave. `metrics` maps a metric to "max" or "min".
     `cpus` and `gpus` are what a trial is given: it runs on a GPU where `gpus` is above 0 (a fraction shares one), else
     on the CPU, whatever is visible. It writes a checkpoint every `checkpoint_every` epochs and keeps the last
-    `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`.
+    `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`. `save_encoders`: whose trained
+    encoders stay in the storage, "all", that of the "best" trial, or "none"; by default all, where they are small.
     Raises ConfigError with every problem.
     """
 
@@ -75,6 +76,7 @@ class StudyConfig:
     checkpoint_every: Whole = 1
     checkpoints: Whole = 2
     keep_checkpoint: Annotated[bool, Strict(), takes("true or false")] = False
+    save_encoders: Annotated[Literal["all", "best", "none"] | None, takes("all, best or none")] = None
 
     @pydantic.model_validator(mode="wrap")
     @classmethod
@@ -97,7 +99,8 @@ class StudyConfig:
     @property
     def kept(self) -> Checkpoints:
         """When a trial writes its state, and what is kept of it."""
-        return Checkpoints(self.checkpoint_every, self.checkpoints, self.keep_checkpoint)
+        saves = self.save_encoders != "none"
+        return Checkpoints(self.checkpoint_every, self.checkpoints, self.keep_checkpoint, saves)
 
     def config(self, cell: Cell) -> TrialConfig:
         """The base with a cell's values in place."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from study.results.frames import BEFORE, read_trials, trials_of, write_trials
 from study.storage import yaml_text
 from study.storage.planned import planned
 from study.storage.store import Store
+
+if TYPE_CHECKING:
+    from study.results.encoder import TrainedEncoder
 
 USUAL = ("linear.features.top1", "knn.features.top1", "mean_classifier.top1", "contrastive.loss")
 """The metrics that are shown, after the study's own, where all would be too many."""
@@ -139,6 +142,12 @@ class Results:
         """The cell of the best mean, with the interval of its lead, or that no cell can be told apart."""
         name = self._metric(metric)
         return comparison.best(self.finished, self.varying, name, upwards=self.upwards(name))
+
+    def encoder(self, trial: str | comparison.Best | None = None) -> TrainedEncoder:
+        """The trained encoder of a trial by id, of a cell such as `best()`, or of the best trial that has one saved."""
+        from study.results.encoder import trained_encoder  # torch: seconds to import
+
+        return trained_encoder(self, trial)
 
     def importance(self, metric: str | None = None) -> pd.DataFrame:
         """Share of the metric's variance that each parameter explains: see `study.results.effects.importance`."""

@@ -8,6 +8,7 @@
     <storage>/<study>/<trial id>/journal.jsonl      one line per epoch: {"epoch", "time", "metrics"}
     <storage>/<study>/<trial id>/checkpoints/       the states after the last completed epochs
     <storage>/<study>/<trial id>/result.json        {"status", "reason", "metrics", …}: see `study.storage.trial_result`
+    <storage>/<study>/<trial id>/encoder.pt         its trained encoder and head, where they are saved
     <storage>/<study>/<trial id>/artifacts/         figures, and tables as MLflow's: {"columns": […], "data": [[…], …]}
     <storage>/<study>/<trial id>/tracked.json       what of it MLflow has
 
@@ -150,6 +151,8 @@ class Checkpoints:
     """the last and the one before, should the last be unreadable"""
     after: bool = False
     """whether a finished trial keeps its last checkpoint"""
+    encoder: bool = False
+    """whether a finished trial leaves its trained encoder"""
 
 
 def _finite(value: Any) -> Any:
@@ -272,6 +275,11 @@ class TrialFolder:
     def _cut_short(self) -> bool:
         path = self.path / "journal.jsonl"
         return path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+
+    @property
+    def encoder(self) -> Path:
+        """Its trained encoder, where that is saved: see `study.results.encoder`."""
+        return self.path / "encoder.pt"
 
     # Checkpoints
 

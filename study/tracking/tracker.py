@@ -21,6 +21,7 @@ from study.storage import yaml_text
 from study.storage.claims import Session
 from study.storage.store import Store, TrialFolder
 from study.tracking import client as mlflow_client
+from study.tracking import models
 from study.tracking import uri as tracking_uri
 from study.tracking.backlog import Backlog
 from study.tracking.experiment import TrialRuns, experiment_of, is_grouped, parent_of
@@ -146,6 +147,10 @@ class Tracker:
     def attach(self, path: Path) -> None:
         """Upload a file to the parent run: the report, a table."""
         self._tolerantly(lambda: self._client.log_artifact(self.parent_id, str(path)))
+
+    def log_encoder(self, results: Results) -> None:
+        """Upload the best trial's encoder, if one is saved, to the run of that trial: seconds, once a study."""
+        self._tolerantly(lambda: models.log_best(self._client, self._sender.ledger, results))
 
     def _opening_lock(self) -> Path | None:
         file = tracking_uri.database(self.uri)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from study.storage.store import TrialFolder
+from study.storage.store import TrialFolder, write_atomically
 from study.trial.training import Training
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,24 @@ def save(training: Training, folder: TrialFolder, *, keep: int) -> None:
     }
     torch.save(state, content)
     folder.save_checkpoint(training.epoch, content.getvalue(), keep=keep)
+
+
+def save_encoder(training: Training, folder: TrialFolder) -> None:
+    """Write the trained encoder and head, with what it takes to make them again: see `study.results.encoder`."""
+    trial, data, learner = training.trial, training.data, training.learner
+    about = {
+        "encoder": trial.config["encoder"],
+        "head": trial.config["head"],
+        "head_trained": trial.parts.method.trains_head,
+        "method": trial.config["method"]["name"],
+        "modality": data.modality,
+        "size": list(data.shape.size),
+        "vocabulary_size": data.vocabulary_size,
+        "precision": training.precision,
+    }
+    content = io.BytesIO()
+    torch.save({"encoder": learner.encoder.state_dict(), "head": learner.head.state_dict(), "about": about}, content)
+    write_atomically(folder.encoder, content.getvalue())
 
 
 def restore(training: Training, folder: TrialFolder) -> None:

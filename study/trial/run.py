@@ -168,6 +168,8 @@ def _run(
     started = time.perf_counter()
     found = evaluate(training)
     found.add(transfer.transfer(training, cache))
+    if checkpoints.encoder:
+        checkpoint.save_encoder(training, folder)
     for name, table in found.tables.items():
         folder.write_table(name, table)
     with tempfile.TemporaryDirectory() as drawn:  # figures are drawn into files; the folder may be in an object store

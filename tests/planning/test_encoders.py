@@ -10,9 +10,10 @@ from torch import nn
 from models.encoders import ENCODERS
 from study import ConfigError, TrialConfig
 from study.config import trial_id
-from study.planning.encoders import for_size, misfit
+from study.planning.encoders import MOST_MIB, for_size, misfit, saved
 from study.planning.resolve import component, resolve
-from study.storage.store import TrialFolder
+from study.planning.study_config import StudyConfig
+from study.storage.store import Checkpoints, TrialFolder
 from study.trial.run import run_trial
 
 SMALL: dict[str, Any] = {
@@ -121,3 +122,26 @@ def test_an_encoder_of_ones_own_takes_six_lines(tmp_path: Path) -> None:
 def test_a_trial_runs_with_an_encoder_of_another_library(tmp_path: Path, encoder: dict[str, Any]) -> None:
     result = run_trial(trial(encoder), TrialFolder(tmp_path / "t"), cache=tmp_path / "cache")
     assert result.finished, result.reason
+
+
+def test_all_encoders_are_saved_where_they_are_small_together_and_the_plan_says_so(tmp_path: Path) -> None:
+    one = trial("conv-small")
+    result = run_trial(one, TrialFolder(tmp_path / "t"), checkpoints=Checkpoints(encoder=True))
+    assert result.finished, result.reason
+    mib = (tmp_path / "t" / "encoder.pt").stat().st_size / 2**20
+    which, said = saved(StudyConfig("s"), [one] * 10)
+    assert which == "all"
+    estimated = float(said.partition("are saved, ")[2].partition(" MiB")[0]) / 10
+    assert mib * 0.9 < estimated < mib
+    which, said = saved(StudyConfig("s"), [one] * int(2 * MOST_MIB / mib))
+    assert which == "best"
+    assert "all take 4.0 GiB (save_encoders=all does it)" in said.replace("3.9", "4.0")
+    assert saved(StudyConfig("s", save_encoders="none"), [one]) == ("none", "")
+
+
+def test_whose_encoders_are_saved_is_no_part_of_a_trials_id() -> None:
+    assert StudyConfig("s", save_encoders="none").kept.encoder is False
+    assert StudyConfig("s").kept.encoder is StudyConfig("s", save_encoders="best").kept.encoder is True
+    with pytest.raises(ConfigError, match="save_encoders: takes all, best or none, got 'some'"):
+        StudyConfig("s", save_encoders="some")
+    assert "save_encoders" not in trial("conv-small").identity

@@ -1,0 +1,173 @@
+"""A trained encoder, as its trial evaluated it: network, preprocessing and precision, from a file of the store."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from models.augment import NoAugmentation
+from models.encoders import ENCODERS, as_encoder, example
+from models.encoders.weights import architecture_only
+from models.heads import HEADS
+from models.methods.method import unit_rows
+from models.precision import autocast
+from study.config import ConfigError, split_component
+from study.data.pixels import as_decoded, decode_image
+from study.metric_names import validation_of
+from study.results.comparison import Best
+from study.storage.store import TrialFolder
+
+if TYPE_CHECKING:
+    from study.results.results import Results
+
+BATCH = 500
+"""Images that pass the encoder at once, as in a trial's own evaluation."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """An image to the tensor that the trial's encoder saw of it, like a transform of torchvision."""
+
+    size: tuple[int, int]
+    """(H, W) of the trial's images: others have their centre cut to that shape and resized (bicubic, anti-aliased)"""
+
+    def __call__(self, image: Image.Image | np.ndarray | Path | str | bytes) -> Tensor:
+        """float [3, H, W], normalised: of an image of Pillow, an array uint8 [H, W, 3] or [H, W], or an image file."""
+        return self.tensor(self.pixels(image)[None].copy())[0]
+
+    def pixels(self, image: Image.Image | np.ndarray | Path | str | bytes) -> np.ndarray:
+        """uint8 [H, W, 3] of the image, as the trial's data have it."""
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim not in (2, 3):
+                raise ValueError(f"an image is uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}")
+            image = Image.fromarray(image)
+        if isinstance(image, Image.Image):
+            return as_decoded(image, self.size)
+        return decode_image(image if isinstance(image, bytes) else Path(image).read_bytes(), self.size)[0]
+
+    def tensor(self, pixels: np.ndarray | Tensor) -> Tensor:
+        """float [B, 3, H, W], normalised, of uint8 [B, H, W, 3] of the right size."""
+        return NoAugmentation()(torch.as_tensor(pixels))
+
+
+class TrainedEncoder(nn.Module):
+    """An encoder in evaluation mode, with `preprocess` for new images (None of text, which takes token ids [B, L])."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module, about: dict[str, Any]) -> None:
+        super().__init__()
+        self.encoder, self.head, self.about = encoder, head, about
+        self.preprocess = Preprocessing(tuple(about["size"])) if about["modality"] == "image" else None
+        self.eval().requires_grad_(False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Features h float32 [B, F] of preprocessed inputs, in the precision of the trial."""
+        return self._through(inputs)[0]
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Unit embeddings z float32 [B, D]: the features through the projection head that the contrast was made in."""
+        if not self.about["head_trained"]:
+            raise ConfigError([f"{self.about['method']} trains no projection head: there is no z; take the features"])
+        return self._through(inputs)[1]
+
+    def of_pixels(self) -> nn.Module:
+        """The features of images uint8 [B, H, W, 3] of the right size, normalisation and all in one module."""
+        return _OfPixels(self)
+
+    def _through(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad(), autocast(self.about["precision"], inputs.device):
+            h = self.encoder(inputs)
+            z = self.head(h)
+        return h.float(), unit_rows(z)
+
+
+class _OfPixels(nn.Module):
+    def __init__(self, encoder: TrainedEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.encoder(NoAugmentation()(images))
+
+
+def trained_encoder(results: Results, trial: str | Best | None = None) -> TrainedEncoder:
+    """The encoder of a trial by its id, of a cell such as `best()` (its first seed that has one), or of the best trial.
+
+    In evaluation mode, with the preprocessing of its trial: `encoder(encoder.preprocess(image)[None])` are the features
+    h that the trial evaluated. ConfigError where none was saved, see `save_encoders` of a study.
+    """
+    if results.store is None:
+        raise ConfigError(["a table holds no encoders: take the results of the study, study.results()"])
+    if isinstance(trial, str):
+        return load(results.store.trial(trial))
+    if folder := saved_of(results, trial):
+        return load(folder)
+    which = "no trial" if trial is None else f"no trial of {trial.cell}"
+    raise ConfigError(
+        [f"{which} of {results.study} has a saved encoder; set save_encoders=all (or best), and run anew"]
+    )
+
+
+def saved_of(results: Results, cell: Best | None = None) -> TrialFolder | None:
+    """The first of the cell's trials, or the best of all, that has its encoder saved."""
+    folders = (TrialFolder(results.store.path / name) for name in _candidates(results, cell)) if results.store else ()
+    return next((folder for folder in folders if folder.encoder.exists()), None)
+
+
+def _candidates(results: Results, cell: Best | None) -> list[str]:
+    """The ids of trials to look for an encoder at: of a cell by seed, else of all, the best first."""
+    finished = results.finished
+    if cell is not None:
+        for path, value in cell.cell.items():
+            finished = finished[finished[path].isin([value])]
+        return list(finished.sort_values("seed")["trial_id"])
+    if not (shown := results.shown()):
+        return list(finished["trial_id"])
+    by = next(name for name in (validation_of(shown[0]), shown[0]) if name in finished)
+    return list(finished.sort_values(by, ascending=not results.upwards(shown[0]), kind="stable")["trial_id"])
+
+
+def load(folder: TrialFolder) -> TrainedEncoder:
+    """The encoder that a trial left; ConfigError where there is none, it is damaged, or its code is not here."""
+    try:
+        content = folder.encoder.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            [f"trial {folder.id} has no saved encoder ({folder.encoder} is not there): a study saves them as its "
+             "save_encoders says (all, best or none)"]
+        ) from None  # fmt: skip
+    try:
+        if damaged := zipfile.ZipFile(io.BytesIO(content)).testzip():  # torch does not compare checksums
+            raise ValueError(f"{damaged} is damaged")
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        about = state["about"]
+    except Exception as error:
+        raise ConfigError([f"{folder.encoder} cannot be read ({error}); run the trial anew"]) from None
+    encoder, head = _networks(about)
+    encoder.load_state_dict(state["encoder"])
+    head.load_state_dict(state["head"])
+    return TrainedEncoder(encoder, head, about)
+
+
+def _networks(about: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
+    """The architecture, from the names and parameters that the trial resolved."""
+    name, parameters = split_component(about["encoder"])
+    if name not in ENCODERS:
+        raise ConfigError([f"encoder {name} is not known here: import the module that registers it first"])
+    entry = ENCODERS.get(name)
+    facts = {"input_size": tuple(about["size"]), "vocabulary_size": about["vocabulary_size"]}
+    known = inspect.signature(entry).parameters
+    build = functools.partial(entry, **parameters, **{n: fact for n, fact in facts.items() if n in known})
+    with torch.random.fork_rng(devices=[]), architecture_only():
+        encoder = as_encoder(build(), example(about["size"]))
+        of_head, given = split_component(about["head"])
+        return encoder, HEADS[of_head](encoder.feature_dim, **given)
