@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import mmap
 import os
 import shutil
 import sys
@@ -49,19 +50,20 @@ def check_cache(folder: Path | None = None) -> None:
 
 
 def stored(
-    key: Mapping[str, Any], build: Callable[[], tuple[Arrays, Meta]], root: Path | None = None
+    key: Mapping[str, Any], build: Callable[[Path], tuple[Arrays, Meta]], root: Path | None = None
 ) -> tuple[Arrays, Meta]:
     """The arrays (read-only memory maps) and metadata that `build` makes for `key`, from the store where it has them.
+
+    `build` gets a folder: arrays that are maps of its files NAME.npy stay there, others are written. A process that is
+    killed leaves the folder, to the next that builds for `key`.
 
     Processes that ask for the same key at once build it once: the first holds a file lock, the others wait. An entry
     appears by one rename, so none is ever partial; one that has lost or changed bytes since is built again.
     """
-    canonical = json.dumps(key, sort_keys=True)
-    folder = (root or cache_root()) / "data"
-    entry = folder / hashlib.sha256(canonical.encode()).hexdigest()[:24]
+    canonical, entry = _entry(key, root)
     found = _open(entry)
     if found is None:
-        check_cache(folder)
+        check_cache(entry.parent)
         with FileLock(f"{entry}.lock"):
             found = _open(entry)
             if found is None:
@@ -70,6 +72,16 @@ def stored(
     if found is None:
         raise OSError(f"cache entry {entry} cannot be read back; check the disk, or point STUDY_CACHE elsewhere")
     return found
+
+
+def held(key: Mapping[str, Any], root: Path | None = None) -> tuple[Arrays, Meta] | None:
+    """What the store has for `key`."""
+    return _open(_entry(key, root)[1])
+
+
+def _entry(key: Mapping[str, Any], root: Path | None) -> tuple[str, Path]:
+    canonical = json.dumps(key, sort_keys=True)
+    return canonical, (root or cache_root()) / "data" / hashlib.sha256(canonical.encode()).hexdigest()[:24]
 
 
 def remembered(key: Mapping[str, Any], make: Callable[[], Any], root: Path | None = None) -> Any:
@@ -109,38 +121,54 @@ def _module_file(kind: type) -> bytes:
     return f"{'' if in_a_job else path}\n".encode("utf-8", "surrogateescape") + path.read_bytes()
 
 
-def _build(entry: Path, canonical: str, build: Callable[[], tuple[Arrays, Meta]]) -> None:
+def _build(entry: Path, canonical: str, build: Callable[[Path], tuple[Arrays, Meta]]) -> None:
     """Write the entry beside its place and rename it into it; the caller holds the entry's lock."""
     _log.info("decoding into %s", entry)
     unfinished = entry.with_suffix(".building")
-    shutil.rmtree(unfinished, ignore_errors=True)  # left behind by a process that was killed
-    unfinished.mkdir()
+    unfinished.mkdir(exist_ok=True)
     try:
-        arrays, meta = build()
+        arrays, meta = build(unfinished)
         for name, array in arrays.items():
-            np.save(unfinished / f"{name}.npy", array, allow_pickle=False)
-        files = {name: _checksum(unfinished / f"{name}.npy") for name in arrays}
+            file = unfinished / f"{name}.npy"
+            if file_of(array) != file:
+                np.save(file, array, allow_pickle=False)
+        files = {
+            name: {"sha256": _checksum(file := unfinished / f"{name}.npy"), "state": _state(file)} for name in arrays
+        }
         (unfinished / _MANIFEST).write_text(json.dumps({"key": canonical, "meta": meta, "files": files}))
         shutil.rmtree(entry, ignore_errors=True)
         unfinished.rename(entry)
-    finally:
+    except Exception:  # a process that is killed or interrupted leaves what it has done
         shutil.rmtree(unfinished, ignore_errors=True)
+        raise
 
 
 def _open(entry: Path) -> tuple[Arrays, Meta] | None:
-    """The entry's contents, or None where it is absent or damaged."""
+    """The entry's contents, or None where it is absent or damaged. A file in its state of then is not read for that."""
     try:
         manifest = json.loads((entry / _MANIFEST).read_text())
-        for name, checksum in manifest["files"].items():
-            if _checksum(entry / f"{name}.npy") != checksum:
+        for name, known in manifest["files"].items():
+            file = entry / f"{name}.npy"
+            if _state(file) != known["state"] and _checksum(file) != known["sha256"]:
                 raise ValueError(f"{name}.npy has changed since it was written")
         arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in manifest["files"]}
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         _log.warning("cache entry %s is damaged (%s): building it again", entry, error)
         return None
     return arrays, manifest["meta"]
+
+
+def file_of(array: np.ndarray) -> Path | None:
+    """The .npy file that an array is the map of, as a whole."""
+    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
+    return Path(str(array.filename)) if whole else None
+
+
+def _state(file: Path) -> list[int]:
+    found = file.stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def _checksum(path: Path) -> str:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from models.registry import Registry, added
-from study.data.cache import Arrays, Meta, code_of, stored
+from study.data.cache import Arrays, Meta, code_of, file_of, held, stored
 
 DATASETS = Registry("data set")
 
@@ -155,6 +156,16 @@ class DataSource(ABC):
     def decode(self) -> Dataset:
         """The whole data set as arrays. Called once a node; `load` caches what it returns and takes the subset."""
 
+    def decode_into(self, folder: Path) -> Dataset:
+        """As `decode`, where arrays may be maps of the files NAME.npy of this folder, such as train_inputs.npy: a data
+        set that does not fit into memory is written there piece by piece. What a killed process wrote is still there.
+        """
+        return self.decode()
+
+    def described(self, whole: Dataset) -> Dataset:
+        """What `decode_into` gave, with notes on where this source has it from."""
+        return whole
+
     def fingerprint(self) -> dict[str, Any]:
         """All that decides the contents of `decode`, as JSON can hold it: the cache's key.
 
@@ -181,8 +192,8 @@ class DataSource(ABC):
         return self._whole(None).shape
 
     def check(self) -> None:
-        """Refuse at plan time what `load` would refuse: missing or unusable data (what this node has not decoded yet
-        is decoded now, into the cache), sizes that it does not have."""
+        """Refuse at plan time what `load` would refuse, as far as `available` can tell: missing or unusable data, sizes
+        that it does not have."""
         try:
             self.shape()
         except (ValueError, OSError):
@@ -219,9 +230,16 @@ class DataSource(ABC):
             digest=hashlib.sha256(f"{whole.digest} {sizes}".encode()).hexdigest(),
         )
 
+    def decoded(self, cache: Path | None = None) -> bool:
+        """Whether this node has decoded it."""
+        return held(self._key(), cache) is not None
+
     def _whole(self, cache: Path | None) -> Dataset:
-        key = self.fingerprint() | ({"code": self._code} if self._code else {})
-        return _unpack(*stored(key, lambda: _pack(self.decode()), cache))
+        packed = stored(self._key(), lambda folder: _pack(self.decode_into(folder)), cache)
+        return self.described(_unpack(*packed))
+
+    def _key(self) -> dict[str, Any]:
+        return self.fingerprint() | ({"code": self._code} if self._code else {})
 
     @cached_property
     def _code(self) -> str:
@@ -313,7 +331,7 @@ def _pack(dataset: Dataset) -> tuple[Arrays, Meta]:
     """A decoded data set as named arrays and JSON, with its digest."""
     arrays: Arrays = {}
     for name, split in _splits(dataset).items():
-        arrays[f"{name}_inputs"] = np.ascontiguousarray(split.inputs)
+        arrays[f"{name}_inputs"] = np.require(split.inputs, requirements="C")
         if split.labels is not None:
             arrays[f"{name}_labels"] = np.ascontiguousarray(split.labels)
     meta = {name: getattr(dataset, name) for name in ("name", "modality", "vocabulary_size")}
@@ -321,8 +339,21 @@ def _pack(dataset: Dataset) -> tuple[Arrays, Meta]:
     content = hashlib.sha256(json.dumps([dataset.modality, dataset.classes]).encode())
     for name, array in arrays.items():
         content.update(f"{name} {array.dtype} {array.shape}".encode())
-        content.update(array.data)
+        for piece in _pieces(array):
+            content.update(piece)
     return arrays, meta | {"digest": content.hexdigest()}
+
+
+def _pieces(array: np.ndarray) -> Iterator[Any]:
+    """The bytes of an array; of a map those of its file, which are read but not held."""
+    path = file_of(array)
+    if path is None:
+        yield array.data
+        return
+    with path.open("rb") as file:
+        file.seek(-array.nbytes, os.SEEK_END)
+        while piece := file.read(2**24):
+            yield piece
 
 
 def _unpack(arrays: Arrays, meta: Meta) -> Dataset:

@@ -1,7 +1,8 @@
 """Images in folders, by split and class, from a folder or an archive."""
 
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -10,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from study.data.cache import remembered
-from study.data.content import VERSION, content_of
-from study.data.dataset import DATASETS, Dataset, DataSource, Split
-from study.data.files import Entry, absolute, entries, printable, state
-from study.data.layouts import Key, Part, WrongLayout, find_splits
-from study.data.pixels import UnreadableImage, decode_image
+from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split
+from study.data.files import absolute, entries, printable, state
+from study.data.images.content import VERSION, content_of
+from study.data.images.decoding import Rows, decode_all
+from study.data.images.layouts import Part, WrongLayout, find_splits
 
 _LARGEST = 1024
 """Pixels of a side: all images are held in memory, decoded."""
@@ -55,48 +56,79 @@ class ImageFolder(DataSource):
         return super().fingerprint() | {"content": self.content()}
 
     def content(self) -> str:
-        """See `study.data.content`. The files are looked at once, by the first who asks."""
+        """See `study.data.images.content`. The files are looked at once, by the first who asks."""
         return str(self._listed["content"])
+
+    def available(self) -> DataShape:
+        """As the listing tells it, without a look into the images; these are looked at where some may be left out."""
+        if self.skip_unreadable or self.decoded():
+            return super().available()
+        listed = self._listed
+        counts, size = (listed["train"], listed["test"]), (self.image_size, self.image_size)
+        return DataShape(*counts, tuple(listed["classes"]), size, remarks=tuple(listed["said"]))
+
+    def decode(self) -> Dataset:
+        """Raises ValueError, naming what is wrong, for anything but whole images in one of the known layouts."""
+        with tempfile.TemporaryDirectory() as folder:
+            whole = self.described(self.decode_into(Path(folder)))
+            train, test = (Split(np.array(split.inputs), split.labels) for split in (whole.train, whole.test))
+        return replace(whole, train=train, test=test)
+
+    def decode_into(self, folder: Path) -> Dataset:
+        """As `decode`; the images are written to the folder as they come, and what a killed process wrote is kept."""
+        root = self._location()
+        if self._list()["content"] != self.content():
+            raise ValueError(f"{root} holds other images than those that were planned with; plan again, or copy them")
+        parts = self._splits()
+        rows = [
+            Rows(folder, f"{name}_inputs", len(part.images), self.image_size)
+            for name, part in zip(("train", "test"), parts, strict=True)
+        ]
+        order = [sorted(part.images, key=part.images.__getitem__) for part in parts]
+        places = {file: (one, row) for one, files in zip(rows, order, strict=True) for row, file in enumerate(files)}
+        found, several = decode_all(entries(root), places, self.image_size)
+        unreadable = _lost(*parts) | {printable(str(path)): why for path, why in found.items()}
+        _refuse(root, "" if self.skip_unreadable else _damage(unreadable))
+        kept = [[files[row] for row in one.done()] for one, files in zip(rows, order, strict=True)]
+        _refuse(root, _empty_classes(parts, kept))
+        classes = sorted(parts[0].classes)
+        splits = [
+            Split(one.finish(), np.array([classes.index(part.images[file][0]) for file in files], np.int64))
+            for one, part, files in zip(rows, parts, kept, strict=True)
+        ]
+        notes = {"skipped": len(unreadable), "skipped_files": sorted(unreadable)[:_NAMED]}
+        notes |= {"said": _decoding_remarks(len(unreadable), several)}
+        return Dataset("image_folder", "image", splits[0], splits[1], tuple(classes), notes=notes)
+
+    def described(self, whole: Dataset) -> Dataset:
+        """Equal images in another layout are the same arrays; what is said of the layout is of this one."""
+        listed = self._listed
+        notes: dict[str, Any] = {"source": printable(self._location().name), "splits": listed["splits"]}
+        return replace(whole, notes=notes | whole.notes | {"said": [*listed["said"], *whole.notes["said"]]})
 
     @cached_property
     def _listed(self) -> dict[str, Any]:
         return self._list()
 
     def _list(self) -> dict[str, Any]:
-        """Facts that the listing tells: the images' digest, the names of the splits, remarks for the plan."""
+        """Facts that the names of the files tell, and the images' digest; remembered for each state of the files."""
         root = self._location()
-        asked = {"train": self.train_split, "test": self.test_split, "version": VERSION, "files": state(root)}
+        asked = {"train": self.train_split, "test": self.test_split, "skip": self.skip_unreadable}
+        asked |= {"version": VERSION, "files": state(root)}
         return dict(remembered(asked, lambda: _facts(root, self._splits())))
 
-    def _whole(self, cache: Path | None) -> Dataset:
-        """Equal images in another layout are the same arrays; what is said of the layout is of this one."""
-        whole, listed = super()._whole(cache), self._listed
-        notes: dict[str, Any] = {"source": printable(self._location().name), "splits": listed["splits"]}
-        return replace(whole, notes=notes | whole.notes | {"said": [*listed["said"], *whole.notes["said"]]})
-
     def _splits(self) -> tuple[Part, Part]:
+        """The splits as they are listed, or a refusal of what is wrong with them."""
         root = self._location()
         try:
-            return find_splits(root, self.train_split, self.test_split)
+            train, test = find_splits(root, self.train_split, self.test_split)
         except WrongLayout as error:
             raise ValueError(f"{root} {error}") from None
-
-    def decode(self) -> Dataset:
-        """Raises ValueError, naming what is wrong, for anything but whole images in one of the known layouts."""
-        root = self._location()
-        if self._list()["content"] != self.content():
-            raise ValueError(f"{root} holds other images than those that were planned with; plan again, or copy them")
-        train, test = (_Found(part) for part in self._splits())
-        if not (train.part.lost or test.part.lost):
+        if not (train.lost or test.lost):
             _refuse(root, _class_difference(train, test))
-        several = _decode(root, (train, test), self.image_size)
-        unreadable = train.unreadable | test.unreadable
-        problems = (_class_difference(train, test), _empty_classes(train, test))
-        _refuse(root, "" if self.skip_unreadable else _damage(unreadable), *problems)
-        notes = {"skipped": len(unreadable), "skipped_files": sorted(unreadable)[:_NAMED]}
-        notes |= {"said": _decoding_remarks(len(unreadable), several)}
-        splits = (train.stack(), test.stack())
-        return Dataset("image_folder", "image", *splits, tuple(sorted(train.part.classes)), notes=notes)
+        _refuse(root, "" if self.skip_unreadable else _damage(_lost(train, test)))
+        _refuse(root, _class_difference(train, test), _empty_classes((train, test), (train.images, test.images)))
+        return train, test
 
     def _location(self) -> Path:
         if not self.root:
@@ -114,49 +146,19 @@ def _check_hold_out(wanted: Mapping[str, int | float]) -> None:
         )
 
 
-@dataclass
-class _Found:
-    """One split: what was listed of it, and what of that could be read."""
-
-    part: Part
-    images: dict[Key, np.ndarray] = field(default_factory=dict)
-    """By (class, path): uint8 [S, S, 3]."""
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """Path → reason."""
-
-    def __post_init__(self) -> None:
-        self.unreadable |= {printable(str(path)): why for path, why in self.part.lost.items()}
-
-    def stack(self) -> Split:
-        """The images in the order of their paths, labelled by their class's place in the alphabet."""
-        label = {name: index for index, name in enumerate(sorted(self.part.classes))}
-        keys = sorted(self.images)
-        return Split(
-            np.stack([self.images[key] for key in keys]), np.array([label[name] for name, _ in keys], np.int64)
-        )
+def _facts(root: Path, parts: tuple[Part, Part]) -> dict[str, Any]:
+    loose, others = sum(part.loose for part in parts), _left_out(*parts)
+    said = list(parts[1].remarks)
+    said += [f"images outside class folders are left out: {loose}"] if loose else []
+    said += [f"files that are no images are left out: {others}"] if others else []
+    counts = {name: len(part.images) for name, part in zip(("train", "test"), parts, strict=True)}
+    names = {"splits": [part.name for part in parts], "classes": sorted(parts[0].classes)}
+    return counts | names | {"content": content_of(root, parts), "said": [f"data: {line}" for line in said]}
 
 
-def _decode(root: Path, splits: tuple[_Found, _Found], size: int) -> int:
-    """Read every image that was listed; the number of those that have several frames."""
-    home: dict[PurePosixPath, _Found] = {path: found for found in splits for path in found.part.images}
-    several = 0
-    for entry in entries(root):
-        if found := home.get(entry.path):
-            try:
-                pixels, more = decode_image(_content(entry), size)
-                found.images[found.part.images[entry.path]] = pixels
-                several += more
-            except UnreadableImage as error:
-                found.unreadable[printable(str(entry.path))] = str(error)
-    return several
-
-
-def _content(entry: Entry) -> bytes:
-    assert entry.read is not None  # a file
-    try:
-        return entry.read()
-    except OSError as error:
-        raise UnreadableImage(error.strerror or str(error)) from error
+def _decoding_remarks(unreadable: int, several: int) -> list[str]:
+    said = [f"data: unreadable images are left out: {unreadable}"] if unreadable else []
+    return said + ([f"data: of files with several frames the first frame is taken: {several}"] if several else [])
 
 
 # Each of these tells what is wrong with the splits and what to do, or nothing where all is well.
@@ -167,13 +169,18 @@ def _refuse(root: Path, *problems: str) -> None:
         raise ValueError(f"{root} {problem}")
 
 
-def _class_difference(train: _Found, test: _Found) -> str:
+def _class_difference(train: Part, test: Part) -> str:
     sides = [
-        f"{', '.join(sorted(extra))} in {one.part.name} only"
+        f"{', '.join(sorted(extra))} in {one.name} only"
         for one, other in ((train, test), (test, train))
-        if (extra := one.part.classes - other.part.classes)
+        if (extra := one.classes - other.classes)
     ]
     return f"has classes that differ between its splits: {'; '.join(sides)}; make them the same" if sides else ""
+
+
+def _lost(*parts: Part) -> dict[str, str]:
+    """Files that cannot be read or have no class → why, as they are shown."""
+    return {printable(str(path)): why for part in parts for path, why in part.lost.items()}
 
 
 def _damage(unreadable: dict[str, str]) -> str:
@@ -187,13 +194,14 @@ def _damage(unreadable: dict[str, str]) -> str:
     )
 
 
-def _empty_classes(*splits: _Found) -> str:
+def _empty_classes(parts: Sequence[Part], kept: Sequence[Iterable[PurePosixPath]]) -> str:
+    """`kept`: the images of each split that can be read."""
     empty = [
-        f"{found.part.name}/{label}"
-        for found in splits
-        for label in sorted(found.part.classes - {class_name for class_name, _ in found.images})
+        f"{part.name}/{label}"
+        for part, files in zip(parts, kept, strict=True)
+        for label in sorted(part.classes - {part.images[file][0] for file in files})
     ]
-    others = _left_out(*(found.part for found in splits))
+    others = _left_out(*parts)
     hint = f" (other files: {others})" if others else ""
     return f"has class folders without readable images: {', '.join(empty)}{hint}; fill or remove them" if empty else ""
 
@@ -201,17 +209,3 @@ def _empty_classes(*splits: _Found) -> str:
 def _left_out(*parts: Part) -> str:
     counts = sum((part.others for part in parts), Counter())
     return ", ".join(f"{count} of {suffix}" for suffix, count in counts.most_common(_NAMED))
-
-
-def _facts(root: Path, parts: tuple[Part, Part]) -> dict[str, Any]:
-    loose, others = sum(part.loose for part in parts), _left_out(*parts)
-    said = list(parts[1].remarks)
-    said += [f"images outside class folders are left out: {loose}"] if loose else []
-    said += [f"files that are no images are left out: {others}"] if others else []
-    names = [part.name for part in parts]
-    return {"content": content_of(root, parts), "splits": names, "said": [f"data: {line}" for line in said]}
-
-
-def _decoding_remarks(unreadable: int, several: int) -> list[str]:
-    said = [f"data: unreadable images are left out: {unreadable}"] if unreadable else []
-    return said + ([f"data: of files with several frames the first frame is taken: {several}"] if several else [])

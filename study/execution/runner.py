@@ -60,7 +60,7 @@ def run(
     trials = check_study(study)
     modules = user_modules(trials)
     check_writable(store.path)
-    trials = settle(study, store, trials, changed)
+    trials = settle(study, store, trials, changed, decode=True)
     plan = make_plan(study, store, trials)
     encoders, said = saved(study, trials)
     if announce:

@@ -76,13 +76,20 @@ def record(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> None:
     planned.record(store, known, [folder.id for folder in others(store, of_it)])
 
 
-def settle(study: StudyConfig, store: Store, trials: "Sequence[Trial]", changed: Changed = "refuse") -> "list[Trial]":
+def settle(
+    study: StudyConfig, store: Store, trials: "Sequence[Trial]", changed: Changed = "refuse", *, decode: bool = False
+) -> "list[Trial]":
     """Refuse, set aside or keep the study's trials in the store whose code or data have changed since they ran.
+
+    `decode`: the data too of trials that are to run, so that what cannot be decoded is refused before anything starts.
 
     Returns the trials under the ids that they have in the store. Raises ConfigError, with a line for each thing that
     has changed. A failed trial is none of them: it is repaired so.
     """
-    data = _Data()
+    data = _Data(decode)
+    for trial in trials if decode else ():
+        if store.trial(trial.id).status() != "finished":
+            data.digest(trial)
     found: dict[str, list[tuple[Trial, TrialFolder]]] = {}
     for trial in of_study(study, store, trials):
         folder = store.trial(trial.id)
@@ -112,9 +119,9 @@ def _changes(trial: "Trial", folder: TrialFolder, data: "_Data") -> list[str]:
     if state in ("pending", "failed"):
         return []
     found = [f"`{name.partition('.')[2]}` has changed" for name in code_changed(trial, folder)]
-    for second, (config, source) in _sources(trial).items():
+    for second, (config, _) in _sources(trial).items():
         known = _digests(folder, second)
-        if known and data.digest(config, source) not in known:
+        if known and data.digest(trial, second) not in {None, *known}:
             where = f" in {config['root']}" if config.get("root") else ""
             found.append(f"the images or texts of {config['name']}{where} have changed")
     return found
@@ -137,16 +144,27 @@ def _digests(folder: TrialFolder, second: str = "") -> set[str]:
 
 
 class _Data:
-    """The digests of data sets as they are now, each read once."""
+    """The digests of data sets as they are now, each read once; None of one that this node has not decoded yet, where
+    the trial's id tells its content and decoding is not wanted."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+    def __init__(self, decode: bool) -> None:
+        self._decode = decode
+        self._known: dict[str, str | None] = {}
 
-    def digest(self, config: dict[str, Any], source: "DataSource") -> str:
-        key = json.dumps(config, sort_keys=True)
+    def digest(self, trial: "Trial", second: str = "") -> str | None:
+        config, source = _sources(trial)[second]
+        told = not self._decode and "content" in trial.identity["data"]
+        key = f"{told} {json.dumps(config, sort_keys=True)}"
         if key not in self._known:
-            self._known[key] = source.load().digest
+            self._known[key] = None if told and not source.decoded() else _digest(source)
         return self._known[key]
+
+
+def _digest(source: "DataSource") -> str:
+    try:
+        return source.load().digest
+    except (ValueError, OSError) as error:
+        raise ConfigError([f"data: {error}"]) from None
 
 
 def _keep(trial: "Trial", folder: TrialFolder, data: _Data) -> None:
@@ -154,8 +172,8 @@ def _keep(trial: "Trial", folder: TrialFolder, data: _Data) -> None:
     content = folder.config()
     content |= {"code": trial.code} if trial.code else {}
     if _digests(folder):
-        present = {data.digest(config, source) for config, source in _sources(trial).values()}
-        content["same_data"] = sorted({*content.get("same_data", ()), *present})
+        present = {data.digest(trial, second) for second in _sources(trial)}
+        content["same_data"] = sorted({*content.get("same_data", ()), *filter(None, present)})
     write_atomically(folder.path / "config.json", json.dumps(content, indent=1))
 
 

@@ -35,7 +35,7 @@ def entry_of(root: Path) -> Path:
 def test_what_was_built_is_mapped_and_not_built_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for _ in range(3):
-        arrays, meta = stored(KEY, lambda: build(log), tmp_path)
+        arrays, meta = stored(KEY, lambda _: build(log), tmp_path)
         assert meta == {"name": "x"}
         assert isinstance(arrays["inputs"], np.memmap)
         assert not arrays["inputs"].flags.writeable
@@ -45,8 +45,8 @@ def test_what_was_built_is_mapped_and_not_built_again(tmp_path: Path) -> None:
 
 def test_another_key_is_another_entry(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    stored(KEY, lambda: build(log), tmp_path)
-    stored(KEY | {"version": 2}, lambda: build(log), tmp_path)
+    stored(KEY, lambda _: build(log), tmp_path)
+    stored(KEY | {"version": 2}, lambda _: build(log), tmp_path)
     assert builds(log) == 2
 
 
@@ -58,7 +58,7 @@ from study.data.cache import stored
 
 root = Path(sys.argv[1])
 
-def build():
+def build(folder):
     with (root / "log").open("a") as log:
         log.write("built\\n")
     time.sleep(0.5)
@@ -86,7 +86,7 @@ def overwrite(file: Path, content: bytes) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "file missing", "manifest cut off", "manifest missing"])
 def test_a_damaged_entry_is_built_again(tmp_path: Path, damage: str) -> None:
     log = tmp_path / "log"
-    stored(KEY, lambda: build(log), tmp_path)
+    stored(KEY, lambda _: build(log), tmp_path)
     entry = entry_of(tmp_path)
     array, manifest = entry / "inputs.npy", entry / "entry.json"
     content = bytearray(array.read_bytes())
@@ -99,42 +99,42 @@ def test_a_damaged_entry_is_built_again(tmp_path: Path, damage: str) -> None:
         manifest.write_text(manifest.read_text()[:-20])
     else:
         (array if damage == "file missing" else manifest).unlink()
-    arrays, _ = stored(KEY, lambda: build(log), tmp_path)
+    arrays, _ = stored(KEY, lambda _: build(log), tmp_path)
     assert builds(log) == 2
     np.testing.assert_array_equal(arrays["inputs"], np.arange(5000))
 
 
 def test_a_failed_build_leaves_no_entry_and_the_next_one_succeeds(tmp_path: Path) -> None:
-    def fail() -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    def fail(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
         raise ValueError("truncated image")
 
     with pytest.raises(ValueError, match="truncated image"):
         stored(KEY, fail, tmp_path)
     assert [p for p in (tmp_path / "data").iterdir() if p.is_dir()] == []
-    stored(KEY, lambda: build(tmp_path / "log"), tmp_path)
+    stored(KEY, lambda _: build(tmp_path / "log"), tmp_path)
 
 
 def test_what_a_killed_process_left_behind_is_cleared(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    stored(KEY, lambda: build(log), tmp_path)
+    stored(KEY, lambda _: build(log), tmp_path)
     entry = entry_of(tmp_path)
     unfinished = entry.rename(entry.with_suffix(".building"))
     (unfinished / "entry.json").unlink()
-    stored(KEY, lambda: build(log), tmp_path)
+    stored(KEY, lambda _: build(log), tmp_path)
     assert entry.is_dir()
     assert not unfinished.exists()
 
 
 def test_maps_that_are_open_survive_a_rebuild(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    before, _ = stored(KEY, lambda: build(log), tmp_path)
+    before, _ = stored(KEY, lambda _: build(log), tmp_path)
     (entry_of(tmp_path) / "labels.npy").unlink()
-    stored(KEY, lambda: build(log), tmp_path)
+    stored(KEY, lambda _: build(log), tmp_path)
     np.testing.assert_array_equal(before["inputs"], np.arange(5000))
 
 
 def test_an_entry_says_what_it_is(tmp_path: Path) -> None:
-    stored(KEY, lambda: build(tmp_path / "log"), tmp_path)
+    stored(KEY, lambda _: build(tmp_path / "log"), tmp_path)
     assert json.loads(json.loads((entry_of(tmp_path) / "entry.json").read_text())["key"]) == KEY
 
 

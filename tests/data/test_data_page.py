@@ -90,7 +90,7 @@ def layouts(folder: Path) -> Iterator[tuple[str, str]]:
         root = write(layout, folder / f"{number}")
         source = ImageFolder(root=str(root), validation_size=0, **layout.parameters)
         try:
-            shape = source.shape()
+            shape = source.load().shape
         except ValueError as error:
             yield name, f"refused: {str(error).replace(str(root), 'it')}".replace("<", r"\<")
         else:

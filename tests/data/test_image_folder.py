@@ -68,11 +68,12 @@ def damaged(image_files: MakeFiles) -> Files:
     return image_files() | {"train/cat/7.jpg": jpeg()[:-400], "test/dog/9.png": b"no image"}
 
 
-def test_unreadable_images_are_named_and_counted_at_plan_time(damaged: Files, write_tar: Write) -> None:
+def test_unreadable_images_are_named_and_counted_before_anything_is_trained(damaged: Files, write_tar: Write) -> None:
     source = load(write_tar(damaged))
     message = r"unreadable images, 2 of them: test/dog/9.png \(.*\), train/cat/7.jpg \(.*truncated.*skip_unreadable"
+    source.check()
     with pytest.raises(ValueError, match=message):
-        source.check()
+        source.load()
 
 
 def test_unreadable_images_are_skipped_only_if_asked_and_noted(damaged: Files, write_tar: Write) -> None:
@@ -85,7 +86,7 @@ def test_unreadable_images_are_skipped_only_if_asked_and_noted(damaged: Files, w
 def test_many_unreadable_images_are_named_in_part(image_files: MakeFiles, write_tar: Write) -> None:
     bad = {f"train/cat/bad{i:02}.png": b"" for i in range(25)}
     with pytest.raises(ValueError, match=r"25 of them: train/cat/bad00.png .* and 15 more; repair"):
-        load(write_tar(image_files() | bad)).check()
+        load(write_tar(image_files() | bad)).load()
 
 
 def test_unreadable_images_of_a_split_that_is_not_used_do_not_matter(image_files: MakeFiles, write_tar: Write) -> None:
@@ -342,15 +343,18 @@ def test_jpeg_files_of_every_suffix_count_and_formats_that_are_not_read_are_name
     assert load(root).shape().train == 10
     write_folder({"train/cat/x.heic": b"\0\0\0\x18ftypheic"})
     with pytest.raises(ValueError, match=r"unreadable images, 1 of them: train/cat/x.heic \(none of JPEG, PNG"):
-        load(root).check()
+        load(root).load()
 
 
 def test_what_is_left_out_is_said(image_files: MakeFiles, write_folder: Write) -> None:
     files = image_files() | {"train/cat/a.txt": b"", "test/cat/b.txt": b"", "train/dog/README": b""}
     animated = encoded(Image.new("RGB", (8, 8)), "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")])
     files |= {"train/stray.png": image_bytes(0), "train/cat/a.gif": animated}
-    assert load(write_folder(files)).shape().remarks == (
+    source = load(write_folder(files))
+    listed = (
         "data: images outside class folders are left out: 1",
         "data: files that are no images are left out: 2 of .txt, 1 of no suffix",
-        "data: of files with several frames the first frame is taken: 1",
     )
+    assert source.shape().remarks == listed
+    source.load()
+    assert source.shape().remarks == (*listed, "data: of files with several frames the first frame is taken: 1")

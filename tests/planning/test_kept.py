@@ -174,6 +174,31 @@ def run_formerly(of: Study, store: Store, status: str = "finished") -> list[Tria
     return trials
 
 
+def test_a_plan_decodes_nothing_and_a_run_all_that_it_will_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    root, store = tmp_path / "images", Store.of("s", tmp_path / "runs")
+    images(root)
+    (root / "train" / "a" / "9.png").write_bytes(b"no image")
+    of = of_images(root)
+    assert of.plan(storage=tmp_path / "runs").pending == 2
+    with pytest.raises(ConfigError, match=r"^data: .* has unreadable images, 1 of them: train/a/9.png"):
+        settle(of, store, check_study(of), decode=True)
+
+
+def test_decoded_images_that_are_not_those_of_a_trial_are_refused(tmp_path: Path) -> None:
+    """Of a set that is too large to be read as a whole, its id need not tell of every change."""
+    root, store = tmp_path / "images", Store.of("s", tmp_path / "runs")
+    images(root)
+    of = of_images(root)
+    for trial in check_study(of):
+        trial.parts.data.load()
+        finish(store, trial, digest="another")
+    with pytest.raises(ConfigError, match=r"the images or texts of image_folder in .* have changed since these 2"):
+        of.plan(storage=tmp_path / "runs")
+
+
 def test_the_same_images_elsewhere_are_the_same_trials(tmp_path: Path) -> None:
     images(tmp_path / "images")
     shutil.copytree(tmp_path / "images", tmp_path / "top" / "copy")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from study.data.files import entries
-from study.data.layouts import Part
+from study.data.images.layouts import Part
 
 VERSION = 1
 """To be raised when the digest changes."""

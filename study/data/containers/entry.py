@@ -1,0 +1,34 @@
+"""A file of a container, and how its name is shown."""
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A folder or a file below a root."""
+
+    path: PurePosixPath
+    """Relative to the root."""
+    read: Callable[[], bytes] | None
+    """Its bytes, to be called before the next entry is asked for; None for a folder. Raises OSError where `lost`."""
+    lost: str = ""
+    """Why there is nothing to read: a link to what does not exist."""
+    size: int = 0
+    """Bytes of a file."""
+    label: str = ""
+    """Class of an image, where the container tells it."""
+    free: bool = False
+    """Whether it may be read at any time, by any thread."""
+
+
+def printable(name: str) -> str:
+    """A file's name as it is shown: composed (NFC), without control characters, bytes that are no UTF-8 as Latin-1."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        name = name.encode("utf-8", "surrogateescape").decode("latin-1")
+    hidden = ("Cc", "Zl", "Zp")
+    composed = unicodedata.normalize("NFC", name)
+    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) in hidden else c for c in composed)
