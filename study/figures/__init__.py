@@ -2,7 +2,7 @@
 
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.negatives import bands, class_maps, consistency, epochs, histograms  # noqa: F401  (registers them)
-from study.figures.outcome import accuracy, findings, importance, response, training_loss  # noqa: F401
+from study.figures.outcome import accuracy, findings, importance, pace, response, training_loss  # noqa: F401
 from study.figures.records import Records
 from study.figures.theory import bounds, fit, slack  # noqa: F401
 

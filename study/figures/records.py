@@ -10,6 +10,7 @@ import pandas as pd
 
 from study.claims import Findings, findings
 from study.results import Results, cell_label, journals, tables
+from study.results.pace import ON_THE_WAY
 from study.storage.store import Store, TrialFolder
 
 Table = list[dict[str, Any]]
@@ -57,6 +58,11 @@ class Records:
     def losses(self) -> pd.DataFrame:
         """Training loss by trial and epoch."""
         return journals(self.store, ["train.loss"])
+
+    @cached_property
+    def accuracies(self) -> pd.DataFrame:
+        """Accuracy on the way by trial and epoch."""
+        return journals(self.store, [ON_THE_WAY])
 
     @cached_property
     def profiles(self) -> dict[str, Table]:

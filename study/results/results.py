@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from study.bounds.priors import Sampling
-from study.results import comparison, effects, fits
+from study.results import comparison, effects, fits, pace
 from study.results.cells import blocked_interval, cells_table
-from study.results.frames import BEFORE, read_trials, trials_of, write_trials
+from study.results.frames import BEFORE, journals, read_trials, trials_of, write_trials
 from study.storage import yaml_text
 from study.storage.planned import planned
 from study.storage.store import Store
@@ -148,6 +148,13 @@ class Results:
         from study.results.encoder import trained_encoder  # torch: seconds to import
 
         return trained_encoder(self, trial)
+
+    def time_to(self, accuracy: float, metric: str = pace.ON_THE_WAY) -> pd.DataFrame:
+        """Epochs and training seconds of each trial to an accuracy in percent: see `study.results.pace.time_to`."""
+        if self.store is None:
+            raise ValueError("a table holds no epochs: take the results of the study, study.results()")
+        steps = journals(self.store, [metric, pace.SECONDS])
+        return pace.time_to(self.finished, self.varying, steps, accuracy, metric)
 
     def importance(self, metric: str | None = None) -> pd.DataFrame:
         """Share of the metric's variance that each parameter explains: see `study.results.effects.importance`."""

@@ -22,7 +22,7 @@ class TrainingLoss(Figure):
     section = "Training loss"
 
     def of_study(self, records: Records) -> Iterator[Picture]:
-        if (info := loss_info(records.results, records.losses)) is not None:
+        if (info := by_epoch(records.results, records.losses)) is not None:
             note = "Mean over the trials of each cell. Losses at different K or temperature are on different scales."
             yield Picture("training_loss", info, note + info.note, info.words)
 
@@ -30,7 +30,9 @@ class TrainingLoss(Figure):
         return draw_panels(info)
 
 
-def loss_info(results: Results, journals: pd.DataFrame, metric: str = "train.loss") -> PanelsInfo | None:
+def by_epoch(
+    results: Results, journals: pd.DataFrame, metric: str = "train.loss", *, unit: str = "nats"
+) -> PanelsInfo | None:
     """A stepwise metric against the epoch, mean over seeds; None where no trial has it.
 
     `journals`: one row per trial and epoch, with trial_id, epoch and the metrics.
@@ -45,4 +47,4 @@ def loss_info(results: Results, journals: pd.DataFrame, metric: str = "train.los
     colour, panels, averaged = roles(frame, results.varying, "epoch")
     table = interval(frame, [*panels, *filter(None, [colour]), "epoch"], [metric])
     shown = tuple(panels_of(table, panels, colour, "epoch"))
-    return PanelsInfo("epoch", f"{metric} (nats)", colour, shown, None, False, averaged)
+    return PanelsInfo("epoch", f"{metric} ({unit})", colour, shown, None, False, averaged)

@@ -6,7 +6,7 @@ import pytest
 from study.analysis.importance import BINS
 from study.figures.outcome.accuracy import accuracy_info
 from study.figures.outcome.panels import draw_panels
-from study.figures.outcome.training_loss import loss_info
+from study.figures.outcome.training_loss import by_epoch
 from study.results import Results
 
 METRIC = "linear.features.top1"
@@ -83,7 +83,7 @@ def test_no_figure_against_what_does_not_vary(cells):
 
 def test_no_figure_of_what_was_not_measured():
     assert accuracy_info(table(grid()), "k", "knn.features.top1") is None
-    assert loss_info(table(grid()), pd.DataFrame(columns=["trial_id", "epoch"])) is None
+    assert by_epoch(table(grid()), pd.DataFrame(columns=["trial_id", "epoch"])) is None
 
 
 def test_metric_without_floor_has_no_floor_line():
@@ -94,7 +94,7 @@ def test_metric_without_floor_has_no_floor_line():
 def test_loss_is_the_mean_over_the_seeds_of_a_cell_and_skips_what_is_not_finite():
     results = table([{"k": 16}, {"k": 64}], seeds=2)
     losses = [("t0", 1, 4.0), ("t0", 2, 3.0), ("t1", 1, 6.0), ("t1", 2, math.nan), ("t2", 1, 8.0), ("t2", 2, math.inf)]
-    info = loss_info(results, pd.DataFrame(losses, columns=["trial_id", "epoch", "train.loss"]))
+    info = by_epoch(results, pd.DataFrame(losses, columns=["trial_id", "epoch", "train.loss"]))
     sixteen, sixty_four = info.panels[0].curves
     assert (sixteen.x, sixteen.mean) == ((1, 2), (5, 3))
     assert (sixty_four.x, sixty_four.mean) == ((1,), (8,))
