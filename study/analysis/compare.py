@@ -58,7 +58,12 @@ def compare_bounds(
                 found = rank_correlation(inverted, trials, accuracy, generator=generator, resamples=resamples)
                 row |= {f"rank_{key}": value for key, value in found._asdict().items()}
             rows.append(row)
-    table = pd.DataFrame(rows)
+    return weighed(pd.DataFrame(rows), by)
+
+
+def weighed(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """With delta_aicc and weight among the bounds of each group, best first."""
+    table = table.copy()
     best = table.groupby(list(by), dropna=False)["aicc"].transform("min") if by else table["aicc"].min()
     table["delta_aicc"] = table["aicc"] - best  # NaN for ∞ − ∞: too few trials for every bound
     likelihood = np.exp(-table["delta_aicc"] / 2)

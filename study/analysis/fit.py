@@ -75,6 +75,19 @@ class Fit:
         values = dict(zip(PARAMETERS, map(float, self.solution), strict=True))
         return {name: values[name] for name in BOUNDS[self.bound].parameters if name not in fitted}
 
+    @property
+    def undetermined(self) -> str:
+        """Why the fit says nothing: an unknown that the curve does not determine, or fewer K than unknowns + 2, through
+        which any curve of so many unknowns nearly passes; empty where it says something."""
+        if loose := [p.name for p in self.parameters if not p.identified]:
+            return f"{self.bound} does not determine {', '.join(loose)}"
+        unknowns, ks = len(self.parameters), len(self.ks)
+        if ks >= unknowns + 2:
+            return ""
+        return (
+            f"{self.bound} has {unknowns} unknown{'s' * (unknowns > 1)}, and {ks} K of the {unknowns + 2} that it needs"
+        )
+
     def __str__(self) -> str:
         where = ", ".join(f"{name}={value}" for name, value in self.group.items())
         ks, seeds = ", ".join(map(str, self.ks)), f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"

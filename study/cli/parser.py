@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from study.cli import compare, features, theory, verbs
+from study.cli import compare, features, report, theory, verbs
 
 EPILOG = """\
 a study is given as the name of a recipe in search_spaces/ (`study list studies`), as a Python file that defines
@@ -54,11 +54,7 @@ def parser() -> argparse.ArgumentParser:
     theory.options(
         _verb(found, "theory", theory.theory_, "what the theory says of K for given classes, before any run", ["json"])
     )
-    report = _verb(found, "report", verbs.report_, "write the report page and the results table", TARGET)
-    report.add_argument("--out", help="folder of report.html, results.csv and results.parquet (default: the study's)")
-    features.options(
-        _verb(found, "features", features.features_, "write a trained encoder's features of a folder of images", TARGET)
-    )
+    report.options(_verb(found, "report", report.report_, "write the report and the results table", TARGET))
     ui = _verb(found, "ui", verbs.ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
     ui.add_argument("study", nargs="?", help="tell the page of this study alone (default: of those that changed last)")
     ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")

@@ -1,7 +1,6 @@
 """Each verb: reads its options, calls, prints. It imports only what it uses, so that `--help` and errors are quick."""
 
 import argparse
-import gc
 import json
 import math
 import os
@@ -9,8 +8,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from study.planning.plan import Plan
     from study.results import Results
     from study.study import Study
@@ -265,41 +262,6 @@ def strict(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [strict(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def report_(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from study.config import ConfigError
-    from study.report.page import write_report
-    from study.report.sections import SECTIONS
-    from study.storage.store import Store
-
-    study, _ = stored_target(options)
-    if not list(Store.of(study.name, options.storage).trials()):
-        raise ConfigError(
-            [f"no trial of {study.name} has started: nothing to report; `study run {options.study}` first"]
-        )
-    out = Path(options.out) if options.out else None
-    _check_out(out or Store.of(study.name, options.storage).path)
-    gc.disable()  # of a large report a tenth of the time: looking for garbage among objects that live to its end
-    try:
-        print(write_report(Store.of(study.name, options.storage), out, SECTIONS))
-    finally:
-        gc.enable()
-    return 0
-
-
-def _check_out(folder: "Path") -> None:
-    from study.config import ConfigError
-    from study.storage.store import check_writable, is_local
-
-    try:
-        if is_local(folder):
-            check_writable(folder)
-    except ConfigError as error:
-        why = error.problems[0].partition("; ")[0].removeprefix("storage: ")
-        raise ConfigError([f"report: {why}; write it elsewhere with --out FOLDER"]) from None
 
 
 def ui_(options: argparse.Namespace) -> int:

@@ -42,15 +42,35 @@ def mean_curve(label: str, x: "pd.Series[Any]", values: "pd.Series[Any]") -> Cur
     return curve(label, mean.index, mean, half_width(groups.sem(), n), n)
 
 
-def draw_curve(one: Curve, axes: "Axes", colour: str, *, style: str = "o-", band: bool = False) -> None:
-    """Means in matplotlib's `style`; the interval as whiskers or as a band."""
+def draw_curve(
+    one: Curve, axes: "Axes", colour: str, *, style: str = "o-", band: bool = False, shift: float = 0.0
+) -> None:
+    """Means in matplotlib's `style` with their interval: as whiskers, or as a `band` where x has no gaps, as of epochs.
+
+    Points are joined by a thin straight line, which says nothing of what lies between, and only where an interval says
+    how far they are known. shift: of points and whiskers to the right, in points, so that those of several show.
+    """
     if band:
-        axes.plot(one.x, one.mean, style, color=colour, ms=4, lw=1.4, label=one.label)
+        axes.plot(one.x, one.mean, style, color=colour, ms=3, lw=1.2, label=one.label)
         axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.2, linewidth=0)
         return
+    known = np.isfinite(one.low).any()
     whiskers = np.array([np.subtract(one.mean, one.low), np.subtract(one.high, one.mean)])
-    options: dict[str, Any] = {"ms": 4, "lw": 1.4, "elinewidth": 1, "capsize": 2.5}
-    axes.errorbar(one.x, one.mean, whiskers, color=colour, fmt=style, label=one.label, **options)
+    options: dict[str, Any] = {"ms": 3.6, "lw": 0.8, "elinewidth": 1, "capsize": 2}
+    if shift:
+        options["transform"] = _shifted(one, axes, shift)
+    axes.errorbar(one.x, one.mean, whiskers, color=colour, fmt=style if known else style[0], label=one.label, **options)
+
+
+def _shifted(one: Curve, axes: "Axes", points: float) -> Any:
+    """The transform so far to the right; matplotlib takes no limits from what it draws, so they are told."""
+    from matplotlib.transforms import ScaledTranslation
+
+    ends = np.array([one.mean, one.low, one.high], dtype=float)
+    points_of = np.column_stack([np.tile(one.x, 3), ends.ravel()])
+    axes.update_datalim(points_of[np.isfinite(ends.ravel())])
+    axes.autoscale_view()
+    return axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
 
 
 def in_words(curves: Iterable[Curve], x: str) -> str:
@@ -66,6 +86,12 @@ def in_words(curves: Iterable[Curve], x: str) -> str:
 def legend_name(label: str, most: int = 76) -> str:
     """A cell's label, cut to a length that leaves the figure its room."""
     return label if len(label) <= most else label[: most - 1] + "…"
+
+
+def within_percent(axes: "Axes") -> None:
+    """The y-axis kept within 0 and 100 %, where intervals of few seeds go beyond."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0), min(high, 100.0))
 
 
 def plain(axes: "Axes") -> None:

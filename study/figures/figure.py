@@ -95,10 +95,23 @@ def save_trial_figures(
     return left_out
 
 
+def save_picture(figure: Figure, picture: Picture, path: Path) -> None:
+    """Draw a picture into a file, of the kind that its suffix names.
+
+    Letters stay letters in PDF, and are outlines in SVG, whose reader may lack the font.
+    """
+    import matplotlib as mpl
+
+    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "study"}):
+        figure.draw(picture.info).savefig(path, dpi=150, metadata=undated)
+
+
 def _save(figure: Figure, picture: Picture, folder: Path, left_out: Undrawn) -> Path | None:
     path = folder / f"{picture.name}.png"
     try:
-        figure.draw(picture.info).savefig(path, dpi=150)
+        save_picture(figure, picture, path)
     except Exception as error:
         left_out[picture.name] = _reason(error)
         return None

@@ -4,14 +4,20 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from study.bounds import BOUNDS
 from study.claims import Findings, findings
 from study.results import Results, cell_label, journals, tables
 from study.results.pace import ON_THE_WAY
 from study.storage.store import Store, TrialFolder
+from study.storage.trial_result import TrialResult
+
+if TYPE_CHECKING:
+    from study.analysis.fit import Fit
+    from study.results.comparison import Best
 
 Table = list[dict[str, Any]]
 
@@ -53,6 +59,21 @@ class Records:
     def importance(self) -> pd.DataFrame:
         """`Results.importance` of it; ValueError where it cannot be told."""
         return self.results.importance(self.metric)
+
+    @cached_property
+    def best(self) -> "Best":
+        """`Results.best` of it."""
+        return self.results.best(self.metric)
+
+    @cached_property
+    def fits(self) -> "tuple[Fit, ...]":
+        """Every bound fitted to each curve over K; ValueError where that cannot be."""
+        return tuple(fit for bound in BOUNDS.names() for fit in self.results.fit(bound))
+
+    @cached_property
+    def outcomes(self) -> list[TrialResult]:
+        """Results of the trials, as far as they ended."""
+        return [result for i in self.results.frame["trial_id"] if (result := self.store.trial(i).result())]
 
     @cached_property
     def losses(self) -> pd.DataFrame:

@@ -1,52 +1,113 @@
-"""The parts of the page: sections, tables, and figures as inline drawings with a name for screen readers."""
+"""A report's parts as HTML; figures inline, in the page's own font and colours."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from io import StringIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import count, groupby
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from markupsafe import Markup, escape
 
-from study.figures.figure import Figure, registered, study_pictures
-from study.figures.records import Records
+from study.report.parts import Code, Drawn, Folded, Part, Points, Table, Words, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 INK = "#010203"
 """Stands in for the page's own text colour while a figure is drawn."""
-
 BROAD = 600
 """Pixels above which a figure, one of several panels, has a row to itself on paper, and is scrolled on a telephone."""
+NUMBER = re.compile(r"[-−+]?[\d.,]+(e[-+]?\d+)?( ± [\d.,e+-]+)?( / [-−]?[\d.,]+)?")
+LONG = 26
+"""Characters from which a text of a table is broken into lines."""
 
 
-class Section(NamedTuple):
-    """A part of the page. `body` is HTML as it is: make it of `figures`, `table` and escaped text."""
+class Html:
+    """Parts as HTML, figures and tables numbered in their order; `trials`: ids that have a row to link to."""
 
-    title: str
-    body: Markup
+    def __init__(self, trials: Collection[str] = ()) -> None:
+        self.trials = trials
+        self.figures, self.tables = count(1), count(1)
 
+    def body(self, parts: Iterable[Part]) -> Markup:
+        """Parts one after another, figures that follow one another side by side."""
+        made = Markup("\n")
+        for side_by_side, some in groupby(parts, lambda part: isinstance(part, Drawn)):
+            inner = Markup("\n").join(map(self._part, some))
+            made += Markup('<div class="row">{}</div>\n').format(inner) if side_by_side else inner
+        return made
 
-MakeSection = Callable[[Records], Section | None]
+    def _part(self, part: Part) -> Markup:
+        match part:
+            case Words(text, soft):
+                return Markup("<p{}>{}</p>").format(Markup(' class="soft"' if soft else ""), self.inline(text))
+            case Points(items, strong):
+                kind = Markup(' class="summary"' if strong else "")
+                return Markup("<ul{}>{}</ul>").format(
+                    kind, Markup("").join(Markup("<li>{}</li>").format(self.inline(item)) for item in items)
+                )
+            case Code(text):
+                return Markup("<pre>{}</pre>").format(text)
+            case Folded(summary, parts, paper):
+                kind, body = Markup("" if paper else ' class="screen"'), self.body(parts)
+                whole = "<details{}><summary>{}</summary>{}</details>"
+                return Markup(whole).format(kind, self.inline(summary), body)
+            case Table():
+                return self._table(part)
+            case Drawn():
+                return self._figure(part)
 
+    def inline(self, text: str) -> Markup:
+        """Text with `code`, and links to trials."""
+        made = Markup("")
+        for place, piece in enumerate(text.split("`")):
+            if place % 2 and piece in self.trials:
+                made += Markup('<a href="#trial-{0}"><code>{0}</code></a>').format(piece)
+            else:
+                made += Markup("<code>{}</code>").format(piece) if place % 2 else escape(piece)
+        return made
 
-def figures(records: Records, section: str) -> Markup:
-    """The registered figures of a section, side by side, and why others are left out."""
-    return drawn(records, {name: one for name, one in registered().items() if one.section == section})
-
-
-def drawn(records: Records, chosen: dict[str, Figure]) -> Markup:
-    """These figures of the study, each with its caption and its accessible name."""
-    left_out: dict[str, str] = {}
-    made = Markup("")
-    for figure, picture in study_pictures(chosen, records, left_out):
-        drawing, width = svg(lambda figure=figure, info=picture.info: figure.draw(info), picture.alt)  # type: ignore[misc]
-        made += Markup('<figure class="{}" style="flex-basis: {}px">{}<figcaption>{}</figcaption></figure>\n').format(
-            "broad" if width > BROAD else "", width, drawing, picture.caption
+    def _figure(self, part: Drawn) -> Markup:
+        info, figure = part.picture.info, part.figure
+        drawing, width = svg(lambda: figure.draw(info), part.picture.alt)
+        caption = Markup("<b>Figure {}.</b> {}").format(next(self.figures), part.picture.caption)
+        return Markup('<figure class="{}" style="flex-basis: {}px">{}<figcaption>{}</figcaption></figure>').format(
+            "broad" if width > BROAD else "", width, drawing, caption
         )
-    reasons = Markup("").join(map(Markup("<p>Left out: {}.</p>").format, dict.fromkeys(left_out.values())))
-    return (Markup('<div class="row">{}</div>').format(made) if made else made) + reasons
+
+    def _table(self, part: Table) -> Markup:
+        caption = Markup('<p class="caption"><b>Table {}.</b> {}</p>').format(
+            next(self.tables), self.inline(part.caption)
+        )
+        first = caption + self._rows(part, part.frame.iloc[: part.shown])
+        if len(part.frame) <= part.shown:
+            return first
+        rest = self._rows(part, part.frame.iloc[part.shown :])
+        more = len(part.frame) - part.shown
+        return first + Markup("<details><summary>{} more rows</summary>{}</details>").format(more, rest)
+
+    def _rows(self, part: Table, frame: pd.DataFrame) -> Markup:
+        right = [is_number(column) for _, column in part.frame.items()]
+        sides = zip(frame, right, strict=True)
+        head = Markup("").join(self._cell("th", _breakable(str(name)), side) for name, side in sides)
+        body = Markup("\n").join(self._row(part, dict(row), right) for row in frame.to_dict("records"))
+        whole = '<div class="wide"><table class="data"><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>'
+        return Markup(whole).format(head, body)
+
+    def _row(self, part: Table, row: dict[Any, Any], right: list[bool]) -> Markup:
+        if not part.anchors:
+            return Markup("<tr>{}</tr>").format(self._cells(row.values(), right))
+        trial = row.pop(part.anchors)
+        first = Markup('<tr id="trial-{0}"><td><code>{0}</code></td>').format(trial)
+        return first + Markup("{}</tr>").format(self._cells(row.values(), right[1:]))
+
+    def _cells(self, values: Iterable[Any], right: list[bool]) -> Markup:
+        return Markup("").join(self._cell("td", shown(value), side) for value, side in zip(values, right, strict=True))
+
+    def _cell(self, tag: str, text: str, right: bool) -> Markup:
+        kind = ' class="number"' if right else ' class="wrap"' if tag == "td" and len(text) > LONG else ""
+        return Markup(f"<{tag}{kind}>{{}}</{tag}>").format(self.inline(text) if "`" in text else text)
 
 
 def svg(draw: "Callable[[], Drawing]", alt: str) -> tuple[Markup, int]:
@@ -68,43 +129,12 @@ def svg(draw: "Callable[[], Drawing]", alt: str) -> tuple[Markup, int]:
     return Markup(named.replace(INK, "currentColor")), round(96 * drawing.get_figwidth())
 
 
-LONG = 40
-"""Characters from which a text of a table is broken into lines."""
-
-
-def table(frame: pd.DataFrame) -> Markup:
-    """A data frame as a table of the page: numbers to the right, text to the left."""
-    numbers = [_is_number(column) for _, column in frame.items()]
-    head = Markup("").join(
-        _cell("th", _breakable(str(name)), right) for name, right in zip(frame, numbers, strict=True)
-    )
-    rows = Markup("\n").join(
-        Markup("<tr>{}</tr>").format(
-            Markup("").join(_cell("td", _shown(value), right) for value, right in zip(row, numbers, strict=True))
-        )
-        for row in frame.itertuples(index=False, name=None)
-    )
-    whole = '<div class="wide"><table class="data"><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>'
-    return Markup(whole).format(head, rows)
-
-
-def _cell(tag: str, text: str, right: bool) -> Markup:
-    kind = ' class="number"' if right else ' class="wrap"' if tag == "td" and len(text) > LONG else ""
-    return Markup(f"<{tag}{kind}>{{}}</{tag}>").format(text)
-
-
-def _shown(value: object) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _is_number(column: "pd.Series[Any]") -> bool:
-    """Numbers, also those written with their half-width, as in `53.3 ± 0.4`."""
+def is_number(column: "pd.Series[Any]") -> bool:
+    """Whether a column stands to the right: numbers, also with their half-width, as in `53.3 ± 0.4`, and a floor."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return True
     given = [str(value) for value in column.dropna() if value != ""]
-    return bool(given) and all(re.fullmatch(r"[-−+]?[\d.,]+(e[-+]?\d+)?( ± [\d.,e+-]+)?", value) for value in given)
+    return bool(given) and all(NUMBER.fullmatch(value) for value in given)
 
 
 def _breakable(name: str) -> str:

@@ -1,23 +1,25 @@
-"""The report's parts: the figures of each, and what the trials' tables say beside them."""
+"""The report's parts on findings, figures, bounds and negatives."""
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
-from markupsafe import Markup
 
+from study.analysis.compare import weighed
 from study.claims import Finding
 from study.figures.figure import registered
 from study.figures.negatives.lines import CELLS
 from study.figures.records import Records, of_all
-from study.report.html import Section, drawn, figures, table
-from study.results import ACCURACY, interval, text
+from study.report.cells import summary
+from study.report.parts import Drawn, Folded, Part, Points, Section, Table, Words, drawn, figures, section
+from study.results import ACCURACY, cell_label, interval, text
 from study.storage.store import TrialFolder
 
 PAIRS = 6
 """Pairs of classes that are named, of those that follow meaning and of those that go against it."""
-SHOWN = ("aicc", "delta_aicc", "weight", "rmse", "r2", "leave_one_k_out", "unidentified")
-RANKS = ("rank_correlation", "rank_low", "rank_high")
+FITS = ("rmse", "r2", "aicc", "delta_aicc", "weight", "leave_one_k_out")
+RANKS = ("rank_correlation", "rank_low", "rank_high", "rank_points")
 NEGATIVES = (
     "negatives.hard_5pct.same_class_share",
     "negatives.easy_5pct.same_class_share",
@@ -32,110 +34,119 @@ NEGATIVES = (
     "negatives.offered.wup_other",
     "linear.features.confusion_spearman_wup",
 )
+VERDICTS = ("supported", "contradicted", "undecided")
+IN_FIGURES = ("Results", "Training loss", "Importance")
+ELSEWHERE = ("Findings", "Theory", "Negatives")
 
 
 def findings_section(records: Records) -> Section | None:
-    """The study's verdict on each claim, its effect, with the trials behind each; none where it speaks to none."""
+    """The study's verdict on each claim, its effect, with the trials behind each; and the best cell in words."""
+    return section("Findings", _findings(records))
+
+
+def _findings(records: Records) -> Iterator[Part]:
     found = records.findings
-    if not found:
-        return None
+    counts = Counter(one.verdict for one in found)
+    if found:
+        verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
+        yield Words(f"Of {len(found)} claims that this study speaks to: {verdicts}.")
+    yield from summary(records)
+    if found:
+        yield from figures(records, "Findings")
+        yield verdicts_table(found)
+        behind = tuple(part for one in found for part in _behind(one))
+        yield Folded("The contexts and trials behind each", behind, paper=False)
+    if found and found.others:
+        others = tuple(f"`{name}` {needs}" for name, needs in found.others.items())
+        yield Folded(f"{len(others)} claims that this study does not speak to", (Points(others),), paper=False)
+
+
+def verdicts_table(found: Iterable[Finding]) -> Table:
+    """A row a claim: its source, verdict, effect with interval, and n."""
     rows = [
-        (one.statement, one.source, one.verdict, one.interval, text("p", one.p_adjusted), one.seeds, one.missing)
+        (one.statement, one.source, one.verdict, one.interval, text("p", one.p_adjusted), one.seeds, len(one.trials),
+         one.missing)
         for one in found
-    ]
-    columns = ["claim", "source", "verdict", "effect, 95 % interval", "p, adjusted", "seeds", "missing for a verdict"]
-    others = Markup("").join(map(Markup("<li><code>{}</code> {}</li>").format, found.others, found.others.values()))
-    behind = Markup("").join(map(_behind, found))
-    return Section(
-        "Findings",
-        Markup(
-            "{}{}<details><summary>The contexts and trials behind each</summary>{}</details>"
-            "<details><summary>{} claims that this study does not speak to</summary><ul>{}</ul></details>"
-        ).format(
-            figures(records, "Findings"), table(pd.DataFrame(rows, columns=columns)), behind, len(found.others), others
-        ),
-    )
+    ]  # fmt: skip
+    columns = ["claim", "source", "verdict", "effect [95 % interval]", "p, adjusted", "seeds", "trials"]
+    caption = "Verdicts. Effects are paired by seed; intervals and p are adjusted for the number of claims (Holm)."
+    return Table("findings", caption, pd.DataFrame(rows, columns=[*columns, "missing for a verdict"]))
 
 
-def loss_section(records: Records) -> Section | None:
-    """Training loss by epoch."""
-    return _with_figures("Training loss", figures(records, "Training loss"))
+def figures_section(records: Records) -> Section | None:
+    """What came out, by picture: results, training loss, importance, and figures of a heading of their own."""
+    placed = (*IN_FIGURES, *ELSEWHERE)
+    further = {name: one for name, one in registered().items() if one.section not in placed}
+    parts = [part for heading in IN_FIGURES for part in figures(records, heading)]
+    return section("Figures", [*parts, *drawn(records, further)])
 
 
-def importance_section(records: Records) -> Section | None:
-    """The varying parameters that moved the study's first metric, and its response to each."""
-    made = figures(records, "Importance")
-    if not made or not records.compares:
-        return _with_figures("Importance", made)
-    try:
-        return Section("Importance", made + table(records.importance))
-    except ValueError:  # said of the figure
-        return Section("Importance", made)
-
-
-def theory_section(records: Records) -> Section | None:
+def bounds_section(records: Records) -> Section | None:
     """Bounds and accuracy against K, slack, fitted curves, and which bound explains the losses better."""
-    results, made = records.results, figures(records, "Theory")
-    slack, note = results.slack(), "Losses in nats on the test split. "
+    return section("Bounds", _bounds(records))
+
+
+def _bounds(records: Records) -> Iterator[Part]:
+    results, made = records.results, list(figures(records, "Theory"))
+    yield from made
+    if not any(isinstance(part, Drawn) for part in made):
+        return
+    slack = results.slack()
     if len(slack):
         violated = f"{slack['violated'].sum()} of {len(slack)} lower bounds are violated"
-        note += f"{violated} (p ≤ 5 %, adjusted for their number by Holm). "
+        yield Words(f"Losses in nats on the test split. {violated} (p ≤ 5 %, adjusted for their number by Holm).")
     try:
-        compared = results.compare_bounds()
+        fits, compared = records.fits, results.compare_bounds()
     except ValueError as error:
-        no_fits = Markup("<p>{}No fits: {}.</p>").format(note, str(error)) if "<svg" in made else ""
-        return Section("Theory", made + no_fits)
-    note += "Fits take d at its measured value; AICc: lower explains better; rank: Spearman's correlation over K of "
-    note += f"the inverted bound with {ACCURACY}, and its 95 % interval."
-    columns = [
-        *(path for path in results.varying if path != "k"),
-        "bound",
-        *(c for c in (*SHOWN, *RANKS) if c in compared),
-    ]
-    return Section("Theory", Markup("{}<p>{}</p>{}").format(made, note, table(compared[columns])))
+        yield Words(f"No fits: {error}.")
+        return
+    by = [path for path in results.varying if path != "k"]
+    if unfitted := [why for fit in fits if (why := fit.undetermined)]:
+        count = f"{len(unfitted)} of {len(fits)} fits are neither drawn nor tabulated"
+        yield Words(f"{count}, as they say nothing: {'; '.join(dict.fromkeys(unfitted))}.")
+    told = {(fit.bound, cell_label(fit.group)) for fit in fits if not fit.undetermined}
+    key = [(row["bound"], cell_label({path: row[path] for path in by})) in told for row in compared.to_dict("records")]
+    if any(key):
+        caption = "Fits of the bounds to L_cont over K, d at its measured value; AICc: lower explains better."
+        yield Table("fits", caption, weighed(compared[key], by)[[*by, "bound", *FITS]])
+    if "rank_correlation" in compared and compared["rank_correlation"].notna().any():
+        caption = f"Spearman's correlation over K of the inverted bound with {ACCURACY}, with its 95 % interval."
+        yield Table("ranks", caption, compared[[*by, "bound", *RANKS]].dropna(subset=["rank_correlation"]))
 
 
 def negatives_section(records: Records) -> Section | None:
     """The negatives that are hard for the trained encoders, and what they mean."""
-    results, made = records.results, figures(records, "Negatives")
+    return section("Negatives", _negatives(records))
+
+
+def _negatives(records: Records) -> Iterator[Part]:
+    results, made = records.results, list(figures(records, "Negatives"))
     metrics = [name for name in NEGATIVES if name in results.frame]
     if not metrics:
-        return _with_figures("Negatives", made)
-    shown = results.table(metrics).rename(columns={name: name.removeprefix("negatives.") for name in metrics})
-    note = (
-        "Means over the seeds of a cell with 95 % intervals, seeds as blocks; docs/metrics.md says what each number is."
-    )
-    head = _notes([*_reasons(folder for folders in records.cells.values() for folder in folders), note])
-    return Section("Negatives", head + made + _class_pairs(records) + table(shown))
+        yield from made
+        return
+    yield from map(Words, _reasons(folder for folders in records.cells.values() for folder in folders))
+    yield from made
+    yield from _class_pairs(records)
+    table = results.table(metrics).rename(columns={name: name.removeprefix("negatives.") for name in metrics})
+    note = "Means over the seeds of a cell with 95 % intervals, seeds as blocks; docs/metrics.md has each metric."
+    yield Table("negatives", note, table)
 
 
-def further_section(records: Records) -> Section | None:
-    """Registered figures that stand under no other heading."""
-    placed = ("Findings", "Results", "Training loss", "Importance", "Theory", "Negatives")
-    chosen = {name: one for name, one in registered().items() if one.section not in placed}
-    return _with_figures("Further figures", drawn(records, chosen))
-
-
-SECTIONS = (loss_section, importance_section, theory_section, negatives_section, further_section)
-
-
-def _behind(one: Finding) -> Markup:
+def _behind(one: Finding) -> Iterator[Part]:
     """A finding's contexts, each with its own interval, what was left out, and its trials."""
     lines = [
         f"{part.where}: {text(one.metric, part.effect)} ({text(one.metric, part.low)} to {text(one.metric, part.high)})"
         for part in one.parts
         if len(one.parts) > 1
     ]
-    notes = Markup("").join(map(Markup("<li>{}</li>").format, [*lines, *(f"left out, {why}" for why in one.left_out)]))
-    trials = Markup(", ").join(map(Markup('<a href="#trial-{0}"><code>{0}</code></a>').format, one.trials))
-    return Markup("<p>{} {}</p><ul>{}</ul><p>Trials: {}</p>").format(one.statement, one.metric, notes, trials)
+    yield Words(f"{one.statement} {one.metric}")
+    if notes := (*lines, *(f"left out, {why}" for why in one.left_out)):
+        yield Points(notes)
+    yield Folded(f"{len(one.trials)} trials", (Words(", ".join(f"`{trial}`" for trial in one.trials)),))
 
 
-def _with_figures(title: str, made: Markup) -> Section | None:
-    return Section(title, made) if made else None
-
-
-def _class_pairs(records: Records) -> Markup:
+def _class_pairs(records: Records) -> Iterator[Part]:
     """The pairs of classes that add most to ρ over pairs, and those that take most from it, cell by cell."""
     rows = pd.DataFrame(
         {"cell": name, **{column: row[column] for column in ("kind", "class", "other", "contribution")}}
@@ -145,7 +156,7 @@ def _class_pairs(records: Records) -> Markup:
         for row in folder.table(f"negatives.{kind}")
     )
     if not len(rows):
-        return Markup("")
+        return
     pair = ["kind", "class", "other"]
     total = rows.groupby(pair, sort=False)["contribution"].sum().sort_values()
     named = [*total[total > 0].index[::-1][:PAIRS], *total[total < 0].index[:PAIRS]]
@@ -160,11 +171,9 @@ def _class_pairs(records: Records) -> Markup:
         for of in named
     ]
     note = "Pairs of classes whose difficulty follows their meaning most, and those that go most against it: what each "
-    note += (
-        "adds to ρ over pairs, which is the mean over all pairs; mean of the seeds that have it among their first 20."
-    )
+    note += "adds to ρ over pairs, the mean over all pairs; mean of the seeds that have it among their first 20."
     note += of_all(min(CELLS, len(records.cells)), len(records.cells))
-    return Markup("<p>{}</p>{}").format(note, table(pd.DataFrame(shown)))
+    yield Table("class_pairs", note, pd.DataFrame(shown))
 
 
 def _reasons(folders: Iterable[TrialFolder]) -> list[str]:
@@ -172,7 +181,3 @@ def _reasons(folders: Iterable[TrialFolder]) -> list[str]:
     skipped = [result.skipped for folder in folders if (result := folder.result())]
     reasons = [reasons[name] for reasons in skipped for name in ("meaning", "negatives") if name in reasons]
     return list(dict.fromkeys(f"Left out: {reason}" for reason in reasons))
-
-
-def _notes(lines: list[str]) -> Markup:
-    return Markup("").join(Markup('<p style="white-space: pre-line">{}</p>').format(line) for line in lines)

@@ -66,7 +66,7 @@ def test_a_registered_figure_is_in_the_report_and_among_the_studys_artifacts(
     tmp_path: Path, users: type[Figure]
 ) -> None:
     store = finished(tmp_path)
-    html = write_report(store).read_text()
+    html = write_report(store)[0].read_text()
     (figure,) = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
     assert 'aria-label="2 trials of 3 s or less"' in figure
     assert "Seconds of each trial &lt;b&gt;." in figure
@@ -89,7 +89,7 @@ def test_a_users_figure_travels_with_the_trial_to_workers_that_do_not_know_it(us
 def test_a_figure_that_fails_costs_neither_the_trial_nor_the_report(tmp_path: Path, users: type[Figure]) -> None:
     users.of_study = users.of_trial = lambda self, *sources: 1 / 0  # type: ignore[assignment,method-assign,return-value]
     assert save_trial_figures(registered(), {}, tmp_path) == {"seconds": "ZeroDivisionError: division by zero"}
-    assert "Left out: ZeroDivisionError: division by zero." in write_report(finished(tmp_path)).read_text()
+    assert "Left out: ZeroDivisionError: division by zero." in write_report(finished(tmp_path))[0].read_text()
 
 
 def test_a_trial_leaves_its_tables_and_figures_a_users_too(

@@ -1,5 +1,6 @@
 import json
 import math
+import random
 import re
 from html.parser import HTMLParser
 
@@ -7,8 +8,9 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
-from study.report.html import Section, svg, table
-from study.report.page import write_report
+from study.report.html import Html, svg
+from study.report.page import SECTIONS, write_report
+from study.report.parts import Section, Table
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 
@@ -36,14 +38,14 @@ def store(tmp_path_factory):
     return store
 
 
-def add(store, k, strategy, seed, reason=None):
+def add(store, k, strategy, seed, reason=None, top1=None):
     trial = store.trial(f"{k}{strategy[0]}{seed}")
     config = {"k": k, "negatives": {"name": strategy}, "method": {"name": "simclr"}, "seed": seed}
     described = {"config": config, "cell": {"k": k, "negatives": strategy}, "seed": seed}
     trial.write_config(described | {"uses_labels": strategy == "without_same_class"})
     for epoch in (1, 2):
         trial.append({"epoch": epoch, "time": 1.0, "metrics": {"train.loss": math.log(k) / epoch}})
-    top1 = 40 + math.log2(k) + 5 * (strategy != "all") + seed + 0.4 * seed * (k == 64)
+    top1 = top1 or 40 + math.log2(k) + 5 * (strategy != "all") + seed + 0.4 * seed * (k == 64)
     metrics = {
         "linear.features.top1": top1,
         "linear.floor.top1": 41.0,
@@ -89,7 +91,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(store):
-    return write_report(store).read_text()
+    return write_report(store)[0].read_text()
 
 
 @pytest.fixture(scope="module")
@@ -104,18 +106,18 @@ def test_page_needs_nothing_from_outside(html, page):
 
 def test_tables_lie_beside_the_page(store, tmp_path):
     folder = tmp_path / "elsewhere"
-    assert write_report(store, folder) == folder / "report.html"
+    assert write_report(store, folder) == [folder / "report.html"]
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "results.csv", "results.parquet"]
 
 
 def test_parts_are_in_order(page):
-    parts = ["Findings", "Results", "Training loss", "Importance", "Theory", "Failures", "Plan", "Provenance"]
+    parts = ["Findings", "Figures", "Tables", "Bounds", "Failures", "Settings", "Provenance", "How to reproduce"]
     assert page.headings == parts
     assert "Does accuracy grow with <K>?" in page.text  # escaped, so the parser gives it back
 
 
 def test_findings_have_verdict_effect_and_links_to_the_trials_behind_them(html, page):
-    section = html[html.index('<h2 id="findings">') : html.index('<h2 id="results">')]
+    section = html[html.index('<h2 id="findings">') : html.index('<h2 id="figures">')]
     assert '<td class="wrap">Contrastive learning gains accuracy over its untrained encoder.</td>' in section
     assert "<td>supported</td>" in section
     assert 'aria-label="' in section
@@ -125,22 +127,42 @@ def test_findings_have_verdict_effect_and_links_to_the_trials_behind_them(html, 
     assert "needs cells with negatives hardest_5pct, and with negatives hardest_5pct_control" in section
 
 
-def test_best_cell_is_told_with_interval_floor_and_whether_it_uses_labels(page):
-    best, unlabelled, words = re.findall(r"(?:Best cell|k=)[^\n]*?\.(?=\n|$|Best|k=)", page.text)[:3]
-    assert "k = 64, negatives = without_same_class: linear probe, features 51.7 ± 0.4 %" in best
-    assert "(n = 2, uses labels), +10.7 against the untrained encoder" in best
-    assert "Best cell without labels: k = 64, negatives = all: linear probe, features 46.7 ± 0.4 %" in unlabelled
-    assert words == (
-        "k=64, negatives=without_same_class: 51.7, the highest mean of 4 cells, told apart from all others; "
-        "it leads the next, k=16, negatives=without_same_class, by 2.2 (1.4 to 3.0)."
+def test_the_best_cell_is_told_with_what_it_leads_by_and_whether_it_uses_labels(page):
+    assert (
+        "linear.features.top1: k=64, negatives=without_same_class: 51.7, the highest mean of 4 cells, told apart from "
+        "all others; it leads the next, k=16, negatives=without_same_class, by 2.2 (1.4 to 3.0)." in page.text
     )
+    assert "It uses class labels in training; the highest without: k=64, negatives=all, 46.7 (n = 2)." in page.text
 
 
-def test_table_has_the_floor_beside_the_accuracy_and_a_mark_on_label_users(html):
-    rows = re.findall(r"<tr.*?</tr>", html[html.index('<tr class="best">') :], re.DOTALL)[:4]
-    plain = [" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in rows]
-    assert plain[0].startswith("64 without_same_class † 2 51.7 ± 0.4 / 41.0 2.000 ± 0.000 36.0")
-    assert ["†" in row for row in plain] == [True, True, False, False]
+def rows_of(html, name):
+    """The rows of the table of this caption, as text, a cell after another."""
+    table = html[html.index(name) :]
+    rows = re.findall(r"<tr.*?</tr>", table[: table.index("</table>")], re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]*>", " ", row).replace("\u200b", "").split()) for row in rows]
+
+
+def test_cells_are_grouped_by_what_can_be_told_apart_and_not_ranked(html):
+    head, *rows = rows_of(html, "Cells. Mean")
+    assert head.startswith("k negatives uses labels against the best n")
+    assert rows[0].startswith("64 without_same_class yes may be the best 2 51.7 ± 0.4 / 41.0 2.000 ± 0.000 36.0")
+    assert [row.split()[:2] for row in rows[1:]] == [["16", "all"], ["16", "without_same_class"], ["64", "all"]]
+    assert all(" lower 2 " in row for row in rows[1:])
+    assert "First the 1 of 4 cells that may be the best" in html
+
+
+def test_cells_that_cannot_be_told_apart_are_in_order_of_value_and_none_is_called_the_best(tmp_path):
+    store = Store.of("noise", tmp_path)
+    draw = random.Random(0)
+    for k in (64, 16, 4):
+        for seed in (0, 1, 2):
+            add(store, k, "all", seed, top1=50 + draw.gauss(0, 3))
+    html = write_report(store)[0].read_text()
+    head, *rows = rows_of(html, "Cells. Mean")
+    assert [row.split()[0] for row in rows] == ["4", "16", "64"]
+    assert "against the best" not in head
+    assert "no cell can be told apart from the best" in html
+    assert "linear.features.top1: no cell can be told apart (" in html
 
 
 def test_failures_are_listed_with_their_reasons(page):
@@ -157,11 +179,11 @@ def test_page_shows_no_password(html):
 
 
 def test_sections_are_added_and_left_out(store):
-    def bounds(records):
-        return Section("Bounds", table(pd.DataFrame({"bound": ["<a>"], "loss": [2.0]})))
+    def mine(records):
+        return Section("Mine", (Table("mine", "Of my own", pd.DataFrame({"bound": ["<a>"], "loss": [2.0]})),))
 
-    html = write_report(store, sections=[bounds, lambda records: None]).read_text()
-    assert Page(html).headings == ["Findings", "Results", "Bounds", "Failures", "Plan", "Provenance"]
+    html = write_report(store, sections=[*SECTIONS[-1:], mine, lambda records: None])[0].read_text()
+    assert Page(html).headings == ["How to reproduce", "Mine"]
     assert "&lt;a&gt;" in html
 
 
@@ -183,16 +205,16 @@ def test_figure_takes_the_pages_colours():
 
 
 def test_study_without_results_has_a_page_too(tmp_path):
-    text = Page(write_report(Store.of("nothing", tmp_path)).read_text()).text
+    text = Page(write_report(Store.of("nothing", tmp_path))[0].read_text()).text
     assert "No trial is finished yet." in text
 
 
 def test_strategy_that_no_module_registers_here_is_not_marked(tmp_path):
     store = Store.of("foreign", tmp_path)
     add(store, 16, "same_superclass", 0)
-    html = write_report(store).read_text()
+    html = write_report(store)[0].read_text()
     assert "same_superclass" in html
-    assert "†" not in html
+    assert "uses labels" not in html
 
 
 def test_every_figure_has_a_caption_and_a_name_for_who_does_not_see_it(html):
@@ -200,16 +222,17 @@ def test_every_figure_has_a_caption_and_a_name_for_who_does_not_see_it(html):
     assert len(figures) == 5  # findings, accuracy, loss, importance, response
     for figure in figures:
         assert re.search(r'<svg role="img" aria-label="[^"]{40,}"', figure)
-        assert re.search(r"<figcaption>\w.+</figcaption>", figure)
+        assert re.search(r"<figcaption><b>Figure \d\.</b> \w.{60,}</figcaption>", figure)
     assert 'aria-label="linear.features.top1 (%) against K' in html
     assert "46.7 at K = 64" in html
 
 
 def test_numbers_stand_to_the_right_and_text_to_the_left():
-    frame = pd.DataFrame({"bound": ["a", "b"], "loss": [2.0, None], "top1": ["53.3 ± 0.4", ""], "k": [16, 1024]})
-    cells = re.findall(r"<(t[dh])( class=\"number\")?>", table(frame))
+    entries = {"bound": ["a", "b"], "loss": [2.0, None], "top1": ["53.3 ± 0.4 / 41.0", ""], "k": [16, 1024]}
+    html = Html().body([Table("t", "caption", pd.DataFrame(entries))])
+    cells = re.findall(r"<(t[dh])( class=\"number\")?>", html)
     assert [bool(right) for _, right in cells] == [False, True, True, True] * 3
-    assert "<td>a</td>" in table(frame)
+    assert "<td>a</td>" in html
 
 
 def test_the_contents_lead_to_every_part(html, page):

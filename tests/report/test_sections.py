@@ -7,6 +7,7 @@ from pathlib import Path
 from study import TrialConfig
 from study.figures import Records
 from study.planning.resolve import resolve
+from study.report.html import Html
 from study.report.sections import negatives_section
 from study.results import Results
 from study.storage.store import Store
@@ -25,6 +26,7 @@ def test_negatives_are_compared_across_cells_with_intervals_over_seeds(tmp_path:
             run_trial(replace(trial, cell={"negatives": strategy}), store.trial(trial.id), threads=1)
     section = negatives_section(Records(Results.load(store), store))
     assert section is not None
+    body = Html().body(section.parts)
     for caption in (
         "same_class_share by difficulty",
         "Mean similarity of negatives by class, in WordNet order",
@@ -33,13 +35,13 @@ def test_negatives_are_compared_across_cells_with_intervals_over_seeds(tmp_path:
         "Same-class share of what the training selected",
         "Correlation of difficulty and meaning of test negatives",
     ):
-        assert caption in section.body, caption
-    assert "Similarity of meaning of what it selected, other classes" in section.body
-    named = section.body[section.body.index("Pairs of classes whose difficulty follows their meaning most") :]
+        assert caption in body, caption
+    assert "Similarity of meaning of what it selected, other classes" in body
+    named = body[body.index("Pairs of classes whose difficulty follows their meaning most") :]
     for text in ("near and hard", "far but hard", "<td>square</td>", "without_\u200bsame_\u200bclass</th>"):
         assert text in named, text
-    assert "±" in section.body
-    assert "Left out" not in section.body
+    assert "±" in body
+    assert "Left out" not in body
 
 
 def test_the_report_says_why_semantics_are_off(tmp_path: Path) -> None:
@@ -50,7 +52,8 @@ def test_the_report_says_why_semantics_are_off(tmp_path: Path) -> None:
     store.trial("t").write_result(result)
     section = negatives_section(Records(Results.load(store), store))
     assert section is not None
-    assert "Left out: the data has no labels" in section.body
+    body = Html().body(section.parts)
+    assert "Left out: the data has no labels" in body
 
 
 def test_cells_are_drawn_in_order_of_value_and_the_caption_says_how_many(tmp_path: Path) -> None:
@@ -63,6 +66,7 @@ def test_cells_are_drawn_in_order_of_value_and_the_caption_says_how_many(tmp_pat
         trial.write_result(TrialResult(status="finished", metrics={"train.loss": 1.0}, started=0, ended=1))
     section = negatives_section(Records(Results.load(store), store))
     assert section is not None
-    assert "6 of 7 cells shown, the first by value" in section.body
-    legend = re.findall(r">k=(\d+)</text>", section.body)
+    body = Html().body(section.parts)
+    assert "6 of 7 cells shown, the first by value" in body
+    legend = re.findall(r">k=(\d+)</text>", body)
     assert legend == ["8", "16", "32", "64", "128", "512"]

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 COLUMNS = ("same_class_share", "wup_other")
+SEE = {
+    "same_class_share": "on the left, how many of the hardest negatives are of the anchor's own class",
+    "wup_other": "on the left, how near in WordNet the hardest negatives of other classes are",
+}
 TABLE = "negatives.bands"
 
 
@@ -43,7 +47,7 @@ class Bands(Figure):
 
     def draw(self, info: BandInfo) -> "Drawing":
         """Lines over the difficulty bands, chance as a dashed line."""
-        drawing, axes = draw_lines(info.curves)
+        drawing, axes = draw_lines(info.curves, band=False)
         level(axes, info.chance, "chance")
         axes.set_xticks(range(len(info.bands)), info.bands, fontsize=7)
         title = "What negatives mean, by difficulty"
@@ -56,7 +60,8 @@ def _pictures(cells: Mapping[str, Sequence[Table]]) -> Iterator[Picture]:
     for column in COLUMNS:
         if shown and column in next(iter(shown.values()))[0][0]:
             info = band_info(shown, column)
-            caption = f"{column} by difficulty.{of_all(len(shown), len(cells))}"
+            caption = f"{column} by difficulty: above the dashed line, more than by chance; {SEE[column]}."
+            caption += of_all(len(shown), len(cells))
             ends = in_words(info.curves, "band")
             yield Picture(
                 f"{TABLE}.{column}", info, caption, f"{words(column)} by band of difficulty, hardest 0. {ends}"

@@ -42,8 +42,10 @@ MAPS = {
     ),
 }
 CAPTIONS = {
-    "difficulty": "Mean similarity of negatives by class, in WordNet order",
-    "confusion": "Confusion by the linear probe on features, in WordNet order",
+    "difficulty": "Mean similarity of negatives by class, in WordNet order: bright blocks on the diagonal are classes "
+    "of near meaning that are hard for one another",
+    "confusion": "Confusion by the linear probe on features, in WordNet order: bright blocks on the diagonal are "
+    "classes of near meaning that are taken for one another",
 }
 NAMED_CLASSES = 40
 """Up to this many classes a map names each; above it, groups of the WordNet tree."""

@@ -63,7 +63,10 @@ def _picture(table: Table, where: str) -> Picture:
         for counts in (info.observed, info.expected)
     )
     told = f"Of {sum(info.observed)} negatives, one is among the {BANDS[info.band]} of {most} queries; by chance the "
-    caption = f"How often a negative is among the {BANDS[info.band]}{where}"
+    caption = (
+        f"How often a negative is among the {BANDS[info.band]}: bars far to the right of the line are negatives that "
+    )
+    caption += f"are hard for more queries than by chance{where}"
     return Picture("negatives.consistency", info, caption, f"{told}most frequent would be of {expected}")
 
 

@@ -63,7 +63,7 @@ class Epochs(Figure):
     def draw(self, info: EpochInfo) -> "Drawing":
         from matplotlib.ticker import MaxNLocator
 
-        drawing, axes = draw_lines(info.curves)
+        drawing, axes = draw_lines(info.curves, band=True)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if info.chance is not None:
             level(axes, info.chance, "the pool")

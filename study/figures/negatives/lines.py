@@ -20,12 +20,13 @@ def sheet(width: float = 5.6, height: float = 3.6) -> "tuple[Drawing, Axes]":
     return drawing, drawing.add_subplot()
 
 
-def draw_lines(curves: Sequence[Curve]) -> "tuple[Drawing, Axes]":
-    """Lines with bands, and a legend where there are several."""
+def draw_lines(curves: Sequence[Curve], *, band: bool = False) -> "tuple[Drawing, Axes]":
+    """Curves as `draw_curve` draws them, and a legend where there are several."""
     drawing, axes = sheet()
     for i, one in enumerate(curves):
         named = one._replace(label=legend_name(one.label))
-        draw_curve(named, axes, COLOURS[i % len(COLOURS)], band=True)
+        shift = 2.5 * (i - (len(curves) - 1) / 2)
+        draw_curve(named, axes, COLOURS[i % len(COLOURS)], band=band, shift=shift)
     if len(curves) > 1:
         drawing.legend(loc="outside lower center", frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

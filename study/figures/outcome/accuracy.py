@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 
+ERROR_BARS = (
+    "Error bars are 95 % intervals over the trials at each point, without what all share under a seed; thin lines join "
+    "measured points and say nothing of what lies between."
+)
+
+
 @FIGURES.register("accuracy")
 class Accuracy(Figure):
     """The study's first metric against K and against temperature."""
@@ -26,14 +32,22 @@ class Accuracy(Figure):
     def of_study(self, records: Records) -> Iterator[Picture]:
         for x in ("k", "temperature"):
             if (info := accuracy_info(records.results, x, records.metric)) is not None:
-                note = (
-                    "Error bars: 95 % intervals over the trials at each point, without what all share under a seed."
-                    + info.note
-                )
-                yield Picture(f"accuracy.{x}", info, note, info.words)
+                caption = f"{records.metric} against {x}. {moved(records, x)}{ERROR_BARS}{info.note}"
+                yield Picture(f"accuracy.{x}", info, caption, info.words)
 
     def draw(self, info: PanelsInfo) -> "Drawing":
         return draw_panels(info)
+
+
+def moved(records: Records, parameter: str) -> str:
+    """Whether the parameter moves the metric by more than chance, in a sentence; empty where that cannot be told."""
+    try:
+        rows = records.importance.set_index("parameter").to_dict("index")
+    except ValueError:
+        return ""
+    if not (found := rows.get(parameter, {})).get("verdict"):
+        return ""
+    return f"Over all cells, {parameter}: {found['verdict']} (p = {found['p_adjusted']:.2g}, adjusted). "
 
 
 def accuracy_info(results: Results, x: str, metric: str = "linear.features.top1") -> PanelsInfo | None:

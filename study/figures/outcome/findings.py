@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 VERDICTS = {"supported": COLOURS[2], "contradicted": COLOURS[1], "undecided": GREY}
 CAPTION = (
-    "Each claim's effect in its own unit: the dot is the mean over contexts, which the small ticks show, the bar its "
-    "95 % interval, adjusted for the number of claims (Holm). A claim is supported where the bar lies wholly in the "
-    "shade, contradicted where it lies wholly outside it."
+    "A claim is supported where its bar lies wholly in the shade, contradicted where it lies wholly outside it. Dot: "
+    "the effect, mean over contexts, which the small ticks show; bar: its 95 % interval, adjusted for the number of "
+    "claims (Holm). Each effect has its own unit and scale: lengths are not to be compared between claims."
 )
 
 
@@ -47,10 +47,10 @@ class FindingsFigure(Figure):
             yield Picture("findings", rows, CAPTION, words)
 
     def draw(self, info: tuple[Row, ...]) -> "Drawing":
-        """A strip for each claim, as each effect has its own unit."""
+        """A strip for each claim, as each effect has its own unit, with its words on the left."""
         from matplotlib.figure import Figure as Drawing
 
-        drawing = Drawing(figsize=(5.8, 0.95 * len(info) + 0.2), layout="constrained")
+        drawing = Drawing(figsize=(8.2, 0.56 * len(info) + 0.2), layout="constrained")
         for axes, row in zip(drawing.subplots(len(info), 1, squeeze=False)[:, 0], info, strict=True):
             _draw(axes, row)
         return drawing
@@ -62,18 +62,17 @@ def _row(one: Finding) -> Row:
 
 
 def _draw(axes: "Axes", row: Row) -> None:
-    ends = [end for end in row.region if math.isfinite(end)]
-    shown = [row.effect, row.low, row.high, 0.0, *row.parts, *ends]
+    shown = [end for end in (row.effect, row.low, row.high, 0.0, *row.parts, *row.region) if math.isfinite(end)]
     room = 0.08 * (max(shown) - min(shown) or 1)
     left, right = min(shown) - room, max(shown) + room
     colour = VERDICTS[row.verdict]
     axes.axvspan(max(left, row.region[0]), min(right, row.region[1]), color=COLOURS[4], alpha=0.18, lw=0)
     axes.axvline(0, color=GREY, lw=0.8)
-    axes.plot([row.low, row.high], [0, 0], color=colour, lw=2.2, solid_capstyle="butt")
+    axes.plot([max(left, row.low), min(right, row.high)], [0, 0], color=colour, lw=2.2, solid_capstyle="butt")
     axes.plot(row.parts, [0] * len(row.parts), "|", color=colour, ms=9, mew=0.9)
     axes.plot([row.effect], [0], "o", color=colour, ms=5)
     axes.set(xlim=(left, right), ylim=(-1, 1), yticks=[])
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    title = f"{textwrap.fill(row.statement, 92)}\n{row.verdict.capitalize()}: {row.words}"
-    axes.set_title(title, fontsize=7.5, loc="left")
+    words = f"{textwrap.fill(row.statement, 62)}\n{textwrap.fill(f'{row.verdict.capitalize()}: {row.words}', 62)}"
+    axes.set_ylabel(words, fontsize=7.5, rotation=0, ha="right", va="center", multialignment="left", labelpad=8)

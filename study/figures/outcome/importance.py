@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 PALE = "#9a9a9a"
 """Of what is not told from chance."""
 GRID_CAPTION = (
-    "Share of the variance (ω², an analysis of variance over cells with seeds as blocks) of each parameter by itself, "
-    "of what they explain only together, of the seed, and unexplained. Tested by permuting the cells within each seed "
-    "({permutations:,} permutations), adjusted over the parameters (Holm): grey is not told from chance at 5 %, or not "
-    "tested."
+    "A coloured bar is a parameter that moves the metric by more than chance; grey is not told from chance at 5 %, or "
+    "not tested. Share of the variance (ω², an analysis of variance over cells with seeds as blocks) of each parameter "
+    "by itself, of what they explain only together, of the seed, and unexplained. Tested by permuting the cells within "
+    "each seed ({permutations:,} permutations), adjusted over the parameters (Holm)."
 )
 SEARCH_CAPTION = (
     "Functional ANOVA: what each explains by itself, relative to the others; shares sum to 1 also where nothing "

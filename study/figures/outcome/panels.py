@@ -22,6 +22,8 @@ MOST_LEVELS = 7
 """Up to this many values of a path are told apart by colour; more, as of a random search, are averaged over."""
 MOST_PANELS = 12
 DASHES = (0, (4, 3))
+SHIFT = 2.5
+"""Points between the whiskers of two curves at one x."""
 
 
 class Panel(NamedTuple):
@@ -42,6 +44,8 @@ class PanelsInfo(NamedTuple):
     log_x: bool
     averaged: tuple[str, ...]
     """paths that vary too, and were averaged over"""
+    measured_between: bool = False
+    """whether every x was measured, as of epochs: curves are lines, with bands"""
 
     @property
     def words(self) -> str:
@@ -98,6 +102,8 @@ def draw_panels(info: PanelsInfo, *, columns: int = 3) -> "Drawing":
         _draw_panel(axes, panel, info)
     for axes in grid.flat[count:]:
         axes.set_visible(False)
+    for axes in grid.flat[max(0, count - columns) : count]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
     drawing.supxlabel(info.x_label, fontsize=9)
     drawing.supylabel(info.y_label, fontsize=9)
     _draw_legend(drawing, info)
@@ -123,15 +129,20 @@ def _draw_legend(drawing: "Drawing", info: PanelsInfo) -> None:
 
 def _draw_panel(axes: "Axes", panel: Panel, info: PanelsInfo) -> None:
     colours = dict(zip(_curve_labels(info), itertools.cycle(COLOURS)))
+    middle = (len(colours) - 1) / 2
     for one in panel.curves:
-        dense = len(one.x) > 2 * BINS
-        draw_curve(one, axes, colours[one.label], style="-" if dense else "o-", band=dense)
+        if info.measured_between:
+            draw_curve(one, axes, colours[one.label], style="-", band=True)
+        else:
+            draw_curve(one, axes, colours[one.label], shift=SHIFT * (list(colours).index(one.label) - middle))
     if info.floor is not None:
         axes.axhline(info.floor, color=GREY, lw=1, ls=DASHES)
     if info.log_x:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
     ticks = sorted({x for shown in info.panels for one in shown.curves for x in one.x})
+    room = 0.06 * (ticks[-1] - ticks[0]) or 1
+    axes.set_xlim(*((ticks[0] / 1.25, ticks[-1] * 1.25) if info.log_x else (ticks[0] - room, ticks[-1] + room)))
     if len(ticks) <= BINS:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()

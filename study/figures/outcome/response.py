@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from study.figures.curve import COLOURS, Curve, curve, draw_curve, plain
+from study.figures.curve import COLOURS, Curve, curve, draw_curve, plain, within_percent
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.records import Records, in_order
 from study.metric_names import is_percentage
@@ -15,6 +15,13 @@ from study.results import Results, label
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+
+
+CAPTION = (
+    "How far the metric moves along each parameter, averaged over the others, all on one scale: values whose intervals "
+    "overlap widely are not to be told apart by eye. Means with 95 % Student-t intervals; names are not joined, as "
+    "they have no order."
+)
 
 
 class Response(NamedTuple):
@@ -42,7 +49,7 @@ class Responses(Figure):
         if records.compares:
             info = responses_info(records.results, records.metric)
             alt = f"Mean {info.metric} by parameter. {'. '.join(map(_told, info.responses))}"
-            yield Picture("response", info, "Mean at each value, with 95 % Student-t intervals.", alt)
+            yield Picture("response", info, CAPTION, alt)
 
     def draw(self, info: ResponsesInfo, *, columns: int = 3) -> "Drawing":
         """A panel a parameter; all share the metric's axis."""
@@ -55,6 +62,8 @@ class Responses(Figure):
             _draw(axes, response)
         for axes in grid.flat[len(info.responses) :]:
             axes.set_visible(False)
+        if is_percentage(info.metric):
+            within_percent(grid[0, 0])
         drawing.supylabel(f"{info.metric}{' (%)' if is_percentage(info.metric) else ''}", fontsize=9)
         return drawing
 
@@ -87,7 +96,8 @@ def _draw(axes: "Axes", response: Response) -> None:
         axes.set_xticks(one.x, [textwrap.fill(name, 18) for name in names])
         axes.margins(x=0.2)
         if sum(map(len, names)) > 30:
-            axes.tick_params(axis="x", labelrotation=30)
+            for text in axes.get_xticklabels():
+                text.set(rotation=30, ha="right", rotation_mode="anchor")
     else:
         if min(one.x) > 0 and max(one.x) / min(one.x) >= 4:
             axes.set_xscale("log")

@@ -23,7 +23,8 @@ class TrainingLoss(Figure):
 
     def of_study(self, records: Records) -> Iterator[Picture]:
         if (info := by_epoch(records.results, records.losses)) is not None:
-            note = "Mean over the trials of each cell. Losses at different K or temperature are on different scales."
+            note = "A curve that still falls at its end was trained too short; one that rises diverges. Means over the "
+            note += "trials of each cell, with bands of 95 %; losses at different K or temperature are not comparable."
             yield Picture("training_loss", info, note + info.note, info.words)
 
     def draw(self, info: PanelsInfo) -> "Drawing":
@@ -47,4 +48,4 @@ def by_epoch(
     colour, panels, averaged = roles(frame, results.varying, "epoch")
     table = interval(frame, [*panels, *filter(None, [colour]), "epoch"], [metric])
     shown = tuple(panels_of(table, panels, colour, "epoch"))
-    return PanelsInfo("epoch", f"{metric} ({unit})", colour, shown, None, False, averaged)
+    return PanelsInfo("epoch", f"{metric} ({unit})", colour, shown, None, False, averaged, measured_between=True)

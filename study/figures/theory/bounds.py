@@ -10,13 +10,19 @@ from numpy.typing import ArrayLike
 from study.analysis.compare import inverted_bound
 from study.bounds import BOUNDS
 from study.bounds.bound import why_infinite
-from study.figures.curve import COLOURS, Curve, draw_curve, in_words, mean_curve
+from study.figures.curve import COLOURS, Curve, draw_curve, in_words, mean_curve, within_percent
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.records import Records
-from study.figures.theory.groups import colour_of, groups, k_axis, sheet
+from study.figures.theory.groups import Panel, colour_of, groups, k_axis, legend, picture, sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+
+
+SEE = (
+    "Above, the upper bounds on the supervised loss L_sup; below, the accuracies that they are about, on the same K. A "
+    "bound agrees with what was learned where it falls as accuracy rises. Means and 95 % intervals at the measured K."
+)
 
 
 class BoundsInfo(NamedTuple):
@@ -35,34 +41,38 @@ class Bounds(Figure):
     section = "Theory"
 
     def of_study(self, records: Records) -> Iterator[Picture]:
+        panels, shown = [], ""
         for group in groups(records):
-            info = bounds_info(group.trials, priors=group.priors, accuracies=group.accuracies)
+            info, shown = bounds_info(group.trials, priors=group.priors, accuracies=group.accuracies), group.shown
             told = ". ".join([in_words((*info.bounds, *info.accuracies), "K"), *info.absent])
-            yield group.picture("bounds", "Upper bounds on L_sup, and accuracy", info, told)
+            panels.append(Panel(group.title, info, told))
+        absent = dict.fromkeys(line for panel in panels for line in panel.info.absent)
+        yield from picture("bounds", " ".join([SEE, *(f"{line}." for line in absent)]), panels, shown)
 
-    def draw(self, info: BoundsInfo) -> "Drawing":
-        """Bounds on the left axis, logarithmic; accuracies on the right.
+    def draw(self, info: Sequence[Panel]) -> "Drawing":
+        """Bounds above, on a logarithmic scale; accuracies below, on the same K.
 
         A closed form is negative, and off the scale, where L_cont < E ln(Col+1): its d = 0 does not hold there.
         """
-        drawing, axes = sheet()
-        for one in info.bounds:
-            draw_curve(one, axes, colour_of(one.label), band=True)
-        right = axes.twinx()
-        for index, one in enumerate(info.accuracies):
-            draw_curve(one, right, COLOURS[-1 - index % len(COLOURS)], style="s--")
-        scale = "log" if any(value > 0 for one in info.bounds for value in one.mean) else "linear"
-        k_axis(axes, [*info.bounds, *info.accuracies])
-        axes.set_yscale(scale)
-        axes.set_ylabel("upper bound on the supervised loss [nats]", fontsize=9)
-        axes.yaxis.set_major_formatter("{x:g}")  # powers of ten as formulas take a third of the drawing's time
-        right.set_ylabel("downstream accuracy [%]", fontsize=9)
-        right.tick_params(labelsize=8)
-        if info.absent:
-            axes.set_title("\n".join(info.absent), fontsize="xx-small", loc="left")
-        handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 3, "frameon": False}
-        axes.legend(handles=handles, fontsize="small", **below)
+        has_accuracy = any(panel.info.accuracies for panel in info)
+        drawing, grid = sheet(info, rows=2 if has_accuracy else 1)
+        everything = [one for panel in info for one in (*panel.info.bounds, *panel.info.accuracies)]
+        for column, panel in zip(grid.T, info, strict=True):
+            for one in panel.info.bounds:
+                draw_curve(one, column[0], colour_of(one.label))
+            for index, one in enumerate(panel.info.accuracies):
+                draw_curve(one, column[1], COLOURS[-1 - index % len(COLOURS)], style="s-")
+            k_axis(column[-1], everything)
+        if shown := [value for panel in info for one in panel.info.bounds for value in one.mean if value > 0]:
+            grid[0, 0].set_yscale("log")
+            grid[0, 0].set_ylim(min(shown) / 1.5, max(shown) * 1.5)
+            grid[0, 0].yaxis.set_minor_formatter("{x:g}" if max(shown) < 20 * min(shown) else "")
+        grid[0, 0].set_ylabel("upper bound on L_sup [nats]", fontsize=9)
+        grid[0, 0].yaxis.set_major_formatter("{x:g}")  # powers of ten as formulas take a third of the drawing's time
+        if has_accuracy:
+            grid[1, 0].set_ylabel("downstream accuracy [%]", fontsize=9)
+            within_percent(grid[1, 0])
+        legend(drawing, grid.flat)
         return drawing
 
 

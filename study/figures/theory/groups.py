@@ -1,14 +1,14 @@
 """Parts that the figures of the theory share: trials in groups, each a curve over K, and K as an axis."""
 
-import re
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from study.bounds import BOUNDS
 from study.bounds.priors import Sampling
-from study.figures.curve import COLOURS, Curve
+from study.figures.curve import COLOURS, Curve, plain
 from study.figures.figure import Picture
 from study.figures.records import Records, Table, by_value, of_all
 from study.results import cell_label
@@ -37,12 +37,27 @@ class Group(NamedTuple):
     shown: str
     """how many of the groups are shown, where that is not all"""
 
-    def picture(self, kind: str, title: str, info: Any, alt: str) -> Picture:
-        """Of a file `kind.group`."""
-        slug = re.sub(r"[^\w.=-]+", "_", self.label).strip("_")[:80]
+    @property
+    def title(self) -> str:
+        """Over its panel."""
         trained = f"trained at K = {self.trained_at}" if self.trained_at is not None else ""
-        where = "; ".join(filter(None, [title, self.label, trained]))
-        return Picture(f"{kind}.{slug}" if slug else kind, info, f"{where}.{self.shown}", f"{where}. {alt}")
+        return "; ".join(filter(None, [self.label, trained]))
+
+
+class Panel(NamedTuple):
+    """A group's part of a figure; all panels share their scales."""
+
+    title: str
+    info: Any
+    told: str
+    """in words"""
+
+
+def picture(kind: str, caption: str, panels: Sequence[Panel], shown: str) -> Iterator[Picture]:
+    """One picture of all groups; none where there is no panel. `shown`: how many of the groups, where not all."""
+    if panels:
+        told = ". ".join(": ".join(filter(None, [panel.title, panel.told])) for panel in panels)
+        yield Picture(kind, tuple(panels), f"{caption}{shown}", told)
 
 
 def groups(records: Records) -> list[Group]:
@@ -98,20 +113,35 @@ def ink() -> str:
     return str(mpl.rcParams["text.color"])
 
 
-def sheet() -> "tuple[Drawing, Axes]":
+def sheet(panels: Sequence[Panel], rows: int = 1) -> "tuple[Drawing, Any]":
+    """A drawing with axes [rows, panels], each row on one scale, titled by the panels."""
     from matplotlib.figure import Figure as Drawing
 
-    drawing = Drawing(figsize=(5.6, 3.7), layout="tight")
-    axes = drawing.add_subplot()
-    axes.tick_params(labelsize=8)
-    return drawing, axes
+    width = max(5.6, 2.7 * len(panels))
+    drawing = Drawing(figsize=(width, 2.5 * rows + 1.0), layout="constrained")
+    grid = drawing.subplots(rows, len(panels), sharex=True, sharey="row", squeeze=False)
+    for axes, panel in zip(grid[0], panels, strict=True):
+        axes.set_title(textwrap.fill(panel.title, 34), fontsize=8.5)
+    for axes in grid.flat:
+        plain(axes)
+    return drawing, grid
+
+
+def legend(drawing: "Drawing", grid: Any) -> None:
+    """One below all panels: curves of the same name have the same look."""
+    handles = {label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    places = {"loc": "outside lower center", "ncols": min(4, len(handles)), "frameon": False, "fontsize": 8}
+    drawing.legend(handles=list(handles.values()), labels=list(handles), **places)
 
 
 def k_axis(axes: "Axes", curves: Sequence[Curve]) -> None:
     """K on a logarithmic axis, named where it was observed, as far as the names do not touch."""
     ks = sorted({int(k) for one in curves for k in one.x})
+    if not ks:
+        return
     shown = [k for i, k in enumerate(ks) if i == 0 or k > 1.25 * ks[i - 1]]
     axes.set_xscale("log")
+    axes.set_xlim(ks[0] / 1.2, ks[-1] * 1.2)
     axes.set_xlabel("K", fontsize=9)
     axes.set_xticks(shown, [str(k) for k in shown])
     axes.minorticks_off()

@@ -9,6 +9,7 @@ from study.analysis.fit import fit_bound
 from study.figures import FIGURES
 from study.figures.theory.bounds import bounds_info
 from study.figures.theory.fit import fit_info
+from study.figures.theory.groups import Panel
 from study.figures.theory.slack import slack_info
 from tests.analysis.test_fit import KS, losses
 
@@ -47,8 +48,8 @@ def test_a_bound_has_the_same_colour_in_every_figure_also_where_it_is_not_regist
     bounds, slacks = bounds_info(frame, priors=10, accuracies=["linear"]), slack_info(slack)
     drawn = []
     for name, info in (("bounds", bounds), ("slack", slacks)):
-        axes = FIGURES[name]().draw(info).axes[0]
-        drawn.append({one.get_label(): one.get_color() for one in axes.get_lines()})
+        axes = FIGURES[name]().draw((Panel("", info, ""),)).axes[0]
+        drawn.append({one.get_label(): one.lines[0].get_color() for one in axes.containers})
     assert drawn[0]["nozawa2021"] == drawn[1]["nozawa2021"] != drawn[1]["mine2030"]
 
 
@@ -61,14 +62,35 @@ def test_lines_are_means_with_intervals_over_seeds():
     assert observed.high[i] - observed.mean[i] == pytest.approx(student.ppf(0.975, 4) * at_16.sem())
 
 
-def test_fitted_curves_are_those_of_the_fits():
+def test_fitted_losses_are_those_of_the_fits_at_the_measured_k_and_at_no_other():
     frame = trials()
     options = {"priors": 10, "generator": np.random.default_rng(0), "fixed": {"d": "gap"}, "resamples": 50}
     fits = [fit_bound(frame, name, **options)[0] for name in ("arora2019", "nozawa2021")]
-    info = fit_info(frame, fits, points=5)
+    info = fit_info(frame, fits)
     assert [line.label for line in info.fitted] == ["arora2019", "nozawa2021"]
-    assert (info.fitted[1].x[0], info.fitted[1].x[-1]) == (4, 256)
-    assert info.fitted[1].mean == pytest.approx(list(fits[1].curve(info.fitted[1].x)["value"]))
+    assert info.fitted[1].x == info.observed.x == (4, *KS)
+    assert info.fitted[1].mean == pytest.approx(list(fits[1].curve([4, *KS])["value"]))
+
+
+def test_points_are_joined_by_straight_lines_between_neighbours_alone():
+    info = bounds_info(trials(), priors=10, accuracies=["linear"])
+    for axes in FIGURES["bounds"]().draw((Panel("", info, ""),)).axes:
+        for container in axes.containers:
+            line = container.lines[0]
+            assert set(line.get_xdata()) <= {4, *KS}
+            assert line.get_drawstyle() == "default"
+            assert line.get_linewidth() < 1
+        assert not axes.collections or all(type(one).__name__ == "LineCollection" for one in axes.collections)
+
+
+def test_panels_share_their_scales():
+    info = bounds_info(trials(), priors=10, accuracies=["linear"])
+    higher = bounds_info(trials().assign(linear=0.9), priors=10, accuracies=["linear"])
+    axes = FIGURES["bounds"]().draw((Panel("a", info, ""), Panel("b", higher, ""))).axes
+    assert [one.get_title() for one in axes[:2]] == ["a", "b"]
+    assert axes[0].get_ylim() == axes[1].get_ylim()
+    assert axes[2].get_ylim() == axes[3].get_ylim()
+    assert len({one.get_xlim() for one in axes}) == 1
 
 
 def test_every_figure_can_be_drawn(tmp_path):
@@ -82,5 +104,5 @@ def test_every_figure_can_be_drawn(tmp_path):
         "fit": fit_info(frame, fits),
     }
     for name, info in infos.items():
-        FIGURES[name]().draw(info).savefig(tmp_path / f"{name}.png")
+        FIGURES[name]().draw((Panel("", info, ""),)).savefig(tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 5_000

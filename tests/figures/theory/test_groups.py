@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,15 +37,39 @@ def pictures(kind: str, of: Results, profiles: dict | None = None) -> list[Pictu
     return list(FIGURES[kind]().of_study(records))
 
 
-def test_each_curve_has_bounds_with_accuracy_slack_and_fits() -> None:
+def panel(kind: str, of: Results, profiles: dict | None = None, place: int = 0) -> Any:
+    """The info of one panel of the only picture."""
+    (picture,) = pictures(kind, of, profiles)
+    return picture.info[place].info
+
+
+def test_each_curve_has_a_panel_of_bounds_with_accuracy_of_slack_and_of_fits() -> None:
+    of = results(ks=(16, 32, 64, 256))
     for kind in ("bounds", "slack", "fit"):
-        names = [picture.name for picture in pictures(kind, results())]
-        assert names == [f"{kind}.negatives=all", f"{kind}.negatives=difficulty_hi=0.25"]
-    bounds, slack, fit = (pictures(kind, results())[0].info for kind in ("bounds", "slack", "fit"))
+        (picture,) = pictures(kind, of)
+        assert picture.name == kind
+        assert [one.title for one in picture.info] == ["negatives=all", "negatives=difficulty(hi=0.25)"]
+    bounds, slack, fit = (panel(kind, of) for kind in ("bounds", "slack", "fit"))
     assert [curve.label for curve in bounds.bounds] == list(BOUNDS.names())
-    assert bounds.accuracies[0].mean == pytest.approx([50.16, 50.64, 52.56])
-    assert slack.slacks[0].x == (16, 64, 256)
-    assert [curve.label for curve in fit.fitted] == list(BOUNDS.names())  # whichever explains it best is to be seen
+    assert bounds.accuracies[0].mean == pytest.approx([50.16, 50.32, 50.64, 52.56])
+    assert slack.slacks[0].x == (16, 32, 64, 256)
+    assert fit.fitted
+    assert all(curve.x == (16, 32, 64, 256) for curve in fit.fitted)
+
+
+def test_a_fit_with_fewer_k_than_unknowns_and_two_is_not_drawn_and_the_caption_says_why() -> None:
+    (three,) = pictures("fit", results(ks=(16, 64, 256)))
+    two_unknowns = [name for name in BOUNDS.names() if len(BOUNDS[name].parameters) == 3]  # d is measured
+    drawn = [curve.label for curve in three.info[0].info.fitted]
+    assert two_unknowns
+    assert not set(two_unknowns) & set(drawn)
+    assert three.info[0].info.observed.x == (16, 64, 256)
+    for name in two_unknowns:
+        assert f"{name} has 2 unknowns, and 3 K of the 4 that it needs" in three.caption or (
+            f"{name} does not determine" in three.caption
+        )
+    (one,) = pictures("fit", results(ks=(16, 64)))
+    assert one.info[0].info.fitted == ()
 
 
 def test_trials_at_one_k_are_held_against_the_bounds_at_others() -> None:
@@ -53,20 +78,21 @@ def test_trials_at_one_k_are_held_against_the_bounds_at_others() -> None:
         {"k": k, "bound": name, "slack": 0.1 * k, "supervised_upper": 2.0 + k} for k in (4, 64) for name in BOUNDS
     ]
     profiles = {"all640": profile, "all641": profile}
-    (bounds,), (slack,) = pictures("bounds", one, profiles), pictures("slack", one, profiles)
+    (bounds,), slack = pictures("bounds", one, profiles), panel("slack", one, profiles)
     assert pictures("fit", one, profiles) == []
-    assert "trained at K = 64" in bounds.caption
-    nozawa = bounds.info.bounds[list(BOUNDS).index("nozawa2021")]
+    assert "trained at K = 64" in bounds.alt
+    info = bounds.info[0].info
+    nozawa = info.bounds[list(BOUNDS).index("nozawa2021")]
     assert (nozawa.x, nozawa.mean) == ((4, 64), (6.0, 66.0))
-    assert bounds.info.accuracies[0].x == (64,)
-    assert {curve.label for curve in slack.info.slacks} == set(BOUNDS.names())
+    assert info.accuracies[0].x == (64,)
+    assert {curve.label for curve in slack.slacks} == set(BOUNDS.names())
 
 
 def test_groups_are_in_order_of_their_values_and_the_caption_says_how_many_are_shown() -> None:
     strategies = [f"difficulty(hi={hi:g})" for hi in (1, 0.5, 0.25, 0.05, 0.005)]
-    shown = pictures("bounds", results(strategies=strategies))
-    assert [picture.name.partition("hi=")[2] for picture in shown] == ["0.005", "0.05", "0.25", "0.5"]
-    assert all("4 of 5 groups of trials shown" in picture.caption for picture in shown)
+    (shown,) = pictures("bounds", results(strategies=strategies))
+    assert [one.title.partition("hi=")[2] for one in shown.info] == ["0.005)", "0.05)", "0.25)", "0.5)"]
+    assert "4 of 5 groups of trials shown" in shown.caption
     assert "shown" not in pictures("bounds", results())[0].caption
 
 
@@ -110,14 +136,14 @@ def test_a_users_bound_is_in_every_figure_of_the_theory(half_of_the_loss: str) -
     of = results(strategies=("all",))
     of.frame["bounds.supervised_loss"] = 1.0
     losses = of.frame.groupby("k")["bounds.contrastive_loss"].mean()
-    (bounds,), (slack,), (fit,) = (pictures(kind, of) for kind in ("bounds", "slack", "fit"))
-    upper = {curve.label: curve for curve in bounds.info.bounds}[half_of_the_loss]
+    bounds, slack, fit = (panel(kind, of) for kind in ("bounds", "slack", "fit"))
+    upper = {curve.label: curve for curve in bounds.bounds}[half_of_the_loss]
     assert upper.mean == pytest.approx(2 * losses.to_numpy())
-    below = {curve.label: curve for curve in slack.info.slacks}[half_of_the_loss]
+    below = {curve.label: curve for curve in slack.slacks}[half_of_the_loss]
     assert below.mean == pytest.approx(losses.to_numpy() - 0.5)
-    fitted = {curve.label: curve for curve in fit.info.fitted}[half_of_the_loss]
+    fitted = {curve.label: curve for curve in fit.fitted}[half_of_the_loss]
     assert fitted.mean == pytest.approx([losses.mean()] * len(fitted.x))
-    assert all(half_of_the_loss in picture.alt for picture in (bounds, slack, fit))
+    assert all(half_of_the_loss in pictures(kind, of)[0].alt for kind in ("bounds", "slack", "fit"))
 
 
 def test_a_bound_that_no_worker_knew_is_held_against_the_loss_at_each_k_of_the_profile(half_of_the_loss: str) -> None:
@@ -126,6 +152,6 @@ def test_a_bound_that_no_worker_knew_is_held_against_the_loss_at_each_k_of_the_p
         {"k": k, "bound": "bao2021", "slack": 1.0, "contrastive_lower": k / 16, "supervised_upper": 2.0}
         for k in (16, 64)
     ]
-    (bounds,) = pictures("bounds", one, {"all640": profile, "all641": profile})
-    upper = {curve.label: curve for curve in bounds.info.bounds}[half_of_the_loss]
+    bounds = panel("bounds", one, {"all640": profile, "all641": profile})
+    upper = {curve.label: curve for curve in bounds.bounds}[half_of_the_loss]
     assert upper.mean == pytest.approx([2 * 2.0, 2 * 5.0])  # twice L_cont, which is the lower bound and its slack

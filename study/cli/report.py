@@ -1,0 +1,58 @@
+"""`study report`: its options, and the files that it writes."""
+
+import argparse
+import gc
+from pathlib import Path
+
+from study.cli.verbs import stored_target
+
+FORMATS = ("html", "pdf", "md")
+
+
+def options(verb: argparse.ArgumentParser) -> None:
+    """Options of the verb, beside the study's."""
+    verb.add_argument("--out", help="folder of the report, results.csv and results.parquet (default: the study's)")
+    verb.add_argument(
+        "--format", action="append", choices=FORMATS, help="repeatable; pdf needs Chromium or Chrome (default: html)"
+    )
+    verb.add_argument(
+        "--figures", action="store_true", help="every figure as PDF and SVG, every table as LaTeX (booktabs) and CSV"
+    )
+    verb.add_argument(
+        "--others", action="store_true", help="with the trials of other definitions of the study, told apart"
+    )
+
+
+def report_(options: argparse.Namespace) -> int:
+    from study.config import ConfigError
+    from study.report.page import write_report
+    from study.storage.store import Store
+
+    study, _ = stored_target(options)
+    store = Store.of(study.name, options.storage)
+    if not any(True for _ in store.trials()):
+        raise ConfigError(
+            [f"no trial of {study.name} has started: nothing to report; `study run {options.study}` first"]
+        )
+    out = Path(options.out) if options.out else None
+    _check_out(out or store.path)
+    gc.disable()  # of a large report a tenth of the time: looking for garbage among objects that live to its end
+    try:
+        formats = options.format or ["html"]
+        for path in write_report(store, out, formats=formats, files=options.figures, others=options.others):
+            print(path)
+    finally:
+        gc.enable()
+    return 0
+
+
+def _check_out(folder: Path) -> None:
+    from study.config import ConfigError
+    from study.storage.store import check_writable, is_local
+
+    try:
+        if is_local(folder):
+            check_writable(folder)
+    except ConfigError as error:
+        why = error.problems[0].partition("; ")[0].removeprefix("storage: ")
+        raise ConfigError([f"report: {why}; write it elsewhere with --out FOLDER"]) from None
