@@ -92,7 +92,8 @@ def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
         if getattr(build, "keywords", {}).get("weights") is not None:
             build(**_given(build, shape))
     except ValueError as error:
-        return f"encoder: {error}" if name in str(error) else f"encoder: {name}: {error}"
+        of = f"{name}: " if ":" in name and name not in str(error) else ""
+        return f"encoder: {of}{error}"
     except Exception as error:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             return ""

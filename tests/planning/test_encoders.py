@@ -65,7 +65,7 @@ def test_weights_are_known_by_their_content_and_not_by_their_place(tmp_path: Pat
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ({"name": "conv-small", "width": 0}, "encoder: conv-small: width must be at least 1, got 0"),
+        ({"name": "conv-small", "width": 0}, "encoder: width must be at least 1, got 0"),
         ("torchvision:vit_b_32", "encoder: torchvision:vit_b_32: patches of 32 pixels do not tile 32×32"),
         ({"name": "torchvision:alexnet"}, r"torchvision:alexnet cannot be made for images of 32×32 \(RuntimeError: "),
         ({"name": "timm:vit_tiny_patch16_224", "weights": "no.pt"}, r"encoder: weights: /.*no\.pt cannot be read"),
