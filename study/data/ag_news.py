@@ -14,7 +14,7 @@ import numpy as np
 
 from study.data.cache import data_home
 from study.data.dataset import DATASETS, Dataset, DataSource, Split
-from study.data.files import absolute, entries, state
+from study.data.files import absolute, entries, place, state
 
 PADDING, UNKNOWN = 0, 1
 _CLASSES = ("World", "Sports", "Business", "Sci/Tech")
@@ -64,7 +64,7 @@ class AgNews(DataSource):
         return Dataset("ag_news", "text", train, test, _CLASSES, vocabulary_size=size, notes=notes)
 
     def _location(self) -> Path:
-        return Path(self.root) if self.root else data_home() / "ag_news"
+        return place(self.root) if self.root else data_home() / "ag_news"
 
 
 def tokenize(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from study.data.cache import data_home
 from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split
-from study.data.files import absolute, state
+from study.data.files import absolute, place, state
 from study.data.image_folder import ImageFolder
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -110,7 +110,7 @@ class _Cifar(DataSource):
         return Dataset(self.name, "image", train, test, self.folder_classes, notes={"source": reader.url})
 
     def _root(self) -> Path:
-        root = Path(self.root) if self.root else data_home()
+        root = place(self.root) if self.root else data_home()
         return root.parent if root.name in self.published else root
 
     def _layout(self) -> Literal["published", "images"]:
@@ -118,7 +118,8 @@ class _Cifar(DataSource):
         root = self._root()
         if root.is_file():
             return "images"
-        if self.download or any((root / name).exists() for name in self.published):
+        local = isinstance(root, Path)
+        if local and (self.download or any((root / name).exists() for name in self.published)):
             return "published"
         if self.root and root.is_dir():
             return "images"

@@ -12,7 +12,7 @@ import numpy as np
 
 from study.data.cache import remembered
 from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split
-from study.data.files import absolute, entries, printable, state
+from study.data.files import absolute, entries, place, printable, state
 from study.data.images.content import VERSION, content_of
 from study.data.images.decoding import Rows, decode_all
 from study.data.images.layouts import Part, WrongLayout, find_splits
@@ -29,7 +29,8 @@ class ImageFolder(DataSource):
     """Your own images in <split>/<class>/ folders, from a directory or an archive (tar, zip); docs/data.md."""
 
     root: str | None = field(default=None, metadata={"identity": "content"})
-    """The directory or archive (zip, tar of any compression) that holds the splits, directly or in one top folder."""
+    """The folder or archive (zip, tar of any compression) that holds the splits, directly or in one top folder: a path,
+    or a URI such as s3://bucket/images."""
     train_split: str = "train"
     """Folder of the training images (`train`: in any case of letters, or else `training`)."""
     test_split: str | dict[str, int | float] | None = None
@@ -133,7 +134,7 @@ class ImageFolder(DataSource):
     def _location(self) -> Path:
         if not self.root:
             raise ValueError("image_folder needs a root: set data.root to a folder or archive of <split>/<class>/")
-        return Path(self.root)
+        return place(self.root)
 
 
 def _check_hold_out(wanted: Mapping[str, int | float]) -> None:

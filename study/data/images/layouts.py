@@ -227,6 +227,8 @@ def _refuse_loose(part: Part, listing: Listing) -> None:
 def _true_folders(root: Path, part: Part) -> dict[str, PurePosixPath]:
     """Where links end → the folder; one that is there twice would have its images counted twice."""
     found: dict[str, PurePosixPath] = {}
+    if not isinstance(root, Path):  # a bucket has no links
+        return found
     for folder in sorted({file.parent for file in part.images}):
         other = found.setdefault(os.path.realpath(root / folder), folder)
         if other != folder:
