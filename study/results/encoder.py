@@ -8,9 +8,10 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -25,10 +26,7 @@ from study.config import ConfigError, split_component
 from study.data.pixels import as_decoded, decode_image
 from study.metric_names import validation_of
 from study.results.comparison import Best
-from study.storage.store import TrialFolder
-
-if TYPE_CHECKING:
-    from study.results.results import Results
+from study.storage.store import Store, TrialFolder
 
 BATCH = 500
 """Images that pass the encoder at once, as in a trial's own evaluation."""
@@ -90,6 +88,19 @@ class TrainedEncoder(nn.Module):
         return h.float(), unit_rows(z)
 
 
+class OfStudy(Protocol):
+    """The parts of a study's `Results` that an encoder is looked for by."""
+
+    @property
+    def study(self) -> str: ...
+    @property
+    def store(self) -> Store | None: ...
+    @property
+    def finished(self) -> pd.DataFrame: ...
+    def shown(self) -> list[str]: ...
+    def upwards(self, metric: str) -> bool: ...
+
+
 class _OfPixels(nn.Module):
     def __init__(self, encoder: TrainedEncoder) -> None:
         super().__init__()
@@ -99,7 +110,7 @@ class _OfPixels(nn.Module):
         return self.encoder(NoAugmentation()(images))
 
 
-def trained_encoder(results: Results, trial: str | Best | None = None) -> TrainedEncoder:
+def trained_encoder(results: OfStudy, trial: str | Best | None = None) -> TrainedEncoder:
     """The encoder of a trial by its id, of a cell such as `best()` (its first seed that has one), or of the best trial.
 
     In evaluation mode, with the preprocessing of its trial: `encoder(encoder.preprocess(image)[None])` are the features
@@ -117,13 +128,13 @@ def trained_encoder(results: Results, trial: str | Best | None = None) -> Traine
     )
 
 
-def saved_of(results: Results, cell: Best | None = None) -> TrialFolder | None:
+def saved_of(results: OfStudy, cell: Best | None = None) -> TrialFolder | None:
     """The first of the cell's trials, or the best of all, that has its encoder saved."""
     folders = (TrialFolder(results.store.path / name) for name in _candidates(results, cell)) if results.store else ()
     return next((folder for folder in folders if folder.encoder.exists()), None)
 
 
-def _candidates(results: Results, cell: Best | None) -> list[str]:
+def _candidates(results: OfStudy, cell: Best | None) -> list[str]:
     """The ids of trials to look for an encoder at: of a cell by seed, else of all, the best first."""
     finished = results.finished
     if cell is not None:
