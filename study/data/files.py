@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from study.data.containers import bucket
+from study.data.containers import bucket, parquet, saved, shards
 from study.data.containers.archives import in_archive
 from study.data.containers.entry import Entry, printable
 from study.data.containers.folder import in_folder
@@ -27,34 +27,49 @@ def place(root: str) -> Path:
 
 
 def entries(root: Path) -> Iterator[Entry]:
-    """Entries of a folder, a zip archive or a tar archive of any compression that Python reads.
+    """Entries of a folder, a zip archive, a tar archive of any compression that Python reads, or of a data set in
+    shards of WebDataset, in parquet files or saved by Hugging Face's library, which are images with their class.
 
     Names that start with a dot, and what operating systems leave behind, are left out; a link to a folder that holds
     it is not followed. Raises FileNotFoundError where there is no root, ValueError for a file that is no archive, for
     a damaged one, and for members that could reach outside it: absolute names, `..`, links and devices.
     """
-    found = _entries(_existing(root))
+    return _of_a_set(_existing(root)) or _plain(in_archive(root) if root.is_file() else _in_folder(root))
+
+
+def _of_a_set(root: Path) -> Iterator[Entry] | None:
+    """The images of what is a data set by its form; None of anything else."""
+    if _is_pattern(root):
+        return shards.in_shards(_several(root))
+    if root.is_file():
+        return parquet.in_tables(root, [root]) if root.suffix == ".parquet" else None
+    names = list(root.iterdir())
+    if saved.is_saved({path.name for path in names}):
+        return saved.in_saved(root)
+    if tables := parquet.tables_in(names):
+        return parquet.in_tables(root, tables)
+    found = shards.shards_in(names)
+    return shards.in_shards(found) if found else None
+
+
+def _in_folder(root: Path) -> Iterator[Entry]:
+    return in_folder(root) if isinstance(root, Path) else bucket.in_bucket(root)
+
+
+def _plain(found: Iterator[Entry]) -> Iterator[Entry]:
     return (entry for entry in found if not any(p.startswith(".") or p in _CLUTTER for p in entry.path.parts))
-
-
-def _entries(root: Path) -> Iterator[Entry]:
-    if not root.is_dir():
-        return in_archive(root)
-    return in_folder(root) if _is_local(root) else bucket.in_bucket(root)
-
-
-def _is_local(root: Path) -> bool:
-    return isinstance(root, Path)
 
 
 def state(root: Path) -> list[tuple[str, int, Any]]:
     """(path, bytes, modification time in ns) of the archive, or of every file of the folder: changes when they do."""
-    if not _is_local(root):
-        return bucket.bucket_state(_existing(root))
-    root = _existing(root).resolve()
+    if _is_pattern(_existing(root)):
+        return [told for shard in _several(root) for told in state(shard)]
+    if not isinstance(root, Path):
+        return bucket.bucket_state(root)
+    root = root.resolve()
     if root.is_file():
         return [_stat(root)]
-    found = [(root / entry.path, entry.lost) for entry in entries(root) if entry.read]
+    found = [(root / entry.path, entry.lost) for entry in _plain(in_folder(root)) if entry.read]
     return [(str(file), -1, -1) if lost else _stat(file) for file, lost in found]
 
 
@@ -63,11 +78,21 @@ def _stat(file: Path) -> tuple[str, int, int]:
     return str(file), found.st_size, found.st_mtime_ns
 
 
+def _is_pattern(root: Path) -> bool:
+    return shards.is_pattern(str(root)) and not root.exists()
+
+
+def _several(pattern: Path) -> list[Path]:
+    return [place(name) for name in shards.expand(str(pattern))]
+
+
 def _existing(root: Path) -> Path:
     try:
-        there = root.exists()
+        wanted = _several(root) if _is_pattern(root) else [root]
+        gone = [path for path in wanted if not path.exists()]
     except Exception as error:  # of a bucket, each filesystem has its own
         raise ValueError(f"{root} cannot be read ({error}); check its name and your credentials") from error
-    if not there:
-        raise FileNotFoundError(f"{root} does not exist; set data.root to a folder or an archive (tar, zip)")
+    if gone:
+        more = f" nor do {len(gone) - 1} more of {root};" if len(gone) > 1 else ";"
+        raise FileNotFoundError(f"{gone[0]} does not exist{more} set data.root to a folder or an archive (tar, zip)")
     return root
