@@ -84,10 +84,12 @@ def test_an_archive_cut_off_anywhere_is_refused(name: str, write_tar: Callable[.
             contents(root)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("x.zip", "zip"), ("x.tar", "tar"), ("x.parquet", "tar")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("x.zip", "zip"), ("x.tar", "tar"), ("x.jpg", "tar"), ("x.parquet", "parquet")]
+)
 def test_a_file_that_is_no_archive_is_refused(name: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"PAR1" + bytes(2000))
-    with pytest.raises(ValueError, match=f"{name} is not a whole {kind} archive .*; fetch it again, or set data.root"):
+    with pytest.raises(ValueError, match=rf"{name} is not a whole {kind} (archive|file) \(.*\); fetch it again"):
         contents(tmp_path / name)
 
 

@@ -44,8 +44,9 @@ def _in_tar(root: Path) -> Iterator[Entry]:
     with _damage_named(root, "tar"), root.open("rb") as file, tarfile.open(fileobj=file) as archive:
         for member in archive:
             path = _inside(member.name, root, plain=member.isfile() or member.isdir())
-            read = partial(_read, archive, member, root) if member.isfile() else None
-            yield Entry(path, read, size=member.size)
+            free = archive.fileobj is file and isinstance(root, Path)  # neither compressed nor far away
+            read = partial(_read_plain, root, member) if free else partial(_read, archive, member, root)
+            yield Entry(path, read if member.isfile() else None, size=member.size, free=free)
         _read_to_the_end(archive)
 
 
@@ -64,6 +65,15 @@ def _read(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> byte
         file = archive.extractfile(member)
         assert file is not None  # a plain file
         return file.read()
+
+
+def _read_plain(root: Path, member: tarfile.TarInfo) -> bytes:
+    with _damage_named(root, "tar"), root.open("rb") as file:
+        file.seek(member.offset_data)
+        content = file.read(member.size)
+        if len(content) < member.size or member.issparse():
+            raise tarfile.ReadError("it is cut off" if not member.issparse() else "it holds a sparse file")
+        return content
 
 
 def _read_to_the_end(archive: tarfile.TarFile) -> None:

@@ -10,12 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from study.data.containers.splits import TEST_NAMES, TRAIN_NAMES
 from study.data.files import entries, printable
 from study.data.pixels import SUFFIXES
 
-TRAIN_NAMES = ("train", "training")
-TEST_NAMES = ("test", "testing", "val", "validation", "valid")
-"""Folders of a split, the first that is there, in any case of letters."""
 _TABLE, _ANNOTATIONS = "metadata.csv", "val_annotations.txt"
 _SHOWN = 5
 _HOLD_OUT = "data.test_split to {share: 0.2, seed: 0} to hold out a fifth of every class"
@@ -112,6 +110,8 @@ def _list(root: Path) -> Listing:
             listing.lost[entry.path] = entry.lost
         elif entry.read:
             listing.files[entry.path] = entry.size
+            if entry.label:
+                listing.labels[entry.path] = entry.label
             if entry.path.parent not in listing.imaged and _is_image(entry.path):
                 listing.imaged.update(entry.path.parents)
             if entry.path.name == _TABLE:

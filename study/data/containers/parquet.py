@@ -1,0 +1,119 @@
+"""Parquet files with a column of images' bytes and one of labels, as Hugging Face writes them."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from study.data.containers.entry import Entry
+from study.data.containers.splits import split_of
+
+_FOLDERS = 20
+"""Folders at most that tables are looked for in: a folder of classes may have thousands."""
+
+
+def tables_in(names: Iterable[Path]) -> list[Path]:
+    """The parquet files of a folder, or of the folders in it."""
+    below = [path for path in sorted(names) if not path.name.startswith(".")]
+    found = [path for path in below if path.suffix == ".parquet"]
+    if found or len(below) > _FOLDERS:
+        return found
+    return [path for folder in below if folder.is_dir() for path in sorted(folder.glob("*.parquet"))]
+
+
+def in_tables(root: Path, tables: Sequence[Path]) -> Iterator[Entry]:
+    """An image a row, with its class, in the split that the name of its file or folder tells."""
+    from pyarrow import ArrowInvalid, parquet
+
+    for table in tables:
+        name = table.name if table == root else str(table)[len(str(root)) :]
+        with table.open("rb") as opened:
+            try:
+                file = parquet.ParquetFile(opened)
+                yield from _rows(file, PurePosixPath(split_of(name)), table)
+            except ArrowInvalid as error:
+                raise ValueError(f"{table} is not a whole parquet file ({error}); fetch it again") from error
+
+
+def _rows(file: Any, folder: PurePosixPath, table: Path) -> Iterator[Entry]:
+    schema = file.schema_arrow
+    image, label, names = columns(schema, _features(schema), str(table))
+    row = 0
+    for number in range(file.num_row_groups):
+        group = _Images(file, number, image)
+        labels = file.read_row_group(number, columns=[label]).column(0).to_pylist()
+        for place, value in enumerate(labels):
+            path = folder / f"{table.stem} {row:08}.jpg"
+            yield Entry(path, group.reader(place), size=group.bytes_a_row, label=named(value, names))
+            row += 1
+
+
+class _Images:
+    """The images of a group of rows: read as a whole, when the first of them is asked for."""
+
+    def __init__(self, file: Any, number: int, column: str) -> None:
+        self._file, self._number, self._column = file, number, column
+        told, rows = file.metadata.row_group(number), file.metadata.row_group(number).num_rows
+        sizes = [told.column(i).total_uncompressed_size for i in range(told.num_columns)
+                 if told.column(i).path_in_schema.split(".")[0] == column]  # fmt: skip
+        self.bytes_a_row = sum(sizes) // max(rows, 1)
+        self._images: Any = None
+
+    def reader(self, place: int) -> Any:
+        """Reads the bytes of one of its rows."""
+        return lambda: self._read(place)
+
+    def _read(self, place: int) -> bytes:
+        if self._images is None:
+            self._images = self._file.read_row_group(self._number, columns=[self._column]).column(0)
+        return content(self._images[place].as_py())
+
+
+def content(value: Any) -> bytes:
+    """The bytes of an image's cell; OSError where there are none, but the path of a file elsewhere."""
+    found = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(found, bytes):
+        path = value.get("path") if isinstance(value, dict) else None
+        raise OSError(f"its bytes are not in the table, which names {path}" if path else "the cell is empty")
+    return found
+
+
+def named(value: Any, names: Sequence[str]) -> str:
+    """A label as the name of its class; a number without names with leading zeros; None as no class."""
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return names[value] if 0 <= value < len(names) else f"{value:04}"
+    return str(value)
+
+
+def _features(schema: Any) -> dict[str, Any]:
+    """Hugging Face's description of the columns, where there is one."""
+    told = (schema.metadata or {}).get(b"huggingface")
+    return dict(json.loads(told)["info"]["features"]) if told else {}
+
+
+def columns(schema: Any, features: dict[str, Any], where: str) -> tuple[str, str, list[str]]:
+    """The columns of images and of labels, and the names of the classes; ValueError where that is not plain.
+
+    By Hugging Face's features Image and ClassLabel; else by types: bytes, and whole numbers or texts.
+    """
+    kinds = {name: told.get("_type") for name, told in features.items() if isinstance(told, dict)}
+    images = [name for name, kind in kinds.items() if kind == "Image"] or _typed(schema, ("binary", "struct"))
+    labels = [name for name, kind in kinds.items() if kind == "ClassLabel"] or _typed(schema, ("int", "string"))
+    found = [_only(images, "image", "images", where), _only(labels, "label", "labels", where)]
+    names = features.get(found[1], {}).get("names") if features else None
+    return found[0], found[1], list(names or ())
+
+
+def _typed(schema: Any, types: tuple[str, ...]) -> list[str]:
+    kinds = {field.name: str(field.type).removeprefix("large_").removeprefix("u") for field in schema}
+    return [name for name, kind in kinds.items() if kind.startswith(types)]
+
+
+def _only(found: list[str], usual: str, what: str, where: str) -> str:
+    if usual in found or len(found) == 1:
+        return usual if usual in found else found[0]
+    if not found:
+        raise ValueError(f"{where} has no column of {what}; write one, named {usual}")
+    raise ValueError(f"{where} has several columns that may be its {what} ({', '.join(found)}); name one {usual}")

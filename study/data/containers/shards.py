@@ -1,0 +1,111 @@
+"""Shards of WebDataset: tar archives of samples KEY.jpg with KEY.cls (or KEY.json) beside it."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path, PurePosixPath
+
+from study.data.containers.archives import in_archive
+from study.data.containers.entry import Entry
+from study.data.containers.splits import split_of
+from study.data.pixels import SUFFIXES
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_NUMBERED = re.compile(r"\d(\.tar|\.tar\.gz|\.tgz)$")
+_LABELS = ("cls", "label", "class", "class_name", "label_name")
+"""Keys of a sample's JSON that may hold its class, the first that is there."""
+_NAMES = "classnames.txt"
+"""Beside the shards: the name of class 0, of class 1, …, a line each."""
+
+
+def is_pattern(root: str) -> bool:
+    """Whether it names several files: shards-{0000..0009}.tar, {train,val}-{00..99}.tar."""
+    return bool(_BRACES.search(root))
+
+
+def expand(pattern: str) -> list[str]:
+    """The names that a pattern of braces stands for, in their order."""
+    texts, choices = _BRACES.split(pattern)[::2], [_choices(inside) for inside in _BRACES.findall(pattern)]
+    return ["".join(a + b for a, b in zip(texts, (*chosen, ""), strict=True)) for chosen in product(*choices)]
+
+
+def _choices(inside: str) -> list[str]:
+    first, _, last = inside.partition("..")
+    if first.isdigit() and last.isdigit():
+        return [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
+    return inside.split(",")
+
+
+def shards_in(names: Iterable[Path]) -> list[Path]:
+    """The shards of a folder, where it holds nothing but numbered tar archives and files without samples."""
+    found = sorted(path for path in names if not path.name.startswith("."))
+    shards = [path for path in found if _NUMBERED.search(path.name.lower())]
+    return shards if shards and not any(path.is_dir() for path in found) else []
+
+
+def in_shards(shards: Sequence[Path]) -> Iterator[Entry]:
+    """An image a sample, with its class, in the split that the name of its shard tells."""
+    names = _names(shards[0].parent / _NAMES)
+    for shard in shards:
+        above = shard.parent.name
+        folder = PurePosixPath(split_of(shard.name) or (above if split_of(above) == above else ""))
+        for sample in _samples(in_archive(shard)):
+            if sample.image is not None:
+                stem = shard.name.partition(".")[0]
+                path = folder / f"{stem} {sample.key.replace('/', ' ')}{sample.image.path.suffix}"
+                yield sample.image._replace(path=path, label=sample.named(names))
+
+
+def _names(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+@dataclass
+class _Sample:
+    """The files of one key."""
+
+    key: str
+    image: Entry | None = None
+    label: str = ""
+    told: dict[str, object] = field(default_factory=dict)
+
+    def add(self, entry: Entry, kind: str) -> None:
+        """Take a file of the sample in; an image that cannot be read later is read now."""
+        assert entry.read is not None  # a file
+        if f".{kind.rpartition('.')[2]}" in SUFFIXES:
+            self.image = entry if entry.free else entry._replace(read=_kept(entry.read()))
+        elif kind == "cls":
+            self.label = entry.read().decode().strip()
+        elif kind == "json":
+            told = json.loads(entry.read())
+            self.told = told if isinstance(told, dict) else {}
+
+    def named(self, names: Sequence[str]) -> str:
+        """Its class: a number by its name where there are names, else with leading zeros, so that 10 comes after 2."""
+        label = self.label or str(next((self.told[name] for name in _LABELS if name in self.told), ""))
+        if not label.isdigit():
+            return label
+        return names[int(label)] if int(label) < len(names) else f"{int(label):04}"
+
+
+def _kept(content: bytes) -> Callable[[], bytes]:
+    return lambda: content
+
+
+def _samples(found: Iterable[Entry]) -> Iterator[_Sample]:
+    """Files that follow each other and have all before the first dot of their name in common."""
+    sample = None
+    for entry in found:
+        if entry.read is None or entry.path.name.startswith("."):
+            continue
+        stem, _, kind = entry.path.name.partition(".")
+        key = str(entry.path.parent / stem)
+        if sample is None or sample.key != key:
+            if sample is not None:
+                yield sample
+            sample = _Sample(key)
+        sample.add(entry, kind.lower())
+    if sample is not None:
+        yield sample
