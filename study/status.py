@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from study.config import ConfigError
-from study.planning.kept import of_study, others, settle
+from study.planning.kept import as_begun, of_study, others, settle
 from study.planning.plan import Plan, check_study
 from study.planning.study_config import StudyConfig
 from study.results import cell_label
@@ -73,7 +73,9 @@ def status(study: StudyConfig, storage: Path | str | None = None) -> Status:
 
     Raises ConfigError where their code or data have changed since.
     """
-    store, trials = Store.of(study.name, storage), check_study(study)
+    store = Store.of(study.name, storage)
+    study = as_begun(study, store)
+    trials = check_study(study)
     trials = settle(study, store, trials)
     of_it = of_study(study, store, trials)
     lines = [_line(store, trial.id, trial.cell, trial.config) for trial in of_it]

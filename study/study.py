@@ -34,14 +34,16 @@ class Study(StudyConfig):
     def plan(self, *, storage: Path | str | None = None, probe: bool = False) -> "Plan":
         """Check every cell, and tell what would run and what it would cost; `probe` times a few steps of it."""
         from study.execution import job
-        from study.planning.kept import settle
+        from study.planning.kept import as_begun, settle
         from study.planning.plan import check_here, check_study, make_plan
 
-        trials, store = check_study(self), Store.of(self.name, storage)
+        store = Store.of(self.name, storage)
+        study = as_begun(self, store)
+        trials = check_study(study)
         if not job.cluster_of_job() and not os.environ.get("RAY_ADDRESS"):  # its trials run here
-            check_here(self, trials)
-        trials = settle(self, store, trials)
-        return make_plan(self, store, trials, probe=probe)
+            check_here(study, trials)
+        trials = settle(study, store, trials)
+        return make_plan(study, store, trials, probe=probe)
 
     def run(self, **options: Any) -> "Results":
         """Run what is not finished yet, and return the results of all: see `study.execution.runner.run`."""

@@ -23,6 +23,11 @@ class Part(NamedTuple):
     does"""
 
 
+def cells_of(parts: list[Part]) -> NDArray[np.bool_]:
+    """[cells]: which have a weight in one of them."""
+    return np.any([(part.weights != 0).any(axis=0) for part in parts], axis=0)
+
+
 class Comparison(ABC):
     """Finds, among a study's cells, those that tell of a claim."""
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
+from study.analysis import anytime
 from study.analysis.paired import block_design, unequal_noise
 
 Array = NDArray[np.float64]
@@ -23,6 +24,19 @@ class Estimate(NamedTuple):
     df: int
     seeds: int
     """that the cells have in common"""
+    worth: Array | None = None
+    """[conditions], the effective number of seeds, of a study that is looked at after each: p-values and intervals then
+    hold whenever one stops (`study.analysis.anytime`); else they are Student's"""
+
+    def p_values(self, ratio: Array) -> Array:
+        """Of each condition's |t|, two-sided."""
+        return 2 * stdtr(self.df, -ratio) if self.worth is None else anytime.p_values(ratio, self.df, self.worth)
+
+    def critical(self, condition: int, level: float) -> float:
+        """The |t| beyond which a condition's p-value is below the level."""
+        if self.worth is None:
+            return float(stdtrit(self.df, 1 - level / 2))
+        return float(anytime.critical(level, self.df, self.worth[condition]))
 
     def judged(self, region: tuple[float, float]) -> "Judged":
         """The p-value of a verdict: the least α whose 1 − α interval lies wholly within the claim's region, or wholly
@@ -32,7 +46,7 @@ class Estimate(NamedTuple):
         inside = (self.effects > low) & (self.effects < high)
         distance = np.minimum(np.abs(self.effects - low), np.abs(self.effects - high))
         ratio = np.divide(distance, self.errors, out=np.where(distance > 1e-12, np.inf, 0.0), where=self.errors > 1e-12)
-        p = 2 * stdtr(self.df, -ratio)
+        p = self.p_values(ratio)
         if inside.all():
             return Judged(True, int(np.argmax(p)), float(p.max()), 1)
         at = int(np.argmin(np.where(inside, np.inf, p)))
@@ -40,7 +54,8 @@ class Estimate(NamedTuple):
 
     def half_width(self, condition: int, level: float) -> float:
         """Of the interval that holds a condition's effect in 1 − level of studies."""
-        return float(stdtrit(self.df, 1 - level / 2) * self.errors[condition])
+        critical = self.critical(condition, level)
+        return critical * float(self.errors[condition]) if np.isfinite(critical) else critical
 
 
 class Judged(NamedTuple):
@@ -54,10 +69,16 @@ class Judged(NamedTuple):
 
 
 class Sample:
-    """The trials of a study that have a claim's value: outcomes [trials], their cells of `cells`, and seeds."""
+    """The trials of a study that have a claim's value: outcomes [trials], their cells of `cells`, and seeds.
 
-    def __init__(self, of_cells: Indices, seeds: Indices, outcomes: Array, cells: int) -> None:
-        self.of_cells, self.outcomes = of_cells, outcomes
+    first: of a study that is looked at after each seed, those under its own seeds.
+    """
+
+    def __init__(
+        self, of_cells: Indices, seeds: Indices, outcomes: Array, cells: int, first: "Sample | None" = None
+    ) -> None:
+        self.of_cells, self.outcomes, self.first = of_cells, outcomes, first
+        self._beside: dict[bytes, tuple[float, int]] = {}
         self.seeds = np.unique(seeds, return_inverse=True)[1]
         self.there = np.zeros((cells, int(self.seeds.max(initial=-1)) + 1), dtype=bool)
         self.there[of_cells, self.seeds] = True
@@ -71,6 +92,8 @@ class Sample:
         residual is the noise. Where a cell has more noise than the others (Cochran 1941, p ≤ 1 %), over the cells with
         a weight alone, if these have a residual. None where no noise can be told."""
         own = np.flatnonzero((weights != 0).any(axis=0))
+        if self.first is not None:
+            return self._after_each_seed(weights, own, *self.first.beside(own))
         alone = _Model(self, own) if self._unequal and len(own) < len(self.there) else None
         model = alone if alone is not None and alone.design.df else self._all
         if not model.design.df:
@@ -78,6 +101,29 @@ class Sample:
         contrast = weights[:, model.cells] @ model.design.weights
         errors = model.sigma * np.linalg.norm(contrast, axis=1)
         return Estimate(contrast @ model.outcomes, errors, model.design.df, len(self.shared(weights)))
+
+    def _after_each_seed(self, weights: Array, own: Indices, squares: float, df: int) -> Estimate | None:
+        """As `paired`, from these cells and a residual of others: which trials of the claim come next is then known
+        beforehand, and only their number depends on what was seen."""
+        model = _Model(self, own)
+        df += model.design.df
+        if not df:
+            return None
+        contrast = weights[:, model.cells] @ model.design.weights
+        norms = np.linalg.norm(contrast, axis=1)
+        errors = np.sqrt((model.squares + squares) / df) * norms
+        worth = (np.linalg.norm(weights, axis=1) / norms) ** 2
+        return Estimate(contrast @ model.outcomes, errors, df, len(self.shared(weights)), worth)
+
+    def beside(self, own: Indices) -> tuple[float, int]:
+        """Sum of squares and degrees of freedom that the residual of all cells has beside that of these; none where a
+        cell has more noise than the others."""
+        if (known := self._beside.get(own.tobytes())) is None:
+            alone = _Model(self, own)
+            df = self._all.design.df - alone.design.df
+            known = (self._all.squares - alone.squares, df) if df and not self._unequal else (0.0, 0)
+            self._beside[own.tobytes()] = known
+        return known
 
     def level(self, weights: Array) -> Estimate | None:
         """Of any weights: Student's t over the seeds that all cells with a weight have in common."""
@@ -88,7 +134,8 @@ class Sample:
         values[self.of_cells, self.seeds] = self.outcomes
         by_seed = values[:, seeds].T @ weights.T  # [seeds, conditions]
         errors = by_seed.std(axis=0, ddof=1) / np.sqrt(len(seeds))
-        return Estimate(by_seed.mean(axis=0), errors, len(seeds) - 1, len(seeds))
+        worth = None if self.first is None else np.full(len(weights), float(len(seeds)))
+        return Estimate(by_seed.mean(axis=0), errors, len(seeds) - 1, len(seeds), worth)
 
     @cached_property
     def _all(self) -> "_Model":
@@ -110,4 +157,5 @@ class _Model:
         self.cells, codes = np.unique(sample.of_cells[trials], return_inverse=True)
         self.outcomes = sample.outcomes[trials]
         self.design = block_design(codes, np.unique(sample.seeds[trials], return_inverse=True)[1])
-        self.sigma = self.design.sigma(self.outcomes)
+        self.sigma = float(self.design.sigma(self.outcomes))
+        self.squares = self.sigma**2 * self.design.df if self.design.df else 0.0

@@ -1,7 +1,7 @@
 """Verdicts of a study on claims: supported, contradicted, or undecided and what is missing."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ import pandas as pd
 from study.analysis.variance import LEVEL, holm
 from study.claims.cells import Cells
 from study.claims.claim import CLAIMS, Claim
-from study.claims.comparisons import Part
+from study.claims.comparisons import Part, cells_of
 from study.claims.estimate import Estimate, Sample
-from study.claims.missing import missing, seeds_missing
+from study.claims.missing import missing, negligible, nothing_to_find, seeds_missing, seeds_to_verdict
 from study.results import Results
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -66,6 +66,14 @@ class Finding:
     """what a verdict needs, in words"""
     left_out: tuple[str, ...] = ()
     """trials that should be behind it and are not, and why"""
+    anytime: bool = False
+    """whether interval and p hold however often the study was looked at, as of one that runs until its claims are
+    decided: see `study.analysis.anytime`"""
+
+    @property
+    def open(self) -> bool:
+        """Whether more seeds may decide it."""
+        return self.verdict == UNDECIDED and self.more_seeds != 0
 
     @property
     def interval(self) -> str:
@@ -75,7 +83,8 @@ class Finding:
         half = (self.high - self.low) / 2
         digits = min(8, max(0, 1 - math.floor(math.log10(half)))) if 0 < half < math.inf else 3
         low, high = (f"{end:.{digits}f}".replace("-", "−") for end in (self.low, self.high))
-        return f"{self.effect:+.{digits}f} [{low}, {high}] {self.unit}".strip().replace("-", "−")
+        shown = f"{self.effect:+.{digits}f} [{low}, {high}] {self.unit}".strip().replace("-", "−")
+        return shown.replace("inf", "∞")
 
     @property
     def outcome(self) -> str:
@@ -89,7 +98,7 @@ class Finding:
         lines = [f"{self.verdict.upper():<12} {self.statement} ({self.source})"]
         if self.interval:
             parts = len(self.parts)
-            n = f"{self.seeds} seeds" + f", mean of {parts} contexts" * (parts > 1)
+            n = f"{self.seeds} seeds" + f", mean of {parts} contexts" * (parts > 1) + ", anytime-valid" * self.anytime
             lines.append(f"{'':<12} {self.metric} {self.interval} (p = {self.p_adjusted:.2g}, {n})")
         lines += [f"{'':<12} missing: {self.missing}"] * bool(self.missing)
         return "\n".join(lines + [f"{'':<12} left out: {reason}" for reason in self.left_out])
@@ -124,86 +133,139 @@ class Findings(tuple[Finding, ...]):
 
 
 def findings(results: Results) -> Findings:
-    """The study's verdict on each registered claim; p-values are adjusted over those that it can tell of."""
-    cells, found, others = Cells(results), [], {}
+    """The study's verdict on each registered claim; p-values are adjusted over those that it can tell of, or, where it
+    is looked at after each seed, over those that it may come to tell of."""
+    cells = Cells(results)
+    known, others = spoken_to(cells, results.measured)
+    found = [_Evidence(name, claim, parts, cells, results) for name, claim, parts in known]
+    p = np.array([one.p_value for one in found])
+    told, adjusted = np.isfinite(p), np.full(len(p), np.nan)
+    family = np.ones(len(p), dtype=bool) if results.until_decided else told
+    adjusted[family] = holm(np.where(told, p, 1.0)[family])
+    return Findings((one.finding(value, family.sum()) for one, value in zip(found, adjusted, strict=True)), others)
+
+
+def spoken_to(cells: Cells, measured: Collection[str]) -> tuple[list[tuple[str, Claim, list[Part]]], dict[str, str]]:
+    """The claims that cells with these metrics speak to, with names and parts; of the others, what they lack."""
+    found, others = [], {}
     for name in CLAIMS:
         claim = CLAIMS[name]()
         parts = claim.comparison.parts(cells)
-        lacking = [metric for metric in claim.metrics if metric not in results.measured]
+        lacking = [metric for metric in claim.metrics if metric not in measured]
         if not parts or lacking:
             others[name] = f"needs {claim.comparison.needs() if not parts else 'the metric ' + ', '.join(lacking)}"
         else:
-            found.append(_Evidence(name, claim, parts, cells, results))
-    p = np.array([one.p_value for one in found])
-    told, adjusted = np.isfinite(p), np.full(len(p), np.nan)
-    adjusted[told] = holm(p[told])
-    return Findings((one.finding(value, told.sum()) for one, value in zip(found, adjusted, strict=True)), others)
+            found.append((name, claim, parts))
+    return found, others
 
 
 class _Evidence:
-    """The trials behind a claim, and the effect that they show."""
+    """The trials behind a claim, and the effect that they show: at the end, or after each seed."""
 
     def __init__(self, name: str, claim: Claim, parts: list[Part], cells: Cells, results: Results) -> None:
         self.name, self.claim, self.cells = name, claim, cells
-        self.trials = results.frame
+        self.trials, self.anytime = results.frame, results.until_decided
         self.outcomes = claim.outcomes(self.trials)
         self.measured = (self.trials["status"] == "finished").to_numpy() & np.isfinite(self.outcomes)
-        rows = np.flatnonzero(self.measured)
-        self.sample = Sample(
-            cells.of_trial[rows], self.trials["seed"].to_numpy()[rows], self.outcomes[rows], len(cells)
-        )
-        self.parts = parts
+        self.parts = self.within_reach = parts
+        samples = self._after_each_seed() if self.anytime else [self._sample(self.measured)]
+        self.sample = samples[-1]
         self.shared = [len(self.sample.shared(part.weights)) for part in parts]
         self.told = [part for part, n in zip(parts, self.shared, strict=True) if n >= claim.seeds]
-        self.estimate = self._estimate(np.mean([part.weights for part in self.told], axis=0)) if self.told else None
-        self.judged = self.estimate.judged(claim.region) if self.estimate else None
+        self.looks = self._looks(samples) if self.told else []
+        self.estimate = self.looks[-1] if self.looks else None
+        judged = [estimate.judged(claim.region) for estimate in self.looks]
+        self.decisive = min(range(len(judged)), key=lambda i: judged[i].p_value, default=None)  # what is decided stays
+        self.judged = None if self.decisive is None else judged[self.decisive]
 
     @property
     def p_value(self) -> float:
         return self.judged.p_value if self.judged else math.nan
 
+    def _sample(self, which: np.ndarray, first: Sample | None = None) -> Sample:
+        rows, seeds = np.flatnonzero(which), self.trials["seed"].to_numpy()
+        return Sample(self.cells.of_trial[rows], seeds[rows], self.outcomes[rows], len(self.cells), first)
+
+    def _after_each_seed(self) -> list[Sample]:
+        """The trials under the study's own seeds, of its cells all, then with those of the claim under each further
+        seed, up to the first that a cell has no result of: what a look shows is no choice by what was seen."""
+        added, seeds = self.trials["added"].to_numpy(dtype=bool), self.trials["seed"].to_numpy()
+        first = self._sample(self.measured & ~added)
+        self.within_reach = [part for part in self.parts if len(first.shared(part.weights))]
+        own = self._rows(self.within_reach)
+        over = np.isin(self.trials["status"], ("finished", "failed"))
+        cells, known = np.unique(self.cells.of_trial[own]), self.measured & ~added
+        found = [self._sample(known, first)]
+        for seed in np.unique(seeds[added]):
+            block = own & added & (seeds == seed)
+            if not np.isin(cells, self.cells.of_trial[block & over]).all():
+                break
+            if np.isin(cells, self.cells.of_trial[block & self.measured]).all():
+                known = known | block
+                found.append(self._sample(known, first))
+        return found
+
+    def _looks(self, samples: list[Sample]) -> list[Estimate]:
+        weights = np.mean([part.weights for part in self.told], axis=0)
+        ready = (one for one in samples if all(len(one.shared(part.weights)) >= self.claim.seeds for part in self.told))
+        return [estimate for one in ready if (estimate := self._estimate(weights, one)) is not None]
+
     def finding(self, p_adjusted: float, family: int) -> Finding:
-        claim, own = self.claim, self._rows()
+        claim, own = self.claim, self._rows(self.parts)
         told = Finding(
             name=self.name, statement=claim.statement, source=claim.source, metric=self._metric(), unit=claim.unit,
             direction=claim.direction, reference=claim.reference, margin=claim.margin, region=claim.region,
             seeds=min(self.shared), cells=tuple(self._cells(own)),
-            trials=tuple(self.trials["trial_id"][own & self.measured]), left_out=tuple(self._left_out(own)),
+            trials=tuple(self.trials["trial_id"][self._rows(self.within_reach) & self.measured]),
+            left_out=tuple(self._left_out(own)), anytime=self.anytime,
         )  # fmt: skip
         if self.estimate is None or self.judged is None:
             return replace(told, missing=self._no_seeds())
         at, p = self.judged.condition, self.judged.p_value
         factor = min(p_adjusted / p, family) if p > 0 else family
         level = LEVEL / (factor * self.judged.conditions)
-        effect, half = float(self.estimate.effects[at]), self.estimate.half_width(at, level)
+        effect, low, high = self._interval(at, level)
         found = replace(
-            told, effect=effect, low=effect - half, high=effect + half, p_value=p, p_adjusted=float(p_adjusted),
+            told, effect=effect, low=low, high=high, p_value=p, p_adjusted=float(p_adjusted),
             seeds=self.estimate.seeds, parts=tuple(map(self._part, self.told)),
         )  # fmt: skip
         if p_adjusted <= LEVEL:
             return replace(found, verdict=SUPPORTED if self.judged.inside else CONTRADICTED)
-        more = seeds_missing(claim, self.estimate, at, level)
+        if self.anytime and negligible(claim, low, high):
+            return replace(found, more_seeds=0, missing=nothing_to_find(claim))
+        more = (seeds_to_verdict if self.anytime else seeds_missing)(claim, self.estimate, at, level)
         seconds = float(self.trials["seconds"][own & self.measured].mean())
         return replace(found, more_seeds=more, missing=missing(claim, more, len(told.cells), seconds))
 
-    def _estimate(self, weights: np.ndarray) -> Estimate | None:
+    def _interval(self, condition: int, level: float) -> tuple[float, float, float]:
+        """Effect, low, high. The intervals of all looks hold together: their intersection, with the last effect drawn
+        into it; where they have nothing in common, that of the look with the least p."""
+        effects = np.array([one.effects[condition] for one in self.looks])
+        halves = np.array([one.half_width(condition, level) for one in self.looks])
+        low, high = float((effects - halves).max()), float((effects + halves).min())
+        if low > high:
+            at = self.decisive
+            low, high = float((effects - halves)[at]), float((effects + halves)[at])
+        return float(np.clip(effects[-1], low, high)), low, high
+
+    def _estimate(self, weights: np.ndarray, sample: Sample) -> Estimate | None:
         if not self.claim.comparison.paired:
-            return self.sample.level(weights)
-        estimate = self.sample.paired(weights)
-        return estimate and estimate._replace(seeds=min(n for n in self.shared if n >= self.claim.seeds))
+            return sample.level(weights)
+        estimate = sample.paired(weights)
+        shared = [len(sample.shared(part.weights)) for part in self.told]
+        return estimate and estimate._replace(seeds=min(shared))
 
     def _part(self, part: Part) -> PartEffect:
-        estimate = self._estimate(part.weights)
+        estimate = self._estimate(part.weights, self.sample)
         if estimate is None or self.judged is None:
             return PartEffect(part.where, math.nan, math.nan, math.nan)
         at = self.judged.condition
         effect, half = float(estimate.effects[at]), estimate.half_width(at, LEVEL)
         return PartEffect(part.where, effect, effect - half, effect + half)
 
-    def _rows(self) -> np.ndarray:
-        """[trials]: those of the cells that the claim is about."""
-        own = np.any([(part.weights != 0).any(axis=0) for part in self.parts], axis=0)
-        return own[self.cells.of_trial]
+    def _rows(self, parts: list[Part]) -> np.ndarray:
+        """[trials]: those of the cells of these parts of the claim."""
+        return cells_of(parts)[self.cells.of_trial] if parts else np.zeros(len(self.trials), dtype=bool)
 
     def _cells(self, own: np.ndarray) -> Iterable[dict[str, Any]]:
         return self.cells.frame.iloc[np.unique(self.cells.of_trial[own])].to_dict("records")  # type: ignore[return-value]

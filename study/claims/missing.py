@@ -24,6 +24,30 @@ def seeds_missing(claim: Claim, estimate: Estimate, condition: int, level: float
     return MOST - now
 
 
+def seeds_to_verdict(claim: Claim, estimate: Estimate, condition: int, level: float) -> int:
+    """How many seeds more, of a study that is looked at after each, decide the claim if its effect stays as it is
+    measured, or show that it lies within `margin` of the reference."""
+    now, effect = estimate.seeds, float(estimate.effects[condition])
+    for seeds in range(now + 1, MOST + 1):
+        later = estimate._replace(df=estimate.df + seeds - now, errors=estimate.errors * math.sqrt(now / seeds))
+        if later.worth is not None:
+            later = later._replace(worth=later.worth * seeds / now)
+        half = later.half_width(condition, level)
+        if _told(claim.region, effect, half) or negligible(claim, effect - half, effect + half):
+            return seeds - now
+    return MOST - now
+
+
+def negligible(claim: Claim, low: float, high: float) -> bool:
+    """Whether an interval lies within the smallest effect of interest on both sides of the reference."""
+    return claim.reference - claim.margin < low and high < claim.reference + claim.margin
+
+
+def nothing_to_find(claim: Claim) -> str:
+    """In words, of an interval that is `negligible`."""
+    return f"nothing: the effect is nearer than {claim.margin:g} {claim.unit}".strip() + ", the smallest of interest"
+
+
 def missing(claim: Claim, more: int, cells: int, seconds: float) -> str:
     """In words: so many seeds more of so many cells, seconds of a trial."""
     if not more:
@@ -39,6 +63,11 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{max(1, round(seconds))} seconds"
     return f"{round(seconds / 60)} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _told(region: tuple[float, float], effect: float, half: float) -> bool:
+    """Whether an interval lies wholly in the region or outside it."""
+    return all(abs(effect - end) > half for end in region if math.isfinite(end))
 
 
 def _ratio(claim: Claim, critical: float, df: int) -> float:

@@ -31,7 +31,10 @@ def parser() -> argparse.ArgumentParser:
     )
     plan = _verb(found, "plan", verbs.plan_, "check a study, and show what would run and its cost", [*TARGET, "json"])
     plan.add_argument("--probe", action="store_true", help="time a few steps of each kind of trial")
+    _until_decided(plan)
     run = _verb(found, "run", verbs.run_, "run what is not finished yet", [*TARGET, "tracking", "json"])
+    _until_decided(run)
+    run.add_argument("--max-hours", type=float, help="with --until-decided: end after so many hours (default: no end)")
     _running(run)
     _verb(found, "status", verbs.status_, "show the state of each trial", [*TARGET, "tracking", "json"])
     retry = _verb(
@@ -73,6 +76,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 TARGET = ["study", "set", "storage"]
+
+
+def _until_decided(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--until-decided",
+        action="store_true",
+        help="then add seeds to the cells that an undecided claim needs, until each is decided (docs/claims.md)",
+    )
 
 
 def _running(verb: argparse.ArgumentParser) -> None:

@@ -32,6 +32,8 @@ def load_target(options: argparse.Namespace) -> "Study":
             raise ConfigError(
                 [f"--set {path}: {text!r} is not a YAML value ({error}); write a list as [16,64]"]
             ) from None
+    if getattr(options, "until_decided", False):
+        overrides.setdefault("until_decided", True)
     return load(options.study).with_overrides(overrides)
 
 
@@ -109,6 +111,7 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
         retry=retry,
         changed=options.changed,
         announce=announce,
+        max_hours=getattr(options, "max_hours", None),
     )
     before, after = plans
     if options.json:
@@ -117,6 +120,10 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
         print(results)
         if found := findings(results):
             print(found)
+        if results.until_decided and (left := [one.name for one in found if one.open]):
+            print(
+                f"{len(left)} claims are open: {', '.join(left)}; `study run {options.study}` goes on, up to max_seeds"
+            )
         print(f"next: study report {options.study} | study ui")
         if after.failed:
             print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")

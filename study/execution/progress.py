@@ -1,7 +1,7 @@
 """Progress of a running study: one live table on a terminal, a few lines elsewhere."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from rich.console import Console
@@ -36,6 +36,8 @@ class Progress:
     running: dict[str, Running] = field(default_factory=dict)
     others: str = ""
     """what other sessions run"""
+    why: str = ""
+    """what was added last until claims are decided, and for which"""
 
     def __enter__(self) -> "Progress":
         self._started = time.monotonic()
@@ -83,6 +85,12 @@ class Progress:
             shown = "" if value is None else f": {self.metric} {value:.2f}"
             self.console.print(f"{done}/{self.plan.trials} {label}{shown}", highlight=False, soft_wrap=True)
 
+    def added(self, why: str, trials: int) -> None:
+        """Trials are added to the plan, for a claim that is not decided."""
+        self.plan, self.why = replace(self.plan, trials=self.plan.trials + trials), why
+        if self._live is None:
+            self.console.print(f"adding {why}", highlight=False, soft_wrap=True)
+
     def waiting(self, others: str) -> None:
         """Say that others run what is left; only when that changes."""
         if others and others != self.others and self._live is None:
@@ -95,7 +103,8 @@ class Progress:
         elapsed = time.monotonic() - self._started
         share = over + sum(trial.epoch / trial.epochs for trial in self.running.values())
         eta = "…" if share < 0.1 else _clock(elapsed / share * (left + over - share))
-        caption = f"{self.others}; waiting for their results" if self.others else None
+        waits = f"{self.others}; waiting for their results" if self.others else ""
+        caption = "\n".join(filter(None, [f"added: {self.why}" if self.why else "", waits])) or None
         table = Table(title=f"{self.plan.study}: {self.plan.trials} trials", title_justify="left", caption=caption)
         for name in ("done", "running", "left", "failed", f"best {self.metric}", "elapsed", "ETA"):
             table.add_column(name, justify="right")

@@ -1,6 +1,7 @@
 """A study as Ray Tune sees it: asks for its trials, and passes on what came of them."""
 
 import base64
+import math
 import os
 import re
 import time
@@ -15,8 +16,8 @@ from ray.tune.search import Searcher
 from study.config import ConfigError
 from study.execution import ray_compat
 from study.execution.progress import Progress
-from study.execution.queue import Queue, Wait
-from study.execution.samplers import sampler_of
+from study.execution.queue import Queue
+from study.execution.samplers import Wait, sampler_of
 from study.planning.study_config import StudyConfig
 from study.results import cell_label
 from study.storage.best_encoder import BestEncoder
@@ -43,13 +44,15 @@ class Proposals(Searcher):
         tracker: Tracker,
         progress: Progress,
         *,
+        until: float = math.inf,
         best: BestEncoder | None = None,
     ) -> None:
-        """best: whose encoder is kept."""
+        """until: when the last trial is to be over, on the clock of `time.monotonic`. best: whose encoder is kept."""
         super().__init__()
         self._study, self._store, self._tracker, self._progress = study, store, tracker, progress
         self._trials: dict[str, Trial] = {}
         self._best = best
+        self._until, self._longest = until, 0.0
         self._alone: deque[Trial] = deque()
         """Trials whose share of a GPU did not suffice, to be given a whole one: once, as they share none then."""
         self.deaths: dict[str, str] = {}
@@ -57,7 +60,7 @@ class Proposals(Searcher):
         self.stopped: OSError | None = None
         """Why no more trials are started: the storage cannot be written to, or read."""
         self.queue = Queue(
-            sampler_of(study, trials, store),
+            sampler_of(study, trials, store, progress.added),
             store,
             session.claims,
             heard=self._heard,
@@ -66,15 +69,16 @@ class Proposals(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         gpus: float = self._study.gpus
         trial: Trial | Wait | None
+        over = self.stopped or time.monotonic() + self._longest > self._until
         try:
-            if self._alone and not self.stopped:
+            if self._alone and not over:
                 trial, gpus = self._alone.popleft(), 1
             else:
-                trial = None if self.stopped else self.queue.next()
+                trial = None if over else self.queue.next()
         except OSError as error:  # what runs goes on to its end; whoever waits for Ray raises it
             self.stopped, trial = error, None
         if trial is None:
-            may_come_back = 0 < gpus < 1 and self._trials and not self.stopped
+            may_come_back = 0 < gpus < 1 and self._trials and not over
             return None if may_come_back else Searcher.FINISHED
         self._progress.waiting(trial.why if isinstance(trial, Wait) else "")
         if isinstance(trial, Wait):
@@ -116,6 +120,7 @@ class Proposals(Searcher):
             found = _late(folder, said)
         if found is None:
             found = self._fail(trial, folder, said.get("reason") or _reason(death))
+        self._longest = max(self._longest, found.duration)
         if self._best is not None:
             self._best.offer(folder, found)
         self.queue.tell(trial, found)

@@ -3,9 +3,8 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from study.execution.samplers import Sampler
+from study.execution.samplers import Sampler, Wait
 from study.storage.claims import Claims
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
@@ -15,13 +14,6 @@ POLL = 2.0
 """Seconds between two looks at what the other sessions do."""
 INSTANT = 0.25
 """Seconds that a look may take before whoever asks for a trial gets what is known."""
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Ask again: others run what is left."""
-
-    why: str
 
 
 class Queue:
@@ -41,26 +33,30 @@ class Queue:
         self._free: deque[str] = deque()  # of the others' trials, those that they may have left
         self._looked = 0.0
         self._dry = False  # the sampler has nothing until it hears of a result
+        self._waits: Wait | None = None  # and would have more then
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
         self._dry = False
         self._sampler.tell(trial, result)
 
     def next(self) -> Trial | Wait | None:
-        """A claimed trial; Wait; or None: every trial has its result."""
+        """A claimed trial; Wait, where others run what is left or what comes next depends on what runs; or None: every
+        trial has its result."""
         if not self._free and time.monotonic() - self._looked > POLL:
             self._look()
         while (trial := self._candidate()) is not None:
             if self._claim(trial):
                 self._others.pop(trial.id, None)
                 return trial
-        return Wait(self._who()) if self._others else None
+        return Wait(self._who()) if self._others else self._waits
 
     def _candidate(self) -> Trial | None:
         """A trial of the sampler's, then one that another session may have left."""
-        if not self._dry and (trial := self._sampler.next()) is not None:
-            return trial
-        self._dry = True
+        if not self._dry:
+            found = self._sampler.next()
+            if isinstance(found, Trial):
+                return found
+            self._dry, self._waits = True, found
         while self._free:
             known = self._others.get(self._free.popleft())
             if known is not None:

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import math
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,16 +14,18 @@ from pathlib import Path
 import ray
 from ray import tune
 
+from study.config import ConfigError
 from study.execution import job, ray_compat
 from study.execution.connection import check_machine, check_reachable, check_resources, connected
 from study.execution.progress import Progress
 from study.execution.proposals import RETRIES, Proposals, Watch
+from study.execution.samplers import sampler_of
 from study.execution.worker import directory, resources, user_modules, work
 from study.figures.figure import save_study_figures
 from study.figures.records import Records
 from study.machine.devices import device_of
 from study.planning.encoders import saved
-from study.planning.kept import Changed, code_changed, of_study, record, settle
+from study.planning.kept import Changed, as_begun, code_changed, of_study, record, settle
 from study.planning.plan import Plan, check_here, check_study, make_plan
 from study.planning.study_config import StudyConfig
 from study.results import Results
@@ -45,6 +49,8 @@ def run(
     retry: bool = False,
     changed: Changed = "refuse",
     announce: Callable[[Plan], None] | None = None,
+    until_decided: bool = False,
+    max_hours: float | None = None,
 ) -> Results:
     """Run every trial of the study that has no result yet, and return the results of all.
 
@@ -53,10 +59,13 @@ def run(
     MLflow is (default: a database in the storage), `address` a running Ray cluster (default: Ray on this machine).
     `retry`: failed trials too, from their last checkpoint. `changed`: what becomes of trials whose code or data are
     others now: "refuse", "anew" (they are set aside), "keep". `announce` gets the plan, before anything starts and at
-    the end.
+    the end. `until_decided`: as the study's setting of that name, for `max_hours` at most: no trial is started that
+    would end after them, by the longest one so far.
     """
     job.check_storage(storage)
     store = Store.of(study.name, storage)
+    study = as_begun(replace(study, until_decided=True) if until_decided else study, store)
+    until = _end_of(study, max_hours)
     trials = check_study(study)
     modules = user_modules(trials)
     check_writable(store.path)
@@ -67,7 +76,7 @@ def run(
         announce(replace(plan, notes=(*plan.notes, said)) if said else plan)
     left = plan.trials - plan.done - (0 if retry else plan.failed)
     address = address or job.cluster_of_job()
-    if left:
+    if left or study.until_decided:
         check_reachable(address)
         if address is None and not ray.is_initialized():
             check_machine()
@@ -82,11 +91,12 @@ def run(
         tracker.open(study_yaml, plan.plain())
         if retry:  # once nothing is left to be refused: until then, why they failed is kept
             plan = _forget_failures(study, store, trials)
+        left = left or (study.until_decided and sampler_of(study, trials, store).next() is not None)
         with connected(address) if left else nullcontext(), tracker.background():
             if left:
                 check_resources(study)
                 best = _best_encoder(study, store) if encoders == "best" else None
-                _tune(study, trials, store, session, tracker, plan, best)
+                _tune(study, trials, store, session, tracker, plan, until, best)
         results = Results.load(store)
         tracker.summarise(results)
         _attach_figures(tracker, results, store)
@@ -100,6 +110,17 @@ def run(
 def _best_encoder(study: StudyConfig, store: Store) -> BestEncoder:
     """Where the study asks for it, the earlier trials' encoders go too; where their size decided it, they stay."""
     return BestEncoder(store, *next(iter(study.metrics.items())), drop_earlier=study.save_encoders == "best")
+
+
+def _end_of(study: StudyConfig, max_hours: float | None) -> float:
+    """When the last trial is to be over, on the clock of `time.monotonic`."""
+    if max_hours is None:
+        return math.inf
+    if not study.until_decided:
+        raise ConfigError(["max_hours is of a study that runs until its claims are decided; add --until-decided"])
+    if not 0 < max_hours < math.inf:
+        raise ConfigError([f"max_hours must be above 0 and finite, got {max_hours:g}; such as --max-hours 2"])
+    return time.monotonic() + max_hours * 3600
 
 
 def _forget_failures(study: StudyConfig, store: Store, trials: list[Trial]) -> Plan:
@@ -126,10 +147,11 @@ def _tune(
     session: Session,
     tracker: Tracker,
     plan: Plan,
+    until: float,
     best: BestEncoder | None,
 ) -> None:
     with Progress(plan, *next(iter(study.metrics.items()))) as progress:
-        proposals = Proposals(study, trials, store, session, tracker, progress, best=best)
+        proposals = Proposals(study, trials, store, session, tracker, progress, until=until, best=best)
         _fit(study, proposals)
     if proposals.stopped is not None:
         raise proposals.stopped
@@ -164,6 +186,6 @@ def _fit(study: StudyConfig, proposals: "Proposals") -> None:
 
 
 def _most_waiting(study: StudyConfig) -> int:
-    """Trials at most that wait for a worker: with TPE, which learns from each result, one; else as many nodes as the
+    """Trials at most that wait for a worker: where the next one depends on each result, one; else as many nodes as the
     autoscaler may add at a time; else two, one that a worker starts for and one for the next worker that is free."""
-    return 1 if study.sampler == "tpe" else 16 if job.nodes_to_come() else 2
+    return 1 if study.sampler == "tpe" or study.until_decided else 16 if job.nodes_to_come() else 2

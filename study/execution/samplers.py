@@ -3,15 +3,21 @@
 import hashlib
 import json
 import statistics
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from models.registry import did_you_mean
+from study.claims import CLAIMS, Finding, findings
+from study.claims.allocation import Addition, Open, next_seed
 from study.config import ConfigError
 from study.metric_names import validation_of
 from study.planning.kept import as_stored, of_study
 from study.planning.plan import resolve_cells
 from study.planning.study_config import StudyConfig
+from study.planning.until_decided import further, ladder
+from study.results import Results
 from study.space import Cell, Dimension, Grid, LogUniform, RandInt, to_plain
 from study.storage.registers import create
 from study.storage.store import Store
@@ -25,18 +31,31 @@ TRIES = 50
 """Proposals in a row that may fail to be a new valid cell before the space counts as exhausted."""
 
 
+@dataclass(frozen=True)
+class Wait:
+    """Ask again: what is under way must come to its end first."""
+
+    why: str = ""
+
+
 class Sampler(Protocol):
     """Gives trials one by one and hears of their results."""
 
-    def next(self) -> Trial | None:
-        """The next trial to run, or None where there is none left."""
+    def next(self) -> Trial | Wait | None:
+        """The next trial to run; Wait, where results of those that were given must come first; None where there is none
+        left."""
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
         """A trial's result, finished or failed."""
 
 
-def sampler_of(study: StudyConfig, trials: list[Trial], store: Store) -> Sampler:
-    """The study's sampler, over what the store has not finished yet of its known trials."""
+def sampler_of(
+    study: StudyConfig, trials: list[Trial], store: Store, say: Callable[[str, int], None] = lambda text, more: None
+) -> Sampler:
+    """The study's sampler, over what the store has not finished yet of its known trials. say: is told in words
+    what is added to them and why, and how many trials that is."""
+    if study.until_decided:
+        return UntilDecided(study, trials, store, say)
     return TPE(study, store) if study.sampler == "tpe" else Listed(trials, store)
 
 
@@ -53,6 +72,95 @@ class Listed:
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
         """A list does not depend on results."""
+
+
+class UntilDecided:
+    """The study's own trials; once they have their results, seed by seed those of the cells that open claims need.
+
+    What comes next follows from the store alone (`study.claims.allocation`), so that sessions that share it choose
+    alike, and one that goes on does so where the last one was.
+    """
+
+    def __init__(self, study: StudyConfig, trials: list[Trial], store: Store, say: Callable[[str, int], None]) -> None:
+        self._study, self._store, self._say = study, store, say
+        known = of_study(study, store, trials)
+        self._left, self._begun = Listed(known, store), deque[Trial]()
+        self._first = {trial.id for trial in as_stored(store, trials)}
+        self._under_way: set[str] = set()
+        cells: dict[str, int] = {}
+        self._places: dict[str, tuple[int, int]] = {}
+        """trial → its cell, by number, and seed"""
+        self._trials: dict[tuple[int, int], Trial] = {}
+        for trial in as_stored(store, [*trials, *further(study, trials)]):
+            place = cells.setdefault(_key(trial.cell), len(cells)), trial.seed
+            self._places[trial.id], self._trials[place] = place, trial
+        self._dry = False  # nothing is to be added until a result comes
+
+    def next(self) -> Trial | Wait | None:
+        trial = self._left.next() or (self._begun.popleft() if self._begun else None)
+        if trial is None and not self._dry and not self._under_way & self._first:
+            self._dry = not self._add()
+            trial = self._begun.popleft() if self._begun else None
+        if trial is None:
+            return Wait() if self._under_way else None
+        self._under_way.add(trial.id)
+        return trial
+
+    def tell(self, trial: Trial, result: TrialResult) -> None:
+        self._under_way.discard(trial.id)
+        self._dry = False
+
+    def _add(self) -> bool:
+        """Take up what a session left unfinished, or else add a seed; whether there was something."""
+        results = Results.load(self._store)
+        begun = [t for t in results.frame.query("status == 'started'")["trial_id"] if t not in self._under_way]
+        if taken := [self._trials[self._places[t]] for t in begun if t in self._places]:
+            self._begun.extend(taken)
+            return True
+        found = [one for one in findings(results) if one.open]
+        addition = self._choose(found, results)
+        if addition is None:
+            return False
+        self._begun.extend(self._trials[cell, addition.seed] for cell in addition.cells)
+        self._say(_why(addition, found), len(addition.cells))
+        return True
+
+    def _choose(self, found: list[Finding], results: Results) -> Addition | None:
+        rows = results.frame[results.frame["trial_id"].isin(list(self._places))]
+        places = [self._places[trial] for trial in rows["trial_id"]]
+        over = rows["status"].isin(["finished", "failed"])
+        have, given, seconds = defaultdict(set), defaultdict(set), defaultdict(list)
+        for (cell, seed), done, took in zip(places, over, rows["seconds"], strict=True):
+            given[cell].add(seed)
+            if done:
+                have[cell].add(seed)
+                seconds[cell].append(took)
+        for trial in self._under_way:
+            cell, seed = self._places[trial]
+            given[cell].add(seed)
+        return next_seed(
+            [self._open(one) for one in found],
+            ladder(self._study),
+            given=given,
+            over=have,
+            seconds={cell: statistics.mean(of_cell) for cell, of_cell in seconds.items()},
+        )
+
+    def _open(self, one: Finding) -> Open:
+        cells = frozenset(self._places[trial][0] for trial in one.trials if trial in self._places)
+        return Open(one.name, cells, max(1, one.more_seeds or CLAIMS[one.name]().seeds - one.seeds))
+
+
+def _why(addition: Addition, found: list[Finding]) -> str:
+    """In words: what is added, for which claims, and how they stand."""
+    first = next(one for one in found if one.name == addition.claims[0])
+    also = f" and {', '.join(addition.claims[1:])}" if len(addition.claims) > 1 else ""
+    many = f"{len(addition.cells)} cell{'s' if len(addition.cells) > 1 else ''}"
+    stands = f"{first.interval}; " if first.interval else ""
+    return (
+        f"seed {addition.seed} of {many} for {first.name}{also} ({stands}missing: {first.missing}); open: {len(found)} "
+        f"claim{'s' if len(found) > 1 else ''}"
+    )
 
 
 class TPE:

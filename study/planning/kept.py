@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from study.config import ConfigError
 from study.planning.study_config import StudyConfig
+from study.planning.until_decided import added, further
 from study.space import holds
 from study.storage import planned
 from study.storage.code import differs
+from study.storage.planned import own_seeds
 from study.storage.store import Store, TrialFolder, write_atomically
 
 if TYPE_CHECKING:
@@ -23,8 +25,17 @@ NAMED = 4
 
 
 def of_study(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> "list[Trial]":
-    """The trials of a grid or random study; of a tpe study those in the store that this definition would give."""
-    return as_stored(store, trials) if study.sampler != "tpe" else list(_proposed(study, store))
+    """The trials of a grid or random study, with the seeds that were added until its claims are decided; of a tpe study
+    those in the store that this definition would give."""
+    if study.sampler == "tpe":
+        return list(_proposed(study, store))
+    return as_stored(store, [*trials, *added(study, store, trials)])
+
+
+def as_begun(study: StudyConfig, store: Store) -> StudyConfig:
+    """The study, until decided where it ran so before: who has looked after each seed has done so for good."""
+    begun = not study.until_decided and study.sampler == "grid" and own_seeds(store) is not None
+    return replace(study, until_decided=True) if begun else study
 
 
 def as_stored(store: Store, trials: "Sequence[Trial]") -> "list[Trial]":
@@ -72,7 +83,7 @@ def others(store: Store, trials: "Sequence[Trial]") -> list[TrialFolder]:
 def record(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> None:
     """Write down which trials are of this study: its results are of these."""
     of_it = of_study(study, store, trials)
-    known = None if study.sampler == "tpe" else [trial.id for trial in of_it]
+    known = None if study.sampler == "tpe" else [trial.id for trial in (*of_it, *further(study, trials))]
     planned.record(store, known, [folder.id for folder in others(store, of_it)])
 
 

@@ -44,12 +44,15 @@ class Plan:
     """where the estimates come from"""
     notes: tuple[str, ...] = ()
     """what is to be known of trials that can run: of which classes a band of meaning leaves nothing, say"""
+    added: int = 0
+    """of the trials, those of seeds that were added until claims are decided"""
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self) -> str:
-        size = f"{self.cells} cells × {self.seeds} seeds = {self.trials} trials ({self.sampler})"
+        more = f" + {self.added} of added seeds" if self.added else ""
+        size = f"{self.cells} cells × {self.seeds} seeds{more} = {self.trials} trials ({self.sampler})"
         states = f"{self.done} done, {self.failed} failed, {self.started} started, {self.pending} pending"
         notes = "".join(f"\n  {note}" for note in self.notes)
         return f"{self.study}: {size}\n  {states}\n  {self._cost()}{self._power()}{notes}"
@@ -90,11 +93,12 @@ def _duration(hours: float) -> str:
 
 def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = None, *, probe: bool = False) -> Plan:
     """Count and estimate what is left of these trials; by default `check_study`, which refuses what cannot run."""
-    from study.planning import cost, kept
+    from study.planning import cost, kept, until_decided
 
     trials = check_study(study) if trials is None else trials
     of_it = kept.of_study(study, store, trials)
-    number = len(study.seeds) * (study.cells or 0) if study.sampler == "tpe" else len(trials)
+    number = len(study.seeds) * (study.cells or 0) if study.sampler == "tpe" else len(of_it)
+    added = 0 if study.sampler == "tpe" else len(of_it) - len(trials)
     folders = [store.trial(trial.id) for trial in of_it]
     statuses = [folder.status() for folder in folders]
     count = {name: statuses.count(name) for name in ("finished", "failed", "started")}
@@ -106,7 +110,7 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
     return Plan(
         study=study.name,
         sampler=study.sampler,
-        cells=number // len(study.seeds),
+        cells=(number - added) // len(study.seeds),
         seeds=len(study.seeds),
         trials=number,
         done=count["finished"],
@@ -118,7 +122,12 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
         hours=None if estimate.seconds is None else rounds * estimate.seconds / 3600,
         mib_per_trial=estimate.mib,
         measured=estimate.source,
-        notes=tuple(dict.fromkeys(note for trial in trials for note in trial.notes)) + _beside(beside, study.name),
+        notes=(
+            *until_decided.notes(study, trials, estimate.seconds, concurrent),
+            *dict.fromkeys(note for trial in trials for note in trial.notes),
+            *_beside(beside, study.name),
+        ),
+        added=added,
     )
 
 
@@ -159,8 +168,11 @@ def _check_precisions(trials: "list[Trial]") -> None:
 
 def check_study(study: StudyConfig) -> "list[Trial]":
     """The trials of a study: all of a grid or random one, or those that stand for a tpe one's space."""
+    from study.planning.until_decided import check_decidable
+
     trials = trials_of(study) if study.sampler != "tpe" else resolve_cells(study, list(_corners(study)))
     _check_metrics(study, trials)
+    check_decidable(study, trials)
     if not study.gpus and any(trial.config["precision"] == "float16" for trial in trials):
         raise ConfigError(["precision: float16 is for GPUs, and gpus=0 is the CPU; set gpus=1, or precision=auto"])
     return trials

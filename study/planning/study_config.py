@@ -55,6 +55,8 @@ class StudyConfig:
     on the CPU, whatever is visible. It writes a checkpoint every `checkpoint_every` epochs and keeps the last
     `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`. `save_encoders`: whose trained
     encoders stay in the storage, "all", that of the "best" trial, or "none"; by default all, where they are small.
+    `until_decided`: once every cell has the study's seeds, further ones are added, to at most `max_seeds` of a cell, to
+    the cells that an undecided claim needs; its findings then pay for looking after each.
     Raises ConfigError with every problem.
     """
 
@@ -77,6 +79,8 @@ class StudyConfig:
     checkpoints: Whole = 2
     keep_checkpoint: Annotated[bool, Strict(), takes("true or false")] = False
     save_encoders: Annotated[Literal["all", "best", "none"] | None, takes("all, best or none")] = None
+    until_decided: Annotated[bool, Strict(), takes("true or false")] = False
+    max_seeds: Whole = 20
 
     @pydantic.model_validator(mode="wrap")
     @classmethod
@@ -223,6 +227,23 @@ def _problems(study: StudyConfig) -> Iterator[str]:
             f"gpus must be 0 (the CPU) or at most 1, got {study.gpus}: a trial uses one GPU at most; set gpus=1, or a "
             "fraction such as gpus=0.25, which shares one between trials"
         )
+    if study.until_decided:
+        yield from _undecidable(study)
     for key in ("checkpoint_every", "checkpoints"):
         if (value := getattr(study, key)) < 1:
             yield f"{key} must be a whole number of at least 1, got {value!r}"
+
+
+def _undecidable(study: StudyConfig) -> Iterator[str]:
+    """Problems of a study that is to run until its claims are decided."""
+    if study.sampler != "grid":
+        why = "chooses its cells by their accuracy" if study.sampler == "tpe" else "draws its cells"
+        yield (
+            f'until_decided: claims compare the cells of a grid, and sampler "{study.sampler}" {why}; set sampler=grid '
+            "and lists of values, or leave out --until-decided"
+        )
+    if study.max_seeds <= len(study.seeds):
+        yield (
+            f"max_seeds={study.max_seeds} leaves none to add to the {len(study.seeds)} seeds of the study; set "
+            f"max_seeds={len(study.seeds) + 10}, or fewer seeds"
+        )

@@ -1,45 +1,68 @@
 """A study's store as tables: one row per trial, one per trial and epoch, and the trials' own tables."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from study.results.labels import flat, label, value_at
-from study.storage.planned import planned
+from study.storage.planned import own_seeds, planned
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 
 BEFORE = ("trial_id", "status", "reason", "seed", "class_counts")
 """The first columns; then what varies, `seconds`, and the metrics. class_counts: of the test split, as JSON. A `k` that
-does not vary, and `planned`, where asked for, stand before class_counts; earlier tables lack them."""
+does not vary, `planned`, where asked for, and `added`, of a study that runs until its claims are decided, stand before
+class_counts; earlier tables lack them."""
 
 
 def trials_of(store: Store, *, others: bool = False) -> pd.DataFrame:
     """Every trial of the plan that started, from the store's files: a row each, with the columns `BEFORE` and so on.
 
-    `others`: those of other definitions too, and the column `planned`.
+    `others`: those of other definitions too, and the column `planned`. Where seeds are added until claims are decided,
+    the column `added` tells which trials are of such, none of the study's own.
     """
-    of_plan = planned(store)
+    of_plan, own = planned(store), own_seeds(store)
     folders = [trial for trial in store.trials() if others or of_plan(trial.id)]
     contents = [trial.config() for trial in folders]
-    outcomes = [(trial, trial.result()) for trial in folders]
+    results = [trial.result() for trial in folders]
+    states = [
+        (t.id, r.status, r.reason) if r else (t.id, t.status(), None) for t, r in zip(folders, results, strict=True)
+    ]
+    facts = {"planned": [of_plan(trial.id) for trial in folders]} if others else {}
+    facts |= {} if own is None else {"added": [content["seed"] not in own for content in contents]}
+    return _table(contents, states, results, facts)
+
+
+def pending(contents: list[dict[str, Any]]) -> pd.DataFrame:
+    """The table of trials that have not started, from their "id", "cell", "config", "seed" and "class_counts"."""
+    return _table(contents, [(c["id"], "pending", None) for c in contents], [None] * len(contents), {})
+
+
+def _table(
+    contents: list[dict[str, Any]],
+    states: Sequence[tuple[str, str, str | None]],
+    results: Sequence[TrialResult | None],
+    facts: Mapping[str, list[bool]],
+) -> pd.DataFrame:
     paths = _varying(contents)
-    states = [(t.id, r.status, r.reason) if r else (t.id, t.status(), None) for t, r in outcomes]
     frame = pd.DataFrame(states, columns=list(BEFORE[:3]))
     frame["seed"] = pd.Series([content["seed"] for content in contents], dtype="int64")
     ks = [content["config"].get("k") for content in contents]
     if "k" not in paths and None not in ks:
         frame["k"] = pd.Series(ks, dtype="int64")
-    if others:
-        frame["planned"] = pd.Series([of_plan(trial.id) for trial in folders], dtype=bool)
-    counts = [result.data.get("class_counts") if result else None for _, result in outcomes]
+    for name, values in facts.items():
+        frame[name] = pd.Series(values, dtype=bool)
+    counts = [
+        r.data.get("class_counts") if r else c.get("class_counts") for c, r in zip(contents, results, strict=True)
+    ]
     frame["class_counts"] = [json.dumps(count or []) for count in counts]
     for path in paths:
         frame[path] = _column([_value(content, path) for content in contents])
-    frame["seconds"] = pd.Series([r.duration if r else None for _, r in outcomes], dtype="float64")
-    measured = pd.DataFrame([r.metrics if r else {} for _, r in outcomes], dtype="float64")
+    frame["seconds"] = pd.Series([r.duration if r else None for r in results], dtype="float64")
+    measured = pd.DataFrame([r.metrics if r else {} for r in results], dtype="float64")
     return pd.concat([frame, measured], axis=1)
 
 

@@ -75,6 +75,11 @@ class Results:
         return list(self.frame.columns)[list(self.frame.columns).index("seconds") + 1 :]
 
     @property
+    def until_decided(self) -> bool:
+        """Whether seeds are added until claims are decided: the column `added` tells which trials are of such seeds."""
+        return "added" in self.frame
+
+    @property
     def finished(self) -> pd.DataFrame:
         return self.frame[self.frame["status"] == "finished"]
 

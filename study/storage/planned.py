@@ -1,8 +1,10 @@
-"""Which trials of a storage are of the study that ran last, and which of other definitions of it."""
+"""Which trials of a storage are of the study that ran last, which of other definitions of it, and whether seeds are
+added to them until claims are decided."""
 
 import json
 from collections.abc import Callable, Iterable
 
+from study.storage import yaml_text
 from study.storage.store import Store, read_json, write_atomically
 
 
@@ -17,3 +19,11 @@ def planned(store: Store) -> Callable[[str], bool]:
     known = read_json(store.path / "planned.json") or {}
     trials, others = known.get("trials"), set(known.get("others", ()))
     return (lambda trial: trial not in others) if trials is None else set(trials).__contains__
+
+
+def own_seeds(store: Store) -> tuple[int, ...] | None:
+    """The study's own seeds, of one that ran until its claims were decided, to which further ones were added; None of
+    another."""
+    described = store.path / "study.yaml"
+    study = yaml_text.read(described.read_text()) if described.exists() else {}
+    return tuple(study["seeds"]) if study.get("until_decided") else None

@@ -42,7 +42,7 @@ class FindingsFigure(Figure):
     section = "Findings"
 
     def of_study(self, records: Records) -> Iterator[Picture]:
-        if rows := tuple(_row(one) for one in records.findings if not math.isnan(one.effect)):
+        if rows := tuple(_row(one) for one in records.findings if math.isfinite(one.low + one.high)):
             words = "; ".join(f"{row.statement.rstrip('.')}: {row.verdict}, {row.words}" for row in rows)
             yield Picture("findings", rows, CAPTION, words)
 
