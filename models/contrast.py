@@ -64,7 +64,7 @@ class Contrast:
         with no_autocast(anchors.device):
             s_pos = (anchors if positive.ndim == 2 else anchors[:, None]).mul(positive).sum(dim=-1)  # [B] or [B, M]
             s_neg = anchors @ pool.keys.T  # [B, P]: the step's one similarity product
-            candidates = self._candidates(s_neg, anchors, pool, offered, labels, context)
+            candidates = self._candidates(s_neg, anchors, pool, offered, labels, context, s_pos)
             with torch.no_grad():
                 selection = _checked(
                     self.strategy.select(candidates, generator=context.generator), self.strategy, s_neg
@@ -95,6 +95,7 @@ class Contrast:
         offered: Tensor | None,
         labels: Tensor | None,
         at: StepContext,
+        positive: Tensor,
     ) -> Candidates:
         matrix = None if self.class_similarity is None else self.class_similarity.to(anchors.device)
         return Candidates(
@@ -108,6 +109,7 @@ class Contrast:
             epochs=at.epochs,
             class_similarity=matrix,
             k=self.k,
+            positive=positive.detach().reshape(len(anchors), -1)[:, 0],
         )
 
 

@@ -5,8 +5,9 @@ cosines, divides them by the temperature itself, and returns the mean over the B
 selection's log-weight of each negative; −∞ leaves it out.
 
 An anchor may have no negatives. Where the positive stands in the denominator (info_nce, nt_xent, debiased, hard, ifm),
-the sum over the empty set is 0, the anchor's loss −log(e^{s⁺/t}/e^{s⁺/t}) = 0, and it counts in the mean. The decoupled
-ones would be log 0 = −∞: there the anchor is left out of the batch, of its mean and of its softmax.
+the sum over the empty set is 0, the anchor's loss −log(e^{s⁺/t}/e^{s⁺/t}) = 0, and it counts in the mean; so in that of
+triplet. The decoupled ones would be log 0 = −∞: there the anchor is left out of the batch, of its mean and of its
+softmax.
 
 The trait `directions` says which views are anchors: "one" of the two, or "both"; without it, as the method has it.
 `many_positives`: it takes M positives an anchor, positive [B, M]. `attracts`: a selection's further positives add to it
@@ -130,6 +131,24 @@ def ifm(
         raise ValueError(f"ifm: epsilon must not be negative, got {epsilon}; the authors use 0.05 to 0.2")
     margin = log_sum_exp(negatives, temperature, log_weight) - scaled(positive, temperature)  # [B]
     return (softplus(margin) + softplus(margin + 2 * epsilon / temperature)).mean() / 2
+
+
+@OBJECTIVES.register("triplet")
+def triplet(
+    positive: Tensor, negatives: Tensor, *, temperature: float, log_weight: Tensor | None = None, margin: float = 0.2
+) -> Tensor:
+    """Triplet: the mean over an anchor's negatives of max(0, d²(a, p) − d²(a, n) + margin), d² = 2 − 2s (Schroff 2015).
+
+    The temperature has no part in it. Negatives count by their weight, Σ_k w_k […] / Σ_k w_k. Shapes: positive [B],
+    negatives [B, K]. A squared distance, no nats. Source: 1503.03832, §3.1; `semi_hard` mines the negatives.
+    """
+    if margin <= 0:
+        raise ValueError(f"triplet: margin must be above 0, got {margin}; FaceNet has 0.2")
+    violation = (scaled(negatives, 0.5) - scaled(positive, 0.5)[:, None] + margin).clamp(min=0)  # [B, K]
+    if log_weight is not None:
+        violation = violation * log_weight.to(violation.dtype).exp()
+    n = count_weights(negatives, log_weight)
+    return (violation.sum(dim=1) / torch.where(n > 0, n, 1.0)).mean()
 
 
 def _mean(loss: Tensor, met: Tensor) -> Tensor:

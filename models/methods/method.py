@@ -85,6 +85,8 @@ class Method(ABC):
     has_negatives: ClassVar[bool] = True
     uses_labels: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = "info_nce"
+    modality: ClassVar[str] = "any"
+    """the inputs that it can take: images, texts or both"""
     trains_head: ClassVar[bool] = True
     head: ClassVar[Mapping[str, Any]] = {"batch_norm": "none"}
     """what its authors' projection head has; a config's own values come first"""

@@ -80,6 +80,7 @@ class _SimCLR(Learner):
             instance = key_instance = batch.instance.repeat(2)
             labels = key_labels = None if batch.labels is None else batch.labels.repeat(2)
         pool = Pool(keys, key_instance, key_labels)
+        positive = self.mined(anchors, positive, pool, instance, labels)
         further = [z.repeat(len(anchors) // len(z1), 1) for z in further]
         further += self.of_its_class(positive, pool, instance, labels, generator=context.generator)
         if further:
@@ -87,6 +88,10 @@ class _SimCLR(Learner):
         own = instance[:, None] == key_instance[None, : len(key_instance) // self.rows_a_draw]  # of each view
         offered = offer_from_batch(own, self.k, generator=context.generator).repeat(1, self.rows_a_draw)  # [B, P]
         return self.contrast(anchors, positive, pool, offered, context, labels=labels)
+
+    def mined(self, anchors: Tensor, positive: Tensor, pool: Pool, instance: Tensor, labels: Tensor | None) -> Tensor:
+        """A hook: the positive of each anchor, [B, D], by default its other view."""
+        return positive
 
     def of_its_class(
         self, positive: Tensor, pool: Pool, instance: Tensor, labels: Tensor | None, *, generator: torch.Generator

@@ -31,6 +31,7 @@ class Candidates:
     epochs: int = 1
     class_similarity: Tensor | None = None  # [C, C] of the measure that the strategy needs
     k: int | None = None  # K, where all anchors are offered as many; None: as `offered` has it
+    positive: Tensor | None = None  # [B] cosine of each anchor with its positive, the first of several
 
     def rows(self, at: slice) -> "Candidates":
         """The same for some of the anchors."""
@@ -40,6 +41,7 @@ class Candidates:
             anchors=self.anchors[at],
             offered=None if self.offered is None else self.offered[at],
             anchor_labels=None if self.anchor_labels is None else self.anchor_labels[at],
+            positive=None if self.positive is None else self.positive[at],
         )
 
     def by_rows(self, of: Callable[["Candidates"], Tensor], *, dtype: torch.dtype) -> Tensor:

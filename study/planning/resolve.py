@@ -293,7 +293,7 @@ def _check_parts(
         problems.append(
             f"batch_size: {config.batch_size} is more than the {shape.train} training examples; lower batch_size"
         )
-    for field in ("encoder", "augmentation"):
+    for field in ("encoder", "augmentation", "method"):
         modality = REGISTRIES[field].trait(parts[field].plain["name"], "modality")
         if modality not in (shape.modality, "any"):
             problems.append(

@@ -28,6 +28,8 @@ def slow(name: str, p: float, negatives: list[float], t: float) -> float:
         return -math.log(pos / (pos + sum(neg)))
     if name == "decoupled":
         return -math.log(pos / sum(neg))
+    if name == "triplet":
+        return sum(max(0.0, (2 - 2 * p) - (2 - 2 * s) + 0.2) for s in negatives) / n
     if name == "ifm":
         shifted = sum(math.exp((s + 0.1) / t) for s in negatives)
         harder = math.exp((p - 0.1) / t)
@@ -152,7 +154,8 @@ def test_a_step_observes_the_clamped_fraction_where_the_objective_clamps() -> No
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [("debiased", {"tau_plus": 1.0}, "tau_plus"), ("hard", {"beta": -1.0}, "beta"),
-     ("ifm", {"epsilon": -0.1}, "epsilon"), ("decoupled_weighted", {"sigma": 0.0}, "sigma")],
+     ("ifm", {"epsilon": -0.1}, "epsilon"), ("decoupled_weighted", {"sigma": 0.0}, "sigma"),
+     ("triplet", {"margin": 0.0}, "margin")],
 )  # fmt: skip
 def test_parameters_out_of_range_are_refused(name: str, params: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -169,7 +172,7 @@ def test_log_sum_exp_is_torchs_in_blocks_with_its_gradient() -> None:
     torch.testing.assert_close(one, two)
 
 
-@pytest.mark.parametrize("name", ["info_nce", "nt_xent", "debiased", "hard", "ifm"])
+@pytest.mark.parametrize("name", ["info_nce", "nt_xent", "debiased", "hard", "ifm", "triplet"])
 def test_an_anchor_without_negatives_contributes_nothing(name: str) -> None:
     positive, negatives = (x.requires_grad_() for x in similarities(2, 3))
     weight = torch.tensor([[float("-inf")] * 3, [0.0] * 3])

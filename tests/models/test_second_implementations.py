@@ -103,6 +103,21 @@ def test_weighted_positives_at_many_parameters(sigma: float, t: float) -> None:
     assert_same(lambda p, s: weighted(p, s, temperature=t, sigma=sigma), slow, draw(6), draw(6, 9, seed=1))
 
 
+@pytest.mark.parametrize("margin", [0.2, 1.0])
+def test_the_triplet_loss_is_torchs_of_squared_distances(margin: float) -> None:
+    z = torch.nn.functional.normalize(draw(6 * 16).view(6, 16), dim=1)
+    anchor, positive, negatives = z[:1], z[1:2], z[2:]
+
+    def squared(x: Tensor, y: Tensor) -> Tensor:
+        return (x - y).square().sum(dim=1)
+
+    slow = torch.nn.functional.triplet_margin_with_distance_loss
+    expected = slow(anchor, positive, negatives, distance_function=squared, margin=margin)
+    s = anchor @ z.T
+    found = OBJECTIVES["triplet"](s[:, 1], s[:, 2:], temperature=0.1, margin=margin)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("name", [n for n in OBJECTIVES.names() if OBJECTIVES.trait(n, "many_positives")])
 @pytest.mark.parametrize("tau_plus", [0.05, 0.3])
 def test_several_positives_enter_the_correction_as_their_mean(name: str, tau_plus: float) -> None:
@@ -121,6 +136,7 @@ def test_every_objective_has_the_signature_and_the_parameters_of_the_field(name:
     assert [p.kind for p in parameters.values()][2:] == [inspect.Parameter.KEYWORD_ONLY] * (len(parameters) - 2)
     assert parameters["log_weight"].default is None
     own = {"debiased": {"tau_plus"}, "hard": {"tau_plus", "beta"}, "ifm": {"epsilon"}, "decoupled_weighted": {"sigma"}}
+    own["triplet"] = {"margin"}
     assert set(list(parameters)[4:]) == own.get(name, set())
 
 

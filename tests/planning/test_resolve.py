@@ -1,5 +1,6 @@
 """The part of a config that is a trial's identity."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from models.methods import METHODS
 from study import ConfigError, TrialConfig
 from study.planning.resolve import resolve
+from tests.end_to_end.test_ag_news import article_files
 
 SMALL: dict[str, Any] = {
     "data": {"name": "shapes", "train_size": 400, "test_size": 100},
@@ -37,9 +39,9 @@ def test_a_place_is_no_part_of_the_identity_and_other_parameters_always_are() ->
 
 
 PUBLISHED = {
-    **dict.fromkeys(["simclr", "simclr_same_class", "simsiam"], "all"),
+    **dict.fromkeys(["simclr", "simclr_same_class", "simclr_easy_positive", "simsiam"], "all"),
     **dict.fromkeys(["byol", "directpred", "swav"], "hidden"),
-    **dict.fromkeys(["moco", "memory_bank", "supcon", "supervised"], "none"),
+    **dict.fromkeys(["moco", "memory_bank", "imix", "supcon", "supervised"], "none"),
 }
 
 
@@ -82,3 +84,9 @@ def test_k_counted_in_instances_is_the_batch_less_one_by_default_and_a_band_is_o
     resolve(simclr(k=10, negatives="hardest_5pct"))  # one of 20 rows
     with pytest.raises(ConfigError, match="keeps none of the K = 18 candidates"):
         resolve(simclr(k=9, negatives="hardest_5pct"))
+
+
+def test_a_method_that_mixes_images_is_refused_for_texts(tmp_path: Path) -> None:
+    news = {"name": "ag_news", "root": str(article_files(tmp_path))}
+    with pytest.raises(ConfigError, match="method: imix is for images, but ag_news holds texts; choose one of byol, "):
+        resolve(TrialConfig(data=news, encoder="bag-of-embeddings", augmentation="erase-replace", method="imix"))

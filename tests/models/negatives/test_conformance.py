@@ -14,10 +14,12 @@ from models.objectives import OBJECTIVES
 from models.pools import Pool, Queue, offer_from_batch, offer_from_store
 
 CLASSES = 5
+FITTED = {"uniform": {"fraction": 0.25}, "semi_hard": {"margin": 2.0}, "semi_hard_other_class": {"margin": 2.0}}
+"""A margin that leaves an anchor candidates even where it is its own positive."""
 
 
 def build(name: str) -> Strategy:
-    return STRATEGIES[name](**{"uniform": {"fraction": 0.25}}.get(name, {}))
+    return STRATEGIES[name](**FITTED.get(name, {}))
 
 
 def unit(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -32,7 +34,8 @@ def candidates(rows: int = 120, *, masked: bool = True, labelled: bool = True) -
     labels = (instance % CLASSES, torch.arange(rows) % CLASSES) if labelled else (None, None)
     similarity = torch.eye(CLASSES) + 0.1 * torch.arange(CLASSES)
     return Candidates(
-        anchors @ keys.T, anchors, keys, offered, *labels, epoch=50, epochs=100, class_similarity=similarity
+        anchors @ keys.T, anchors, keys, offered, *labels, epoch=50, epochs=100, class_similarity=similarity,
+        positive=torch.linspace(0.1, 0.3, 8),
     )  # fmt: skip
 
 
