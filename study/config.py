@@ -90,6 +90,8 @@ class TrialConfig:
     """epochs between two quick measurements of accuracy on held-out examples, at 2 % of the training's cost; 0: none"""
     synsets: dict[str, str] | None = None
     """class → WordNet 3.0 noun synset (`crane.n.05` or a wnid), for classes that the data set has no synset for"""
+    word_vectors: str | None = None
+    """a text file of word vectors (word2vec's or GloVe's), whose similarity of class names is held against WordNet's"""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     """of every random number of the trial"""
 

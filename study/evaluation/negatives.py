@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from study.evaluation.evaluation import EVALUATIONS, Encoded, Findings, Metric, OfRepresentations, of_both
 from study.semantics import MEASURE_NAMES, ClassSemantics, negative_statistics, tree_order
+from study.semantics.pairs import EMBEDDINGS, FEATURES, MEANING, class_similarity, pair_rows
 
 PARTS = {"hard_5pct": "the hardest 5 %", "easy_5pct": "the easiest 5 %", "pool": "all negatives"}
 
@@ -45,6 +47,17 @@ class Negatives(OfRepresentations):
         super().__post_init__()
         if self.queries < 2:
             raise ValueError(f"negatives: queries must be at least 2, got {self.queries}; try 500")
+
+    def evaluate(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
+        """As of every evaluation of representations; with the similarity of pairs of classes by meaning, h and z."""
+        found = super().evaluate(encoded, generator=generator)
+        if encoded.similarities and encoded.labels_test is not None:
+            rows = {FEATURES: F.normalize(encoded.features_test)}
+            rows |= {EMBEDDINGS: encoded.embeddings_test} if encoded.head_trained else {}
+            labels, classes = encoded.labels_test.cpu().numpy(), len(encoded.classes)
+            pairs = {name: class_similarity(of.cpu().numpy(), labels, classes) for name, of in rows.items()}
+            found.tables["negatives.pairs"] = pair_rows({MEANING: encoded.similarities[MEASURE_NAMES[0]], **pairs})
+        return found
 
     def measure(self, encoded: Encoded, *, generator: torch.Generator) -> Findings:
         semantics = ClassSemantics(encoded.classes, encoded.synsets, encoded.similarities)

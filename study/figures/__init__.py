@@ -1,7 +1,7 @@
 """The figures of studies and trials, a file each: what is drawn, as an info tuple, and the drawing of it."""
 
 from study.figures.figure import FIGURES, Figure, Picture
-from study.figures.negatives import bands, class_maps, consistency, epochs, histograms  # noqa: F401  (registers them)
+from study.figures.negatives import bands, class_maps, consistency, epochs, histograms, meaning  # noqa: F401
 from study.figures.outcome import accuracy, findings, importance, pace, response, training_loss  # noqa: F401
 from study.figures.records import Records
 from study.figures.theory import bounds, fit, slack  # noqa: F401

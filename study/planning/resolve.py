@@ -261,6 +261,7 @@ def resolve(config: TrialConfig) -> Trial:
 
 def _canonical(config: TrialConfig, parts: Mapping[str, dict[str, Any]], k: int, meaning: Meaning) -> dict[str, Any]:
     plain = config.plain() | {"k": k, "negatives": None, "objective": None, "synsets": meaning.given}
+    del plain["word_vectors"]  # a place, of what changes no number
     plain |= {name: part for name, part in parts.items() if "." not in name}
     return plain | {field: list(listed(parts, field).values()) for field in ("evaluations", "transfer")}
 
@@ -322,9 +323,15 @@ def _check_parts(
 def _meaning(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[Meaning, list[str]]:
     """The synsets of the classes, and what is wrong with what was set of them."""
     try:
-        return find_meaning(shape, dataset=parts["data"].plain["name"], mapping=config.synsets), []
+        meaning = find_meaning(shape, dataset=parts["data"].plain["name"], mapping=config.synsets)
     except ValueError as error:
         return Meaning(), [f"synsets: {error}"]
+    if config.word_vectors and "negatives" not in _by_name(listed(parts, "evaluations")):
+        return meaning, ["word_vectors: evaluations lack `negatives`; add it there, or leave word_vectors out"]
+    try:
+        return meaning.with_words(config.word_vectors, shape.class_names), []
+    except ValueError as error:
+        return meaning, [f"word_vectors: {error}"]
 
 
 def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: DataShape) -> tuple[Offer, list[str]]:

@@ -1,7 +1,7 @@
 """The meaning of a trial's classes: a synset each, found or asked for before anything starts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from study.data import DataShape
 from study.semantics import (
@@ -14,6 +14,8 @@ from study.semantics import (
     synsets_of,
     wnid_in,
 )
+from study.semantics.similarity import Matrix
+from study.semantics.word_vectors import word_similarity
 
 _SHOWN = 5
 
@@ -30,6 +32,19 @@ class Meaning:
     """(class, synset) of those whose names hold more than a wnid or a word"""
     off: str = ""
     """why there are none, and what to type next"""
+    words: Matrix | None = field(default=None, compare=False)
+    """[C, C]: cosine of the word vectors of the classes' names, where the config names a file of them"""
+    wordless: tuple[str, ...] = ()
+    """classes that the file has no vector of"""
+
+    def with_words(self, path: str | None, classes: Sequence[str]) -> "Meaning":
+        """The same with the similarity of the classes' names. Raises ValueError for a file that has none."""
+        if path is None:
+            return self
+        if self.off:
+            raise ValueError(f"they are held against WordNet, which is off ({self.off}); leave word_vectors out")
+        words, missing = word_similarity(path, self.semantics(tuple(classes), measures=()).names)
+        return replace(self, words=words, wordless=missing)
 
     def semantics(self, classes: tuple[str, ...], *, measures: Sequence[str] = MEASURE_NAMES) -> ClassSemantics:
         """Names, synsets and a similarity matrix a measure; names alone where the semantic part is off."""
@@ -42,7 +57,9 @@ class Meaning:
             return f"statistics of what negatives mean are off: {self.off}"
         shown = ", ".join(f"{name} = {synset}" for name, synset in self.read[:_SHOWN])
         more = f" and {len(self.read) - _SHOWN} more" if len(self.read) > _SHOWN else ""
-        return f"synsets read off class names: {shown}{more}; for others set synsets" if self.read else ""
+        read = f"synsets read off class names: {shown}{more}; for others set synsets" if self.read else ""
+        missing = f"no word vectors of {', '.join(self.wordless)}" if self.wordless else ""
+        return "; ".join(filter(None, [read, missing]))
 
 
 def find_meaning(shape: DataShape, *, dataset: str, mapping: Mapping[str, str] | None = None) -> Meaning:

@@ -22,6 +22,8 @@ from study.trial.encode import evaluate, on_the_way
 from study.trial.probes import transfer
 from study.trial.probes.floor import floors
 from study.trial.probes.quick import Quick
+from study.trial.probes.untrained import TABLE as UNTRAINED
+from study.trial.probes.untrained import untrained
 from study.trial.training import Diverged, Training
 from study.trial.trial import Trial
 
@@ -82,9 +84,10 @@ def run_trial(
     return result
 
 
-def _histograms(folder: TrialFolder) -> dict[str, list[dict[str, Any]]]:
-    """The small tables of what was measured on the way."""
-    return {name: folder.table(name) for name in folder.tables() if ".histogram.epoch_" in name}
+def _earlier(folder: TrialFolder) -> dict[str, list[dict[str, Any]]]:
+    """The tables from before the end that figures are drawn of."""
+    wanted = (name for name in folder.tables() if ".histogram.epoch_" in name or name == UNTRAINED)
+    return {name: folder.table(name) for name in wanted}
 
 
 def described(trial: Trial) -> dict[str, Any]:
@@ -155,6 +158,7 @@ def _run(
 ) -> dict[str, Any]:
     trial, data = training.trial, training.data
     metrics = floors(training, cache)
+    untrained(training, folder)
     checkpoint.restore(training, folder)
     quick = Quick(training) if trial.config["accuracy_every"] else None
     while training.epoch < training.epochs:
@@ -174,7 +178,7 @@ def _run(
         folder.write_table(name, table)
     with tempfile.TemporaryDirectory() as drawn:  # figures are drawn into files; the folder may be in an object store
         figures = trial.parts.figures
-        tables = _histograms(folder) | found.tables
+        tables = _earlier(folder) | found.tables
         undrawn = save_trial_figures(figures, tables, Path(drawn), journal=folder.journal())
         for path in Path(drawn).iterdir():
             write_atomically(folder.artifacts / path.name, path.read_bytes())

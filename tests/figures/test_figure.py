@@ -111,6 +111,9 @@ def test_a_trial_leaves_its_tables_and_figures_a_users_too(
         "linear.features.confusion.png",
         "negatives.consistency.png",
         "negatives.collisions.png",
+        "negatives.histogram.meaning.png",
+        "negatives.histogram.queries.png",
+        "negatives.meaning.png",
         "epochs.png",
     }
 

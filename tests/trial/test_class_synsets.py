@@ -196,3 +196,37 @@ def test_an_unknown_measure_is_refused(tiny: TrialConfig) -> None:
     found = problems(**TINY, negatives={"name": "semantic", "measure": "wip"})
     assert "negatives: " in found
     assert "did you mean 'wup'" in found
+
+
+def vectors(tmp_path: Path, words: str) -> str:
+    draw = np.random.default_rng(0)
+    lines = [f"{word} {' '.join(map(str, draw.normal(size=3)))}" for word in words.split()]
+    (tmp_path / "vectors.txt").write_text("\n".join(lines) + "\n")
+    return str(tmp_path / "vectors.txt")
+
+
+def test_word_vectors_are_read_when_a_study_is_planned_and_change_no_trial(tmp_path: Path) -> None:
+    config = {**TINY, "evaluations": ["negatives"], "epochs": 1}
+    path = vectors(tmp_path, "circle ellipse triangle square pentagon hexagon star")
+    trial = resolve(TrialConfig(**config, word_vectors=path))
+    assert trial.id == resolve(TrialConfig(**config)).id
+    assert "word_vectors" not in trial.config
+    assert any("no word vectors of " in note and "cylinder" in note for note in trial.notes)
+    folder = Store.of("s", tmp_path).trial("t")
+    assert run_trial(trial, folder, threads=1).finished
+    assert [row["of"] for row in folder.table("negatives.untrained")] == ["untrained features", "word vectors"]
+    assert [row["of"] for row in folder.table("negatives.pairs")] == ["meaning", "features", "embeddings"]
+
+
+def test_word_vectors_that_change_nothing_or_are_none_are_refused(tmp_path: Path) -> None:
+    asked = {**TINY, "evaluations": ["negatives"]}
+    assert "word_vectors: evaluations lack `negatives`" in problems(**TINY, word_vectors="v.txt")
+    assert "word_vectors: v.txt is no file" in problems(**asked, word_vectors="v.txt")
+    few = vectors(tmp_path, "circle ellipse")
+    assert "has vectors of 2 of 20 classes, and 5 are needed" in problems(**asked, word_vectors=few)
+
+
+def test_word_vectors_of_classes_without_meaning_are_refused(tmp_path: Path) -> None:
+    config = {**folder_of(tmp_path, "qqa", "qqb"), "evaluations": ["negatives"]}
+    found = problems(**config, word_vectors=vectors(tmp_path, "qqa qqb"))
+    assert "word_vectors: they are held against WordNet, which is off" in found

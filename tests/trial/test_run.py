@@ -222,8 +222,11 @@ def test_negatives_are_measured_on_the_way_without_a_change_to_the_training(tmp_
     ]
     assert at == [2]  # and at the end
     tables = folder(tmp_path, "watched").tables()
-    final = {name for name in tables if ".epoch_" not in name}
+    final = {name for name in tables if ".epoch_" not in name} - {"negatives.pairs", "negatives.untrained"}
     assert {name for name in tables if ".epoch_" in name} == {f"{name}.epoch_2" for name in final}
+    assert {"negatives.histogram.meaning.png", "negatives.meaning.png"} <= {
+        path.name for path in folder(tmp_path, "watched").artifacts.iterdir()
+    }
     early, late = (folder(tmp_path, "watched").table(f"negatives.bands{at}") for at in (".epoch_2", ""))
     assert [row["band"] for row in early] == [row["band"] for row in late]
     assert early != late

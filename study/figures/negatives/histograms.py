@@ -87,12 +87,12 @@ class Histograms(Figure):
         yield from _pictures({f"epoch {epoch}": by_epoch[epoch] for epoch in shown}, "over training.")
 
     def draw(self, info: HistogramInfo) -> "Drawing":
-        """Rows that share their axes, so that areas compare."""
+        """Rows of one scale across, each as high as it needs: a collapsed encoder would flatten all others."""
         from matplotlib.figure import Figure as Drawing
 
         count = len(info.rows)
         drawing = Drawing(figsize=(5.8, 0.62 * count + 1.3), layout="constrained")
-        grid = drawing.subplots(count, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        grid = drawing.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
         for axes, row in zip(grid, info.rows, strict=True):
             _draw(axes, row, info)
         grid[-1].set_xlabel("difficulty (cosine similarity)", fontsize=9)
@@ -158,7 +158,7 @@ def _pictures(tables: Mapping[str, Table], where: str) -> Iterator[Picture]:
                     "Similarity of two queries, each among the hardest 5 % of the other's negatives (hard for both) or "
                     "one of them among the other's (hard for one)"
                 )
-            caption = f"{what}, {where} Each area is 1; a mark below is a median."
+            caption = f"{what}, {where} Within a row areas are equal; a mark below is a median."
             yield Picture(f"negatives.histogram.{family}", info, caption, info.alt)
 
 
