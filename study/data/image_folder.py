@@ -1,6 +1,5 @@
-"""Images in folders, by split and class, from a folder or an archive."""
+"""Images of any layout, by split and class."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from study.data.cache import remembered
-from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split
+from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split, in_memory
 from study.data.files import absolute, entries, place, printable, state
 from study.data.images.content import VERSION, content_of
 from study.data.images.decoding import Rows, decode_all
@@ -26,11 +25,11 @@ _NAMED = 10
 @DATASETS.register("image_folder")
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(DataSource):
-    """Your own images in <split>/<class>/ folders, from a directory or an archive (tar, zip); docs/data.md."""
+    """Your own images: in <split>/<class>/ folders, a tar or zip archive, shards, parquet files; docs/data.md."""
 
     root: str | None = field(default=None, metadata={"identity": "content"})
-    """The folder or archive (zip, tar of any compression) that holds the splits, directly or in one top folder: a path,
-    or a URI such as s3://bucket/images."""
+    """The folder or archive (zip, tar of any compression) that holds the splits, directly or in one top folder; shards of
+    WebDataset, parquet files, a data set saved by Hugging Face's library: a path, or a URI such as s3://bucket/images."""
     train_split: str = "train"
     """Folder of the training images (`train`: in any case of letters, or else `training`)."""
     test_split: str | dict[str, int | float] | None = None
@@ -70,10 +69,7 @@ class ImageFolder(DataSource):
 
     def decode(self) -> Dataset:
         """Raises ValueError, naming what is wrong, for anything but whole images in one of the known layouts."""
-        with tempfile.TemporaryDirectory() as folder:
-            whole = self.described(self.decode_into(Path(folder)))
-            train, test = (Split(np.array(split.inputs), split.labels) for split in (whole.train, whole.test))
-        return replace(whole, train=train, test=test)
+        return self.described(in_memory(self.decode_into))
 
     def decode_into(self, folder: Path) -> Dataset:
         """As `decode`; the images are written to the folder as they come, and what a killed process wrote is kept."""

@@ -88,7 +88,8 @@ def component(field: str, value: Component) -> Resolved:
         name, _ = split_component(value)
         raise ConfigError([f"{field}: {name} cannot be made ({type(error).__name__}: {error}); mend it"]) from None
     plain = {"name": split_component(value)[0], **params}
-    fields = dataclasses.fields(entry) if dataclasses.is_dataclass(entry) else ()
+    kind = getattr(entry, "func", entry)  # of a family's member
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
     no_part = {f.name for f in fields if not _in_identity(f, params.get(f.name))}
     for trait in ("by_method", "as_before"):
         before = registry.trait(plain["name"], trait) or {}
