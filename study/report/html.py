@@ -18,7 +18,9 @@ INK = "#010203"
 """Stands in for the page's own text colour while a figure is drawn."""
 BROAD = 600
 """Pixels above which a figure, one of several panels, has a row to itself on paper, and is scrolled on a telephone."""
-NUMBER = re.compile(r"[-−+]?[\d.,]+(e[-+]?\d+)?( ± [\d.,e+-]+)?( / [-−]?[\d.,]+)?")
+NUMBER = re.compile(r"(< )?[-−+]?[\d.,]+(e[-+]?\d+)?( ± [\d.,e+-]+)?( / [-−]?[\d.,]+)?")
+FEW = 12
+"""Columns up to which the numbers of a table stay on one line on paper."""
 LONG = 26
 """Characters from which a text of a table is broken into lines."""
 
@@ -92,8 +94,9 @@ class Html:
         sides = zip(frame, right, strict=True)
         head = Markup("").join(self._cell("th", _breakable(str(name)), side) for name, side in sides)
         body = Markup("\n").join(self._row(part, dict(row), right) for row in frame.to_dict("records"))
-        whole = '<div class="wide"><table class="data"><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>'
-        return Markup(whole).format(head, body)
+        kind = "data few" if len(frame.columns) <= FEW else "data"
+        whole = '<div class="wide"><table class="{}"><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>'
+        return Markup(whole).format(kind, head, body)
 
     def _row(self, part: Table, row: dict[Any, Any], right: list[bool]) -> Markup:
         if not part.anchors:

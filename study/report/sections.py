@@ -10,7 +10,7 @@ from study.analysis.compare import weighed
 from study.claims import Finding
 from study.figures.figure import registered
 from study.figures.negatives.lines import CELLS
-from study.figures.records import Records, of_all
+from study.figures.records import Records, in_order, of_all
 from study.report.cells import summary
 from study.report.parts import Drawn, Folded, Part, Points, Section, Table, Words, drawn, figures, section
 from study.results import ACCURACY, cell_label, interval, text
@@ -64,13 +64,17 @@ def _findings(records: Records) -> Iterator[Part]:
 def verdicts_table(found: Iterable[Finding]) -> Table:
     """A row a claim: its source, verdict, effect with interval, and n."""
     rows = [
-        (one.statement, one.source, one.verdict, one.interval, text("p", one.p_adjusted), one.seeds, len(one.trials),
+        (one.statement, one.source, one.verdict, one.interval, _p(one.p_adjusted), one.seeds, len(one.trials),
          one.missing)
         for one in found
     ]  # fmt: skip
     columns = ["claim", "source", "verdict", "effect [95 % interval]", "p, adjusted", "seeds", "trials"]
     caption = "Verdicts. Effects are paired by seed; intervals and p are adjusted for the number of claims (Holm)."
     return Table("findings", caption, pd.DataFrame(rows, columns=[*columns, "missing for a verdict"]))
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else text("p", value)
 
 
 def figures_section(records: Records) -> Section | None:
@@ -141,6 +145,8 @@ def _behind(one: Finding) -> Iterator[Part]:
         if len(one.parts) > 1
     ]
     yield Words(f"{one.statement} {one.metric}")
+    if lines:
+        lines = in_order(pd.DataFrame({"line": lines}), ["line"])["line"].tolist()
     if notes := (*lines, *(f"left out, {why}" for why in one.left_out)):
         yield Points(notes)
     yield Folded(f"{len(one.trials)} trials", (Words(", ".join(f"`{trial}`" for trial in one.trials)),))

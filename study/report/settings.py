@@ -17,6 +17,9 @@ from study.storage.store import Store, read_json
 from study.storage.trial_result import TrialResult
 from study.tracking.uri import without_secrets
 
+ON_PAPER = 200
+"""Trials up to which each is printed; results.csv has all."""
+
 
 def failures_section(records: Records) -> Section | None:
     """The trials that failed, each with its reason."""
@@ -116,7 +119,7 @@ def _provenance(records: Records) -> Iterator[Part]:
     if len(frame):
         frame = in_order(frame, [*results.varying, "seed"]).assign(seconds=frame["seconds"].round(1))
         trials = Table("trials", "Trials of this report.", frame, anchors="trial", shown=len(frame))
-        yield Folded(f"{len(frame)} trials", (trials,))
+        yield Folded(f"{len(frame)} trials", (trials,), paper=len(frame) <= ON_PAPER)
 
 
 def facts(outcomes: Sequence[TrialResult]) -> dict[str, str]:

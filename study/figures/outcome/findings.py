@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 VERDICTS = {"supported": COLOURS[2], "contradicted": COLOURS[1], "undecided": GREY}
+LETTERS = 60
+"""Of a line of words beside a strip."""
 CAPTION = (
     "A claim is supported where its bar lies wholly in the shade, contradicted where it lies wholly outside it. Dot: "
     "the effect, mean over contexts, which the small ticks show; bar: its 95 % interval, adjusted for the number of "
@@ -74,5 +76,7 @@ def _draw(axes: "Axes", row: Row) -> None:
     axes.set(xlim=(left, right), ylim=(-1, 1), yticks=[])
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    words = f"{textwrap.fill(row.statement, 62)}\n{textwrap.fill(f'{row.verdict.capitalize()}: {row.words}', 62)}"
-    axes.set_ylabel(words, fontsize=7.5, rotation=0, ha="right", va="center", multialignment="left", labelpad=8)
+    words = f"{textwrap.fill(row.statement, LETTERS)}\n"
+    words += textwrap.fill(f"{row.verdict.capitalize()}: {row.words}", LETTERS)
+    axes.set_ylabel(words, fontsize=7.5, rotation=0, ha="left", va="center")
+    axes.yaxis.set_label_coords(-0.8, 0.5)
