@@ -8,6 +8,8 @@ from typing import Any
 
 SUMMARY = 40
 """Metrics of a run at most."""
+DIGITS = 12
+"""Significant ones of a metric."""
 TABLE = "metrics.json"
 
 _DETAIL = re.compile(
@@ -54,7 +56,7 @@ class Layout:
 
     def of_epoch(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """Those of an epoch that MLflow gets, by their names there."""
-        return {self.name(metric): metrics[metric] for metric in self.chosen(metrics)}
+        return {self.name(metric): self._shown(metrics[metric]) for metric in self.chosen(metrics)}
 
     def final(self, metrics: Mapping[str, Any], journal: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
         """Step → the result's metrics that the journal's last line lacks; at the last epoch what has a curve."""
@@ -62,7 +64,7 @@ class Layout:
         found: dict[int, dict[str, Any]] = {0: {}, last["epoch"]: {}}
         for metric in self.chosen([*stepwise, *metrics]):
             if metric in metrics and metric not in last["metrics"]:
-                found[last["epoch"] if metric in stepwise else 0][self.name(metric)] = metrics[metric]
+                found[last["epoch"] if metric in stepwise else 0][self.name(metric)] = self._shown(metrics[metric])
         return found
 
     def rest(self, metrics: Mapping[str, Any], journal: list[dict[str, Any]]) -> dict[str, Any]:
@@ -73,6 +75,10 @@ class Layout:
         rows += [(m, last["epoch"], v) for m, v in metrics.items() if m not in chosen and m not in last["metrics"]]
         data = [[m, epoch, v if v is not None and math.isfinite(v) else None] for m, epoch, v in sorted(rows, key=_by)]
         return {"columns": ["metric", "epoch", "value"], "data": data}
+
+    def _shown(self, value: Any) -> Any:
+        """A number as tables show it: 30.1 where the division left 30.099999999999998."""
+        return float(f"{value:.{DIGITS}g}") if self.grouped and isinstance(value, float) else value
 
     def _stepwise(self, journal: list[dict[str, Any]]) -> dict[str, None]:
         """Metrics that were sent on the way."""

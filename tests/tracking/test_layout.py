@@ -71,7 +71,7 @@ def test_a_users_own_metrics_are_among_them_and_bounded() -> None:
 
 def test_metrics_and_table_together_are_all_that_was_measured(measured: list[str]) -> None:
     steps = [name for name in measured if name.startswith(("train.", "negatives.selected.", "negatives.offered."))]
-    journal = [{"epoch": epoch, "metrics": {name: epoch + n / 100 for n, name in enumerate(steps)}} for epoch in (1, 2)]
+    journal = [{"epoch": epoch, "metrics": {name: epoch + n / 128 for n, name in enumerate(steps)}} for epoch in (1, 2)]
     result = {name: float(n) for n, name in enumerate(measured) if name not in steps} | journal[-1]["metrics"]
     sent = {
         (name, line["epoch"]): value for line in journal for name, value in Layout().of_epoch(line["metrics"]).items()
@@ -86,6 +86,13 @@ def test_metrics_and_table_together_are_all_that_was_measured(measured: list[str
     finals = {name: value for (name, step), value in {**sent, **rows}.items() if (name, step) not in of_epochs}
     assert finals == {Layout().name(name): result[name] for name in measured if name not in steps}
     assert {name for name, _ in sent} == {Layout().name(name) for name in Layout().chosen(measured)}
+
+
+def test_a_number_is_shown_without_what_a_division_left() -> None:
+    assert Layout().of_epoch({"a.top1": 100 * 0.301}) == {"a/top1": 30.1}
+    assert Layout().final({"a.b": 1 / 3, "a.c": None, "a.d": float("inf")}, []) == {
+        0: {"a/b": 0.333333333333, "a/c": None, "a/d": float("inf")}
+    }
 
 
 def test_a_number_that_is_not_finite_is_empty_in_the_table() -> None:

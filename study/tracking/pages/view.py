@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 KEY = "study"
 """The view's name in the address of a page."""
-WIDTH = 140
+WIDTHS = {"params": 100, "metrics": 160}
 """Pixels of a column."""
 COMPARED = ("linear.features.top1", "knn.features.top1", "linear.floor.top1", "train.loss")
 """Columns beside the study's own metrics."""
@@ -49,6 +49,7 @@ def _state(varying: Iterable[str], layout: Layout, metric: str, direction: str) 
     params = [*varying, "seed"]
     metrics = [layout.name(name) for name in dict.fromkeys([*layout.wanted, *COMPARED])]
     columns = [*(_column("params", name) for name in params), *(_column("metrics", name) for name in metrics)]
+    widths = {column: WIDTHS[column.partition(".")[0]] for column in columns}
     chart = {
         "type": "PARALLEL", "uuid": KEY, "metricSectionId": KEY, "deleted": False, "isGenerated": False,
         "showAllRuns": True, "runsCountToCompare": 100,
@@ -57,7 +58,7 @@ def _state(varying: Iterable[str], layout: Layout, metric: str, direction: str) 
     section = {"uuid": KEY, "name": "Comparison", "display": True, "isReordered": False, "deleted": False}
     return {
         "orderByKey": _column("metrics", layout.name(metric)), "orderByAsc": direction != "max",
-        "selectedColumns": columns, "columnOrder": columns, "columnWidths": dict.fromkeys(columns, WIDTH),
+        "selectedColumns": columns, "columnOrder": columns, "columnWidths": widths,
         "runsHiddenMode": "FIRST_20_RUNS", "compareRunCharts": [chart], "compareRunSections": [section],
         "isAccordionReordered": True,
     }  # fmt: skip
