@@ -71,6 +71,11 @@ Spaces = SearchSpace | Sequence[SearchSpace]
 """One space, or several whose cells are taken together: every method, and every strategy with one of them."""
 
 
+def is_of(space: SearchSpace, cell: Cell) -> bool:
+    """Whether a cell lies in a space."""
+    return set(cell) == set(space) and all(holds(space[path], value) for path, value in cell.items())
+
+
 def holds(dimension: Dimension, value: Any) -> bool:
     """Whether a value is one of a dimension's."""
     if isinstance(dimension, Grid):
@@ -140,10 +145,13 @@ def grid_cells(space: SearchSpace) -> Iterator[Cell]:
         yield dict(zip(space, values, strict=True))
 
 
-def random_cells(space: SearchSpace, count: int, seed: int) -> Iterator[Cell]:
-    """`count` independent draws; the first n are the same whatever the count."""
+def random_cells(spaces: Spaces, count: int, seed: int) -> Iterator[Cell]:
+    """`count` independent draws, each of one of the spaces; the first n are the same whatever the count."""
     draw = random.Random(seed)
+    several = [] if isinstance(spaces, Mapping) else list(spaces)
     for _ in range(count):
+        space = draw.choice(several) if several else spaces
+        assert isinstance(space, Mapping)
         yield {path: dimension.sample(draw) for path, dimension in space.items()}
 
 

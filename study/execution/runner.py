@@ -188,4 +188,4 @@ def _fit(study: StudyConfig, proposals: "Proposals") -> None:
 def _most_waiting(study: StudyConfig) -> int:
     """Trials at most that wait for a worker: where the next one depends on each result, one; else as many nodes as the
     autoscaler may add at a time; else two, one that a worker starts for and one for the next worker that is free."""
-    return 1 if study.sampler == "tpe" or study.until_decided else 16 if job.nodes_to_come() else 2
+    return 1 if study.searches or study.until_decided else 16 if job.nodes_to_come() else 2

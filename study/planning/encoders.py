@@ -58,7 +58,7 @@ def saved(study: StudyConfig, trials: Sequence[Trial]) -> tuple[Saved, str]:
         return study.save_encoders or "none", ""
     keys = [_key(trial) for trial in trials]
     sizes = {key: _mib(trial) for key, trial in dict(zip(keys, trials, strict=True)).items()}
-    number = len(study.seeds) * (study.cells or 0) if study.sampler == "tpe" else len(trials)
+    number = len(study.seeds) * (study.cells or 0) if study.searches else len(trials)
     total = sum(sizes[key] for key in keys) / len(trials) * number
     if total <= MOST_MIB:
         return "all", f"encoders: all are saved, {total:,.1f} MiB (save_encoders: all, best or none)"

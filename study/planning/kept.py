@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from study.config import ConfigError
 from study.planning.study_config import StudyConfig
 from study.planning.until_decided import added, further
-from study.space import holds
+from study.space import is_of
 from study.storage import planned
 from study.storage.code import differs
 from study.storage.planned import own_seeds
@@ -27,7 +27,7 @@ NAMED = 4
 def of_study(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> "list[Trial]":
     """The trials of a grid or random study, with the seeds that were added until its claims are decided; of a tpe study
     those in the store that this definition would give."""
-    if study.sampler == "tpe":
+    if study.searches:
         return list(_proposed(study, store))
     return as_stored(store, [*trials, *added(study, store, trials)])
 
@@ -58,12 +58,11 @@ def _holds(store: Store, trial: "Trial") -> bool:
 def _proposed(study: StudyConfig, store: Store) -> "Iterator[Trial]":
     from study.planning.resolve import Resolver
 
-    resolver, space = Resolver(), study.spaces[0]
+    resolver = Resolver()
     for folder in store.trials():
         content = folder.config()
         cell, seed = content["cell"], content["seed"]
-        fits = seed in study.seeds and set(cell) == set(space) and all(holds(space[p], v) for p, v in cell.items())
-        if not fits:
+        if seed not in study.seeds or not any(is_of(space, cell) for space in study.spaces):
             continue
         try:
             trial = replace(resolver.resolve(study.config(cell)), cell=cell).under(seed)
@@ -83,7 +82,7 @@ def others(store: Store, trials: "Sequence[Trial]") -> list[TrialFolder]:
 def record(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> None:
     """Write down which trials are of this study: its results are of these."""
     of_it = of_study(study, store, trials)
-    known = None if study.sampler == "tpe" else [trial.id for trial in (*of_it, *further(study, trials))]
+    known = None if study.searches else [trial.id for trial in (*of_it, *further(study, trials))]
     planned.record(store, known, [folder.id for folder in others(store, of_it)])
 
 

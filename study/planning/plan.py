@@ -97,8 +97,8 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
 
     trials = check_study(study) if trials is None else trials
     of_it = kept.of_study(study, store, trials)
-    number = len(study.seeds) * (study.cells or 0) if study.sampler == "tpe" else len(of_it)
-    added = 0 if study.sampler == "tpe" else len(of_it) - len(trials)
+    number = len(study.seeds) * (study.cells or 0) if study.searches else len(of_it)
+    added = 0 if study.searches else len(of_it) - len(trials)
     folders = [store.trial(trial.id) for trial in of_it]
     statuses = [folder.status() for folder in folders]
     count = {name: statuses.count(name) for name in ("finished", "failed", "started")}
@@ -170,7 +170,7 @@ def check_study(study: StudyConfig) -> "list[Trial]":
     """The trials of a study: all of a grid or random one, or those that stand for a tpe one's space."""
     from study.planning.until_decided import check_decidable
 
-    trials = trials_of(study) if study.sampler != "tpe" else resolve_cells(study, list(_corners(study)))
+    trials = trials_of(study) if not study.searches else resolve_cells(study, list(_corners(study)))
     _check_metrics(study, trials)
     check_decidable(study, trials)
     if not study.gpus and any(trial.config["precision"] == "float16" for trial in trials):
@@ -185,7 +185,7 @@ def trials_of(study: StudyConfig) -> "list[Trial]":
 
 def _check_metrics(study: StudyConfig, trials: "list[Trial]") -> None:
     """Refuse, with ConfigError, a metric that no trial will log. The default one may be missing, but for tpe."""
-    if study.sampler != "tpe" and study.metrics == PRIMARY:
+    if not study.searches and study.metrics == PRIMARY:
         return
     known = sorted(set().union(*(trial.reports for trial in trials)))
     unknown = [m for m in study.metrics if m not in known and m.split(".")[0] not in ("train", "time", "memory")]
@@ -194,8 +194,17 @@ def _check_metrics(study: StudyConfig, trials: "list[Trial]") -> None:
             f"metrics.{m}: no evaluation of this study reports it{did_you_mean(m, known)}; docs/metrics.md has all"
             for m in unknown
         )
-    if study.sampler == "tpe":
+    if study.searches:
         _check_choice(study, trials, known)
+        _check_search(study)
+
+
+def _check_search(study: StudyConfig) -> None:
+    from study.planning.search import check_search
+
+    if study.sampler == "tpe":  # which can do all that a space can be
+        return
+    check_search(study.sampler, study.spaces, study.metrics)
 
 
 def _check_choice(study: StudyConfig, trials: "list[Trial]", known: list[str]) -> None:
@@ -214,11 +223,12 @@ def _check_choice(study: StudyConfig, trials: "list[Trial]", known: list[str]) -
 
 def _corners(study: StudyConfig) -> Iterator[Cell]:
     """Cells that reach every value of each list and both ends of each range, one dimension at a time."""
-    ends = {p: list(d.values) if isinstance(d, Grid) else [d.low, d.high] for p, d in study.spaces[0].items()}
-    first: Cell = {path: values[0] for path, values in ends.items()}
-    yield first
-    for path, values in ends.items():
-        yield from ({**first, path: value} for value in values[1:])
+    for space in study.spaces:
+        ends = {p: list(d.values) if isinstance(d, Grid) else [d.low, d.high] for p, d in space.items()}
+        first: Cell = {path: values[0] for path, values in ends.items()}
+        yield first
+        for path, values in ends.items():
+            yield from ({**first, path: value} for value in values[1:])
 
 
 def resolve_cells(study: StudyConfig, cells: list[Cell]) -> "list[Trial]":

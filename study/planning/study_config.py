@@ -48,9 +48,10 @@ class StudyConfig:
     """A named question: which cells of `space`, each under every seed, on top of `base`.
 
     `space` maps a dotted config path to grid, choice, uniform, loguniform or randint; a list of values is a grid. The
-    sampler "grid" takes the product of the dimensions, or, where `space` is a list of spaces, the cells of all their
-    products; "random" draws `cells` cells; "tpe" (Optuna's, multi-objective where `metrics` has several) proposes
-    `cells` cells, each from what the finished ones gave. `metrics` maps a metric to "max" or "min".
+    sampler "grid" takes the product of the dimensions; "random" draws `cells` cells; "tpe" (Optuna's, multi-objective
+    where `metrics` has several) proposes `cells` cells, each from what the finished ones gave, and so does any class of
+    optuna.samplers, as "optuna:NAME". Where `space` is a list of spaces, a cell is of one of them: so a dimension can
+    be of some strategies only, such as `negatives.hi` of difficulty. `metrics` maps a metric to "max" or "min".
     `cpus` and `gpus` are what a trial is given: it runs on a GPU where `gpus` is above 0 (a fraction shares one), else
     on the CPU, whatever is visible. It writes a checkpoint every `checkpoint_every` epochs and keeps the last
     `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`. `save_encoders`: whose trained
@@ -117,7 +118,12 @@ class StudyConfig:
         """The cells that are known beforehand: all of a grid or random study, none of a tpe study."""
         if self.sampler == "grid":
             return [cell for space in self.spaces for cell in grid_cells(space)]
-        return list(random_cells(self.spaces[0], self.cells or 0, seed=0)) if self.sampler == "random" else []
+        return list(random_cells(self.space, self.cells or 0, seed=0)) if self.sampler == "random" else []
+
+    @property
+    def searches(self) -> bool:
+        """Whether it chooses its cells by what the finished ones gave: by TPE or another sampler of Optuna's."""
+        return self.sampler == "tpe" or self.sampler.startswith("optuna:")
 
     def plain(self) -> dict[str, Any]:
         """As study.yaml holds it."""
@@ -190,11 +196,9 @@ def _problems(study: StudyConfig) -> Iterator[str]:
     allowed = study.name and len(study.name) <= 100 and all(c.isalnum() or c in "-_." for c in study.name)
     if not allowed or study.name.startswith("."):
         yield f"name: up to 100 letters, digits, '-', '_' and '.' only (it names a folder), got {study.name!r}"
-    if study.sampler not in SAMPLERS:
+    if study.sampler not in SAMPLERS and not study.searches:
         near = did_you_mean(study.sampler, list(SAMPLERS))
-        yield f"sampler: {study.sampler!r} is none of {', '.join(SAMPLERS)}{near}"
-    elif len(study.spaces) != 1 and study.sampler != "grid":
-        yield f'space: sampler "{study.sampler}" draws from one space, got {len(study.spaces)}; write one mapping'
+        yield f"sampler: {study.sampler!r} is none of {', '.join(SAMPLERS)}, optuna:NAME{near}"
     elif study.sampler == "grid":
         if study.cells is not None:
             yield 'cells: a grid has as many cells as its product; drop cells, or set sampler="random" or "tpe"'
@@ -206,7 +210,7 @@ def _problems(study: StudyConfig) -> Iterator[str]:
             )
     elif not study.cells or study.cells < 1:
         yield f'cells: sampler "{study.sampler}" needs the number of cells to draw, such as cells=20'
-    elif not study.spaces[0]:
+    elif not study.spaces or not all(study.spaces):
         yield f'space: sampler "{study.sampler}" needs something to draw; name a dimension, or set sampler="grid"'
     if study.base.seed:
         yield f"base.seed: a study's seeds are its replicates; write seeds=[{study.base.seed}]"

@@ -1,12 +1,15 @@
 """The samplers go on from what the store has finished, towards the number of cells that was asked for."""
 
+import importlib.util
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from study import Study, TrialConfig, choice, loguniform
+from study import ConfigError, Study, TrialConfig, choice, loguniform, uniform
 from study.execution import samplers
 from study.planning.plan import check_study
+from study.planning.search import optuna_samplers
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 from study.trial.trial import Trial
@@ -101,3 +104,65 @@ def test_a_list_gives_interrupted_points_first_and_finished_ones_never(tmp_path:
     order = [p.id for p in drain(sampler_of(listed, store), store)]
     assert order[0] == trials[-1].id
     assert len(order) == len(trials) - 1
+
+
+CONDITIONAL = [
+    {"negatives": choice("all"), "temperature": loguniform(0.05, 1)},
+    {
+        "negatives": choice({"name": "difficulty"}),
+        "negatives.hi": uniform(0.1, 0.9),
+        "temperature": loguniform(0.05, 1),
+    },
+]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "optuna:NSGAIISampler", "optuna:QMCSampler"])
+def test_a_dimension_can_be_of_one_strategy_alone(tmp_path: Path, sampler: str) -> None:
+    of = study(space=CONDITIONAL, sampler=sampler, cells=10, seeds=1)
+    store = Store.of("s", tmp_path)
+    trials = drain(sampler_of(of, store), store)
+    assert len(trials) == 10
+    kinds = {trial.config["negatives"]["name"]: trial.cell for trial in trials}
+    assert set(kinds) == {"all", "difficulty"}
+    assert "negatives.hi" not in kinds["all"]
+    assert 0.1 <= kinds["difficulty"]["negatives.hi"] <= 0.9
+    assert drain(sampler_of(of, store), store) == [], "all of them count, of either space"
+
+
+def test_tpe_learns_which_space_is_better_and_goes_on_from_the_store(tmp_path: Path) -> None:
+    def value(trial: Trial) -> float:
+        return 90.0 * trial.cell.get("negatives.hi", 0.2)
+
+    store = Store.of("s", tmp_path)
+    first = drain(sampler_of(study(space=CONDITIONAL, cells=14, seeds=1), store), store, value=value)
+    last = drain(sampler_of(study(space=CONDITIONAL, cells=26, seeds=1), store), store, value=value)
+    assert (len(first), len(last)) == (14, 12)
+    assert sum("negatives.hi" in trial.cell for trial in last) >= 8
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        ("optuna:CmaSampler", r"optuna.samplers has no 'CmaSampler'; did you mean 'CmaEsSampler'\?"),
+        ("optuna:GridSampler", "optuna:GridSampler cannot be made .*; choose another, such as tpe"),
+        ("bayes", "sampler: 'bayes' is none of grid, random, tpe, optuna:NAME"),
+    ],
+)
+def test_a_sampler_that_cannot_be_is_refused_when_it_is_planned(sampler: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_study(study(sampler=sampler))
+
+
+NEEDY = {"GridSampler", "PartialFixedSampler", "BruteForceSampler"} | (
+    set() if importlib.util.find_spec("cmaes") else {"CmaEsSampler"}
+)
+"""Samplers that need arguments, lists of values, or a package that is not here."""
+
+
+def test_every_sampler_of_optuna_is_made_or_refused_in_a_line() -> None:
+    made = set()
+    for name in optuna_samplers():
+        with nullcontext() if name not in NEEDY else pytest.raises(ConfigError, match=rf"^sampler: optuna:{name} can"):
+            check_study(study(sampler=f"optuna:{name}"))
+            made.add(name)
+    assert {"TPESampler", "RandomSampler", "QMCSampler", "NSGAIISampler", "NSGAIIISampler"} <= made
