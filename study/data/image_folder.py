@@ -28,8 +28,8 @@ class ImageFolder(DataSource):
     """Your own images: in <split>/<class>/ folders, a tar or zip archive, shards, parquet files; docs/data.md."""
 
     root: str | None = field(default=None, metadata={"identity": "content"})
-    """The folder or archive (zip, tar of any compression) that holds the splits, directly or in one top folder; shards of
-    WebDataset, parquet files, a data set saved by Hugging Face's library: a path, or a URI such as s3://bucket/images."""
+    """The folder or archive (zip, tar of any compression) that holds the splits, directly or in one top folder; shards
+    of WebDataset, parquet files, a data set saved by Hugging Face's library: a path, or a URI (s3://bucket/images)."""
     train_split: str = "train"
     """Folder of the training images (`train`: in any case of letters, or else `training`)."""
     test_split: str | dict[str, int | float] | None = None

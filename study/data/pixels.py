@@ -47,8 +47,11 @@ def decode_image(content: bytes, size: int | tuple[int, int]) -> tuple[np.ndarra
             several = file.format != "MPO" and getattr(file, "is_animated", False)  # a telephone's photographs are MPO
     except UnreadableImage:
         raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: scale it down") from error
     except UnidentifiedImageError as error:  # its message is an address in memory
         kind = "a TIFF of a kind that is not read: save it with 8 bits" if content[:2] in (b"II", b"MM") else ""
+        kind = kind if content else "a file of no bytes"
         raise UnreadableImage(kind or f"none of {', '.join(FORMATS)}") from error
     except Exception as error:  # Pillow's decoders raise of many kinds on damaged files
         raise UnreadableImage(str(error) or type(error).__name__) from error

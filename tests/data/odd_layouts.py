@@ -1,12 +1,16 @@
 """Folders of images as people have them, made here: path → bytes, and links."""
 
+import io
+import json
 import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
 from PIL import Image
+from pyarrow.parquet import write_table
 
 from tests.data.conftest import image_bytes
 from tests.data.odd_images import encoded, jpeg
@@ -41,6 +45,58 @@ def flat(count: int = 4) -> Files:
 def table(*splits: str, count: int = 4, column: str = "label") -> bytes:
     rows = [f"{split}{i}.png,{('cat', 'dog')[i % 2]}" for split in splits for i in range(count)]
     return "\n".join([f"file_name,{column}", *rows]).encode()
+
+
+def _tar(members: Files) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def shard(start: int, count: int = 4) -> bytes:
+    """Samples of WebDataset, of two classes in turn."""
+    kinds = [
+        ({"cls": str(i % 2).encode(), "png": image_bytes(i, (8, 8))}, f"{i:06}") for i in range(start, start + count)
+    ]
+    return _tar({f"{key}.{kind}": content for sample, key in kinds for kind, content in sample.items()})
+
+
+def images_table(start: int, count: int = 4) -> pa.Table:
+    """As Hugging Face has it, of two classes in turn."""
+    cells = [{"bytes": image_bytes(i, (8, 8)), "path": None} for i in range(start, start + count)]
+    kinds = pa.schema([("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("label", pa.int64())])
+    told = json.dumps({"info": {"features": FEATURES}}).encode()
+    labels = [i % 2 for i in range(start, start + count)]
+    return pa.table({"image": cells, "label": labels}, schema=kinds).replace_schema_metadata({b"huggingface": told})
+
+
+FEATURES = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+
+
+def parquet(start: int) -> bytes:
+    buffer = io.BytesIO()
+    write_table(images_table(start), buffer)
+    return buffer.getvalue()
+
+
+def saved_by_hugging_face(**splits: int) -> Files:
+    """As `DatasetDict.save_to_disk` writes it."""
+    files = {"dataset_dict.json": json.dumps({"splits": list(splits)}).encode()}
+    for split, start in splits.items():
+        buffer = io.BytesIO()
+        table = images_table(start)
+        with pa.ipc.new_stream(buffer, table.schema) as stream:
+            stream.write_table(table)
+        state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_fingerprint": split, "_split": split}
+        state |= {"_format_columns": None, "_format_kwargs": {}, "_format_type": None, "_output_all_columns": False}
+        files[f"{split}/data-00000-of-00001.arrow"] = buffer.getvalue()
+        files[f"{split}/state.json"] = json.dumps(state).encode()
+        files[f"{split}/dataset_info.json"] = json.dumps({"features": FEATURES}).encode()
+    return files
 
 
 class Layout(NamedTuple):
@@ -92,6 +148,16 @@ LAYOUTS = {
         flat() | {"metadata.csv": table("train/", "test/", column="text")}
     ),
     "Tiny ImageNet as it is downloaded": Layout(tiny_imagenet()),
+    "shards of WebDataset: `train-0000.tar`, `train-0001.tar`, `val-0000.tar`": Layout(
+        {"train-0000.tar": shard(0), "train-0001.tar": shard(4), "val-0000.tar": shard(8)}
+    ),
+    "shards `shards-0000.tar` …, with `test_split: {share: 0.2, seed: 0}`": Layout(
+        {"shards-0000.tar": shard(0), "shards-0001.tar": shard(4, 6)}, parameters=_HOLD_OUT
+    ),
+    "parquet: `data/train-00000-of-00001.parquet`, `data/test-00000-of-00001.parquet`": Layout(
+        {f"data/{split}-00000-of-00001.parquet": parquet(start) for split, start in (("train", 0), ("test", 4))}
+    ),
+    "a data set of Hugging Face saved to disk": Layout(saved_by_hugging_face(train=0, test=4)),
     "`train/<class>/more/`": Layout({path.replace("cat/", "cat/more/"): b for path, b in splits().items()}),
     "`labels/` and `__MACOSX/` beside the splits": Layout(splits() | _BESIDE),
     "splits in two top folders": Layout({f"{top}/{path}": b for top in "ab" for path, b in splits().items()}),
@@ -110,6 +176,15 @@ LAYOUTS = {
     ),
     "also a `.jfif` file and a `.JPG` file": Layout(splits() | {f"train/cat/x{s}": jpeg() for s in (".jfif", ".JPG")}),
     "also a `.heic` file": Layout(splits() | {"train/cat/x.heic": b"\0\0\0\x18ftypheic"}),
+    "also `.DS_Store`, `._0.png` and `Thumbs.db`": Layout(
+        splits() | {"train/.DS_Store": b"x", "train/cat/._0.png": b"x", "test/dog/Thumbs.db": b"x"}
+    ),
+    "names with spaces, and in Japanese": Layout(splits(classes=("golden retriever", "柴犬"))),
+    "a class of one image": Layout(splits() | images("train/emu", "test/emu", count=1)),
+    "also a file of no bytes": Layout(splits() | {"train/cat/empty.png": b""}),
+    "also a web page named `.jpg`": Layout(splits() | {"train/cat/page.jpg": b"<!DOCTYPE html><html>404</html>"}),
+    "also a JPEG named `.png`": Layout(splits() | {"train/cat/other.png": jpeg(8)}),
+    "also an archive in a class folder": Layout(splits() | {"train/cat/more.zip": b"PK"}),
     "also a `.txt` file": Layout(splits() | {"train/cat/x.txt": b""}),
     "also an animated GIF": Layout(
         splits()

@@ -57,6 +57,7 @@ REFUSED = {
     "32-bit TIFF up to 255": encoded(Image.fromarray((255 * RAMP).astype(np.int32)), "TIFF"),
     "signed 16-bit TIFF": tiff(8, 8, 16, bytes(128), form=2),
     "TIFF of 64-bit floats": tiff(8, 8, 64, bytes(512), form=3),
+    "PNG of 20,000 × 20,000 pixels": png(20_000, 20_000, 8, 2, b""),
     "HEIC, AVIF, SVG and other formats": b"\0\0\0\x18ftypheic",
 }
 
