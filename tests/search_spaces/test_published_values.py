@@ -40,4 +40,4 @@ def test_collisions_are_those_of_ten_equal_classes(rows: list[dict[str, str]]) -
     for row in found:
         k = int(row["cell"].removeprefix("batch_size=")) - 1
         exact = float(expected_log_collisions(k, 10))
-        assert float(row["value"]) == pytest.approx(exact, abs=0.0051)
+        assert float(row["value"]) == pytest.approx(exact, abs=0.006)  # 2.58 is printed for 2.585
