@@ -27,7 +27,7 @@ from models.temperature import TEMPERATURES
 from study.config import Component, ConfigError, TrialConfig, build, plain_value, split_component
 from study.data import DATASETS, DataShape
 from study.evaluation import EVALUATIONS
-from study.planning.beside import check_on_the_way, check_transfer, listed
+from study.planning.beside import check_on_the_way, check_transfer, listed, told_of
 from study.planning.classes import Offer, check_classes
 from study.planning.encoders import absolute, content_digest, for_size, misfit
 from study.storage.code import digest_of
@@ -238,7 +238,7 @@ class Resolver:
                 data.value.content()
                 self._shapes[key] = data.value.shape()
             except (ValueError, OSError) as error:
-                self._shapes[key] = ConfigError([f"{field}: {error}"])
+                self._shapes[key] = ConfigError([told_of(field, data.plain, error)])
         found = self._shapes[key]
         if isinstance(found, ConfigError):
             raise found

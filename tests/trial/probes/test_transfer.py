@@ -23,6 +23,7 @@ from study.trial.run import run_trial
 from study.trial.training import Training
 from study.trial.trial import Trial
 from tests.conftest import TINY
+from tests.second_device import second_device
 from tests.trial.test_run import numbers
 
 SECOND = {"name": "shapes", "train_size": 200, "test_size": 60, "drawing_seed": 3}
@@ -127,6 +128,15 @@ def test_images_of_another_size_are_resized_and_told_apart(tmp_path: Path) -> No
     assert "transfer.image_folder.linear.features.top5" not in found  # of two classes
 
 
+def test_another_device_finds_what_the_cpu_finds(tmp_path: Path) -> None:
+    trial = trial_of(transfer=[pictures(tmp_path)])
+    here = transfer(training_of(trial), None).metrics
+    with second_device():
+        training = Training(trial, trial.parts.data.load(), torch.device("cuda"))
+        there = transfer(training, None).metrics
+    assert there == pytest.approx(here, rel=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(64, 64), (20, 20), (48, 96), (50, 41)])
 def test_resizing_is_pillows_bicubic_of_the_centre(shape: tuple[int, int]) -> None:
     low = np.random.default_rng(0).integers(0, 256, (9, 9, 3)).astype(np.uint8)
@@ -158,6 +168,7 @@ def test_a_trial_without_it_has_the_id_of_before_there_was_any() -> None:
     ("config", "message"),
     [
         ({"transfer": ["cifar10"]}, "transfer: cifar10: no cifar-10-batches-py or"),
+        ({"transfer": ["cifar10"]}, "set its root to the folder"),
         ({"transfer": ["shape"]}, "transfer: unknown data set 'shape'; did you mean 'shapes'?"),
         ({"transfer": [TINY["data"]]}, "transfer: shapes is what the encoder is trained on"),
         ({"transfer": [SECOND, "shapes"]}, "transfer: shapes is named twice"),
