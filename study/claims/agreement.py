@@ -55,9 +55,12 @@ class Agreements(tuple[Agreement, ...]):
         return pd.DataFrame(rows, columns=["claim", "agreement", "A", "B"])
 
     def __str__(self) -> str:
-        lines = list(map(str, self)) or ["no claim is spoken to by both studies"]
+        lines = [str(one) for one in self if one.words != NEITHER]
+        open_ = [one.first.name for one in self if one.words == NEITHER]
+        lines += [f"{NEITHER}: {', '.join(open_)}"] if open_ else []
         alone = zip("AB", self.only, strict=True)
-        return "\n".join(lines + [f"{side} alone speaks to {', '.join(names)}" for side, names in alone if names])
+        lines += [f"{side} alone speaks to {', '.join(names)}" for side, names in alone if names]
+        return "\n".join(lines or ["no claim is spoken to by either study"])
 
     __repr__ = __str__
 

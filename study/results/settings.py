@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -54,20 +54,24 @@ class Side:
             for config, of in zip(self.configs, self.environments, strict=True)
         ]
 
-    def settings(self) -> dict[str, set[str]]:
-        """Path → its values in the trials; components of the trials in one piece where their names differ."""
-        return _gathered(dict(_settings(config)) for config in self.configs)
+    def settings(self, trials: Iterable[int]) -> dict[str, set[str]]:
+        """Path → its values in these trials, by their places in the frame."""
+        return _gathered(dict(_settings(self.configs[i])) for i in trials)
 
-    def surroundings(self) -> dict[str, set[str]]:
-        """Versions, hardware and data of the trials."""
-        return _gathered({k: str(v) for k, v in of.items()} for of in self.environments)
+    def surroundings(self, trials: Iterable[int]) -> dict[str, set[str]]:
+        """Versions, hardware and data of these trials."""
+        return _gathered({k: str(v)[:12] if k == "git_commit" else str(v) for k, v in self.environments[i].items()}
+                         for i in trials)  # fmt: skip
 
 
-def differing(first: Side, second: Side, apart_from: list[str]) -> dict[str, tuple[str, str]]:
-    """Setting, version or piece of hardware → its values in both studies, where these differ; nothing of a table."""
+def differing(
+    first: Side, second: Side, trials: tuple[Sequence[int], Sequence[int]], *, apart_from: list[str]
+) -> dict[str, tuple[str, str]]:
+    """Setting, version or piece of hardware → its values in these trials of both studies, where they differ; nothing of
+    a table. A component of another name is one setting."""
     if not first.configs or not second.configs:
         return {}
-    settings = _differing(first.settings(), second.settings(), missing=ABSENT)
+    settings = _differing(first.settings(trials[0]), second.settings(trials[1]), missing=ABSENT)
     names = {path.removesuffix(".name") for path in settings if path.endswith(".name")}
     shown = {}
     for path, values in settings.items():
@@ -75,7 +79,7 @@ def differing(first: Side, second: Side, apart_from: list[str]) -> dict[str, tup
         of_other_component = any(path.startswith(f"{name}.") and path != f"{name}.name" for name in names)
         if not own and not of_other_component:
             shown[path.removesuffix(".name")] = values
-    return shown | _differing(first.surroundings(), second.surroundings())
+    return shown | _differing(first.surroundings(trials[0]), second.surroundings(trials[1]))
 
 
 def _differing(

@@ -93,11 +93,17 @@ def compare_studies(
     return TwoStudies(
         (_title(first), _title(second)),
         name,
-        differing(*sides, apart_from=paths),
+        differing(*sides, _compared(keys, clear), apart_from=paths),
         Comparison(pd.concat([frame, found], axis=1)),
         (tuple(only[0]), tuple(only[1])),
         tuple(notes),
     )
+
+
+def _compared(keys: tuple[list[Key], list[Key]], cells: list[Key]) -> tuple[list[int], list[int]]:
+    """The places of the trials that are of these cells."""
+    places = [[i for i, key in enumerate(of) if key in set(cells)] for of in keys]
+    return places[0], places[1]
 
 
 def _metric(first: Results, second: Results, name: str | None) -> str:
