@@ -1,5 +1,7 @@
 """The linear probe and kNN on a second data set: the definition's numbers, a frozen encoder, and what is refused."""
 
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from ray import cloudpickle
 
 from study import ConfigError, Study, TrialConfig
-from study.data import DATASETS
+from study.data import DATASETS, Dataset, DataSource
 from study.evaluation.classifier import Labelled
 from study.evaluation.linear import Linear
+from study.execution.worker import user_modules
 from study.planning.cost import probed
 from study.planning.kept import settle
 from study.planning.plan import check_study
@@ -219,3 +223,36 @@ def test_a_second_set_that_has_changed_since_is_told(tmp_path: Path) -> None:
         settle(study, store, [trial])
     settle(study, store, [trial], "keep")
     settle(study, store, [trial])
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfAUser(DataSource):
+    """A data set that is not the package's."""
+
+    def decode(self) -> Dataset:
+        raise NotImplementedError
+
+
+def test_a_users_data_set_travels_to_the_workers() -> None:
+    trial = trial_of()
+    trial = replace(trial, parts=replace(trial.parts, transfer={"own": OfAUser()}))
+    try:
+        assert user_modules([trial]) == [__name__]
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+SHARED = Path("/work/shared/data")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the archives in {SHARED}")
+def test_from_cifar_to_tiny_imagenet_a_trained_encoder_is_above_chance(tmp_path: Path) -> None:
+    tiny = {"name": "image_folder", "root": str(SHARED / "tiny-imagenet-32-small.tar.xz"), "image_size": 48}
+    cifar = {"name": "cifar10", "root": str(SHARED / "cifar10-images.tar.xz"), "train_size": 4000, "test_size": 500}
+    trial = trial_of(data=cifar, transfer=[tiny], encoder="conv-small", epochs=4, batch_size=128)
+    result = run_trial(trial, Store.of("s", tmp_path).trial("t"), threads=1)
+    assert result.status == "finished", result.reason
+    assert result.data["transfer"]["image_folder"]["train"] == 18_000
+    for classifier in ("linear", "knn"):
+        assert result.metrics[f"transfer.image_folder.{classifier}.features.top1"] > 4 * 0.5  # of 200 classes
