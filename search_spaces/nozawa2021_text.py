@@ -2,7 +2,7 @@
 
 The mean of 50-dimensional word embeddings (fastText's), a head of that width with batch norm, 100 epochs, t = 0.5, a
 fifth of the words erased, LARC with 2 epochs of warm-up and no weight decay, three seeds, K + 1 = the batch of 16 to
-512. They took the best of four learning rates at each (1 and 0.1, times B/256 or √B); here it is B/256.
+512. They tried four learning rates at each (1 and 0.1, times B/256 or √B); here it is B/256.
 
 Otherwise here: words are erased only (they also replaced words by one of the 5 nearest fastText words), and the
 vocabulary is the 20,000 most frequent words (theirs, those of 5 occurrences or more).
