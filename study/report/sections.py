@@ -78,7 +78,7 @@ def _p(value: float) -> str:
 
 
 def figures_section(records: Records) -> Section | None:
-    """What came out, by picture: results, training loss, importance, and figures of a heading of their own."""
+    """Pictures of what came out: results, training loss, importance, and figures of a heading of their own."""
     placed = (*IN_FIGURES, *ELSEWHERE)
     further = {name: one for name, one in registered().items() if one.section not in placed}
     parts = [part for heading in IN_FIGURES for part in figures(records, heading)]

@@ -189,6 +189,10 @@ def test_one_trial_runs_in_this_process_and_status_and_report_show_it(
     assert status["counts"] == {"finished": 1, "started": 0, "failed": 0, "pending": 3}
     assert main(["report", recipe, "--out", str(tmp_path / "out")]) == 0
     assert {"report.html", "results.csv", "results.parquet"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert main(["report", recipe, "--out", str(tmp_path / "paper"), "--format", "md", "--figures"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "paper" / "report.md")
+    assert {"report.md", "figures", "tables"} <= {path.name for path in (tmp_path / "paper").iterdir()}
+    assert not (tmp_path / "paper" / "report.html").exists()
     assert main(["trial", recipe, "--cell", "9"]) == 2
     assert "cell must lie between 0 and 1, got 9" in capsys.readouterr().err
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 VERDICTS = {"supported": COLOURS[2], "contradicted": COLOURS[1], "undecided": GREY}
 LETTERS = 60
 """Of a line of words beside a strip."""
+LEFT, PITCH, STRIP = 0.46, 0.56, 0.26
+"""Share of the width that is words; inches from strip to strip, and of a strip."""
 CAPTION = (
     "A claim is supported where its bar lies wholly in the shade, contradicted where it lies wholly outside it. Dot: "
     "the effect, mean over contexts, which the small ticks show; bar: its 95 % interval, adjusted for the number of "
@@ -52,7 +54,10 @@ class FindingsFigure(Figure):
         """A strip for each claim, as each effect has its own unit, with its words on the left."""
         from matplotlib.figure import Figure as Drawing
 
-        drawing = Drawing(figsize=(8.2, 0.56 * len(info) + 0.2), layout="constrained")
+        height = PITCH * len(info) + 0.2
+        drawing = Drawing(figsize=(8.2, height))
+        sides = {"left": LEFT, "right": 0.985, "top": 1 - 0.2 / height, "bottom": 0.25 / height}
+        drawing.subplots_adjust(**sides, hspace=PITCH / STRIP - 1)
         for axes, row in zip(drawing.subplots(len(info), 1, squeeze=False)[:, 0], info, strict=True):
             _draw(axes, row)
         return drawing
@@ -78,5 +83,5 @@ def _draw(axes: "Axes", row: Row) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     words = f"{textwrap.fill(row.statement, LETTERS)}\n"
     words += textwrap.fill(f"{row.verdict.capitalize()}: {row.words}", LETTERS)
-    axes.set_ylabel(words, fontsize=7.5, rotation=0, ha="left", va="center")
-    axes.yaxis.set_label_coords(-0.8, 0.5)
+    beside = (0.01 - LEFT) / (0.985 - LEFT)
+    axes.text(beside, 0.5, words, transform=axes.transAxes, fontsize=7.5, ha="left", va="center")
