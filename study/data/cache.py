@@ -162,8 +162,9 @@ def _open(entry: Path) -> tuple[Arrays, Meta] | None:
 
 def file_of(array: np.ndarray) -> Path | None:
     """The .npy file that an array is the map of, as a whole."""
-    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
-    return Path(str(array.filename)) if whole else None
+    if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap):
+        return None
+    return Path(str(array.filename))
 
 
 def _state(file: Path) -> list[int]:

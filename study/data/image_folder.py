@@ -101,7 +101,7 @@ class ImageFolder(DataSource):
         """Equal images in another layout are the same arrays; what is said of the layout is of this one."""
         listed = self._listed
         notes: dict[str, Any] = {"source": printable(self._location().name), "splits": listed["splits"]}
-        return replace(whole, notes=notes | whole.notes | {"said": [*listed["said"], *whole.notes["said"]]})
+        return replace(whole, notes={**notes, **whole.notes, "said": [*listed["said"], *whole.notes["said"]]})
 
     @cached_property
     def _listed(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class ImageFolder(DataSource):
     def _list(self) -> dict[str, Any]:
         """Facts that the names of the files tell, and the images' digest; remembered for each state of the files."""
         root = self._location()
-        asked = {"train": self.train_split, "test": self.test_split, "skip": self.skip_unreadable}
+        asked: dict[str, Any] = {"train": self.train_split, "test": self.test_split, "skip": self.skip_unreadable}
         asked |= {"version": VERSION, "files": state(root)}
         return dict(remembered(asked, lambda: _facts(root, self._splits())))
 

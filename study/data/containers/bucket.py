@@ -14,7 +14,7 @@ _STAMPS = ("ETag", "etag", "LastModified", "mtime", "updated", "last_commit", "b
 
 def opened(uri: str) -> Path:
     """The place of a URI, with a path's methods; ValueError with what to install, or for a scheme that is not known."""
-    from fsspec.registry import get_filesystem_class, known_implementations
+    from fsspec.registry import get_filesystem_class, known_implementations  # type: ignore[import-untyped]
     from upath import UPath
 
     scheme = urlsplit(uri).scheme

@@ -19,7 +19,7 @@ def is_saved(names: set[str]) -> bool:
 def in_saved(root: Path) -> Iterator[Entry]:
     """An image a row, with its class, in its split; without a network. Raises ValueError without the library."""
     try:
-        import datasets
+        import datasets  # type: ignore[import-untyped]
     except ImportError:
         raise ValueError(f"{root} is read by Hugging Face's library: pip install datasets") from None
     found: Any = datasets.load_from_disk(str(root))
