@@ -75,7 +75,7 @@ def stored(
 
 
 def held(key: Mapping[str, Any], root: Path | None = None) -> tuple[Arrays, Meta] | None:
-    """What the store has for `key`."""
+    """The contents that the store has for `key`, or None."""
     return _open(_entry(key, root)[1])
 
 

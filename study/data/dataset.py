@@ -164,7 +164,7 @@ class DataSource(ABC):
         return self.decode()
 
     def described(self, whole: Dataset) -> Dataset:
-        """What `decode_into` gave, with notes on where this source has it from."""
+        """The data set that `decode_into` gave, with notes on where this source has it from."""
         return whole
 
     def fingerprint(self) -> dict[str, Any]:
@@ -281,7 +281,7 @@ class DataSource(ABC):
 
 
 def in_memory(decode_into: Callable[[Path], Dataset]) -> Dataset:
-    """What a source writes into a folder, as arrays without one."""
+    """The data set that a source writes into a folder, as arrays without one."""
     with tempfile.TemporaryDirectory() as folder:
         whole = decode_into(Path(folder))
         splits = {name: replace(split, inputs=np.array(split.inputs)) for name, split in _splits(whole).items()}

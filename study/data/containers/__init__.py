@@ -1,1 +1,1 @@
-"""What holds files: folders and archives, one kind a file; each gives its files one by one, as entries."""
+"""Folders and archives, one kind a file: each gives its files one by one, as entries."""
