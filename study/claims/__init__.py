@@ -4,9 +4,10 @@ from study.claims import published  # noqa: F401  (registers them)
 from study.claims.agreement import Agreement, Agreements, compare_findings
 from study.claims.claim import CLAIMS, Claim, Direction
 from study.claims.comparisons import Against, Comparison, Level, Optimum, Trend
-from study.claims.findings import Finding, Findings, findings
+from study.claims.findings import ANYTIME, Finding, Findings, findings
 
 __all__ = [
+    "ANYTIME",
     "CLAIMS",
     "Against",
     "Agreement",

@@ -17,6 +17,7 @@ from study.claims.estimate import Estimate, Sample
 from study.claims.missing import missing, negligible, nothing_to_find, seeds_missing, seeds_to_verdict
 from study.results import Results
 
+ANYTIME = "Intervals and p are anytime-valid: they hold however often the study was looked at."
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 
 
@@ -124,7 +125,7 @@ class Findings(tuple[Finding, ...]):
     def __str__(self) -> str:
         if not self:
             return f"this study speaks to none of the {len(self.others)} claims; `study findings NAME --json` says why"
-        return "\n".join(map(str, self))
+        return "\n".join([*map(str, self), *[ANYTIME] * any(one.anytime for one in self)])
 
     __repr__ = __str__
 

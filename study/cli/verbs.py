@@ -100,7 +100,7 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
     def announce(plan: "Plan") -> None:
         if not plans and not options.json:
             print(plan)
-            if plan.done + plan.failed == plan.trials and not retry:
+            if plan.done + plan.failed == plan.trials and not (retry or plan.until_decided):
                 print("nothing to run: every trial has its result")
         plans.append(plan)
 

@@ -148,6 +148,6 @@ def _why(addition: Addition, found: list[Finding]) -> str:
     many = f"{len(addition.cells)} cell{'s' if len(addition.cells) > 1 else ''}"
     stands = f"{first.interval}; " if first.interval else ""
     return (
-        f"seed {addition.seed} of {many} for {first.name}{also} ({stands}missing: {first.missing}); open: {len(found)} "
-        f"claim{'s' if len(found) > 1 else ''}"
+        f"seed {addition.seed} of {many} for {first.name}{also} ({stands}missing: {first.missing}); open: "
+        f"{', '.join(one.name for one in found)}"
     )

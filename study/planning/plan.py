@@ -46,6 +46,8 @@ class Plan:
     """what is to be known of trials that can run: of which classes a band of meaning leaves nothing, say"""
     added: int = 0
     """of the trials, those of seeds that were added until claims are decided"""
+    until_decided: bool = False
+    """whether seeds are added to these until claims are decided"""
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -128,6 +130,7 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
             *_beside(beside, study.name),
         ),
         added=added,
+        until_decided=study.until_decided,
     )
 
 

@@ -2,12 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
 from study.analysis.compare import weighed
-from study.claims import Finding
+from study.claims import ANYTIME, Finding
 from study.figures.figure import registered
 from study.figures.negatives.lines import CELLS
 from study.figures.records import Records, in_order, of_all
@@ -61,7 +61,7 @@ def _findings(records: Records) -> Iterator[Part]:
         yield Folded(f"{len(others)} claims that this study does not speak to", (Points(others),), paper=False)
 
 
-def verdicts_table(found: Iterable[Finding]) -> Table:
+def verdicts_table(found: Sequence[Finding]) -> Table:
     """A row a claim: its source, verdict, effect with interval, and n."""
     rows = [
         (one.statement, one.source, one.verdict, one.interval, _p(one.p_adjusted), one.seeds, len(one.trials),
@@ -70,6 +70,7 @@ def verdicts_table(found: Iterable[Finding]) -> Table:
     ]  # fmt: skip
     columns = ["claim", "source", "verdict", "effect [95 % interval]", "p, adjusted", "seeds", "trials"]
     caption = "Verdicts. Effects are paired by seed; intervals and p are adjusted for the number of claims (Holm)."
+    caption += f" {ANYTIME}" * any(one.anytime for one in found)
     return Table("findings", caption, pd.DataFrame(rows, columns=[*columns, "missing for a verdict"]))
 
 

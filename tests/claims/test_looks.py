@@ -50,6 +50,8 @@ def test_of_two_cells_p_and_interval_are_those_of_the_paired_differences(alone):
     assert found.p_value == pytest.approx(float(p_values(abs(d.mean()) / error, 5, 6)))
     assert found.high - found.low == pytest.approx(2 * float(critical(0.05, 5, 6)) * error)
     assert "6 seeds, anytime-valid" in str(found)
+    assert str(findings(results)).endswith("they hold however often the study was looked at.")
+    assert "anytime" not in str(findings(Results(results.frame.drop(columns="added"))))
 
 
 def test_the_noise_is_that_of_all_cells_under_the_studys_own_seeds_and_of_the_claims_own_after(alone):

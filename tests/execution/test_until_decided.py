@@ -1,5 +1,6 @@
 """A study that runs until its claims are decided: which trials its queue gives, session by session, and one on Ray."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_seeds_go_to_the_cells_of_the_claim_that_is_open_until_it_is_decided(tmp
     assert len({trial.id for trial in given}) == len(given)
     assert len(driver.said) == len({trial.seed for trial in added})
     assert driver.said[0].startswith(f"seed 3 of 4 cells for {TRUTH} (+")
-    assert driver.said[0].endswith("; open: 1 claim")
+    assert driver.said[0].endswith(f"; open: {TRUTH}")
 
 
 def test_it_ends_at_the_most_seeds_and_each_look_is_paid_for(tmp_path: Path) -> None:
@@ -231,7 +232,6 @@ def test_a_study_of_drawn_shapes_runs_until_it_is_decided(tmp_path: Path, monkey
         base=TrialConfig(**{**TINY, **small}),
         space={"temperature": grid(0.1, 1.0)},
         seeds=2,
-        cpus=0.5,
         metrics={"geometry.uniformity": "min"},
     )
     results = tiny.run(storage=tmp_path, until_decided=True)
@@ -242,3 +242,4 @@ def test_a_study_of_drawn_shapes_runs_until_it_is_decided(tmp_path: Path, monkey
     again = tiny.run(storage=tmp_path, max_hours=1)  # without the flag: it stays as it was begun
     assert len(again.frame) == len(results.frame)
     assert tiny.findings(storage=tmp_path)[0].interval == found.interval
+    gc.collect()  # Ray's processes, while what they warn of is let be

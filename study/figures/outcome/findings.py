@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from study.claims import Finding
+from study.claims import ANYTIME, Finding
 from study.figures.curve import COLOURS, GREY
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.records import Records
@@ -48,7 +48,8 @@ class FindingsFigure(Figure):
     def of_study(self, records: Records) -> Iterator[Picture]:
         if rows := tuple(_row(one) for one in records.findings if math.isfinite(one.low + one.high)):
             words = "; ".join(f"{row.statement.rstrip('.')}: {row.verdict}, {row.words}" for row in rows)
-            yield Picture("findings", rows, CAPTION, words)
+            told = f"{CAPTION} {ANYTIME}" if any(one.anytime for one in records.findings) else CAPTION
+            yield Picture("findings", rows, told, words)
 
     def draw(self, info: tuple[Row, ...]) -> "Drawing":
         """A strip for each claim, as each effect has its own unit, with its words on the left."""
