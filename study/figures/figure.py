@@ -67,7 +67,7 @@ def study_pictures(
         try:
             pictures = list(figure.of_study(records))
         except Exception as error:
-            left_out[name] = _reason(error)
+            left_out[name] = reason(error)
             continue
         yield from ((figure, picture) for picture in pictures)
 
@@ -88,7 +88,7 @@ def save_trial_figures(
         try:
             pictures = list(figure.of_trial(tables, journal))
         except Exception as error:  # a trained trial does not fail of its drawings
-            left_out[name] = _reason(error)
+            left_out[name] = reason(error)
             continue
         for picture in pictures:
             _save(figure, picture, folder, left_out)
@@ -113,10 +113,11 @@ def _save(figure: Figure, picture: Picture, folder: Path, left_out: Undrawn) -> 
     try:
         save_picture(figure, picture, path)
     except Exception as error:
-        left_out[picture.name] = _reason(error)
+        left_out[picture.name] = reason(error)
         return None
     return path
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why something is left out: the words of a ValueError, which are meant for readers, else the error by its kind."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -1,6 +1,7 @@
 """Figures and tables of a report as files: PDF and SVG to be set into a paper, LaTeX with booktabs, CSV."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from study.figures.figure import save_picture
@@ -22,12 +23,13 @@ SYMBOLS = {
 
 
 def save_figures(parts: Iterable[Part], folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Each figure as a file of each suffix, such as .pdf."""
+    """Each figure as a file of each suffix, such as .pdf; the files of those that can be drawn."""
     drawn = [part for part in parts if isinstance(part, Drawn)]
     paths = [(part, folder / FIGURES / f"{part.picture.name}{suffix}") for part in drawn for suffix in suffixes]
     for part, path in paths:
-        save_picture(part.figure, part.picture, path)
-    return [path for _, path in paths]
+        with suppress(Exception):  # the page says why
+            save_picture(part.figure, part.picture, path)
+    return [path for _, path in paths if path.exists()]
 
 
 def save_tables(parts: Iterable[Part], folder: Path) -> list[Path]:

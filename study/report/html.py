@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup, escape
 
+from study.figures.figure import reason
 from study.report.parts import Code, Drawn, Folded, Part, Points, Table, Words, shown
 
 if TYPE_CHECKING:
@@ -72,7 +73,10 @@ class Html:
 
     def _figure(self, part: Drawn) -> Markup:
         info, figure = part.picture.info, part.figure
-        drawing, width = svg(lambda: figure.draw(info), part.picture.alt)
+        try:
+            drawing, width = svg(lambda: figure.draw(info), part.picture.alt)
+        except Exception as error:  # a figure does not cost the report
+            return Markup("<p>Left out: {}.</p>").format(reason(error))
         caption = Markup("<b>Figure {}.</b> {}").format(next(self.figures), part.picture.caption)
         return Markup('<figure class="{}" style="flex-basis: {}px">{}<figcaption>{}</figcaption></figure>').format(
             "broad" if width > BROAD else "", width, drawing, caption

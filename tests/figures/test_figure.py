@@ -92,6 +92,15 @@ def test_a_figure_that_fails_costs_neither_the_trial_nor_the_report(tmp_path: Pa
     assert "Left out: ZeroDivisionError: division by zero." in write_report(finished(tmp_path))[0].read_text()
 
 
+def test_a_figure_that_cannot_be_drawn_is_left_out_of_the_report_and_its_files(
+    tmp_path: Path, users: type[Figure]
+) -> None:
+    users.draw = lambda self, info: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    (page,) = write_report(finished(tmp_path), files=True)
+    assert "Left out: ZeroDivisionError: division by zero." in page.read_text()
+    assert not (page.parent / "figures" / "seconds.pdf").exists()
+
+
 def test_a_trial_leaves_its_tables_and_figures_a_users_too(
     tmp_path: Path, each_precision: str, users: type[Figure]
 ) -> None:
