@@ -78,7 +78,7 @@ class Study(StudyConfig):
             raise ConfigError([f"cell must lie between 0 and {len(cells) - 1}, got {cell}"])
         trial, store = cells[cell].under(seed), Store.of(self.name, storage)
         check_writable(store.path)
-        (trial,) = settle(self, store, [trial])
+        (trial,) = settle(self, store, [trial], decode=True)
         device = str(device_of(self.gpus))
         with Session(store) as session:
             if not session.claims.take(trial.id):

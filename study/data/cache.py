@@ -1,5 +1,6 @@
 """A node-local store of decoded arrays: built once by whichever process comes first, memory-mapped by all."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -138,8 +139,12 @@ def _build(entry: Path, canonical: str, build: Callable[[Path], tuple[Arrays, Me
         (unfinished / _MANIFEST).write_text(json.dumps({"key": canonical, "meta": meta, "files": files}))
         shutil.rmtree(entry, ignore_errors=True)
         unfinished.rename(entry)
-    except Exception:  # a process that is killed or interrupted leaves what it has done
+    except Exception as error:  # a process that is killed or interrupted leaves what it has done
         shutil.rmtree(unfinished, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise OSError(
+                f"no space is left for decoded data in {entry.parent}; free some, or set STUDY_CACHE to where there is"
+            ) from error
         raise
 
 

@@ -124,7 +124,9 @@ def configured_k(frame: pd.DataFrame) -> pd.Series:
 
 def _varying(contents: list[dict[str, Any]]) -> list[str]:
     """The paths of the cells, and whatever else differs between the configs: trials of an earlier version of the study
-    lie in the same store, and are no replicates of the present ones."""
+    lie in the same store, and are no replicates of the present ones. What changes no number, as where data lie, does not
+    count."""
+    apart = set.intersection(*(set(content.get("apart", ())) for content in contents)) if contents else set()
     paths = list(dict.fromkeys(path for content in contents for path in content["cell"]))
     values: dict[str, set[str]] = {}
     for content in contents:
@@ -132,7 +134,7 @@ def _varying(contents: list[dict[str, Any]]) -> list[str]:
             values.setdefault(path, set()).add(repr(value))
     for path, distinct in values.items():
         known = any(path == old or path.startswith(f"{old}.") for old in (*paths, "seed"))
-        if not known and (len(distinct) > 1):
+        if not known and path not in apart and len(distinct) > 1:
             paths.append(path)
     return paths
 

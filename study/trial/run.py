@@ -93,7 +93,8 @@ def _earlier(folder: TrialFolder) -> dict[str, list[dict[str, Any]]]:
 def described(trial: Trial) -> dict[str, Any]:
     """The description of a trial in its folder."""
     told = {"config": trial.config, "cell": trial.cell, "seed": trial.seed, "uses_labels": trial.uses_labels}
-    return told | ({"code": trial.code} if trial.code else {})
+    apart = [f"data.{name}" for name in trial.config["data"] if name not in trial.identity["data"]]
+    return told | ({"apart": apart} if apart else {}) | ({"code": trial.code} if trial.code else {})
 
 
 def _described_before(folder: TrialFolder) -> dict[str, Any]:

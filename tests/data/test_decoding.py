@@ -145,3 +145,12 @@ def test_progress_is_told_of_what_takes_long(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "decoding images: 2 of 12, 0 a second, 3.3 min left"
     assert len(lines) == 6
+
+
+def test_a_full_disk_is_said_and_left_as_it_was(
+    image_files: MakeFiles, write_folder: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(decoding.os, "pwrite", lambda *_: 100)
+    with pytest.raises(OSError, match=r"no space is left for decoded data in .*; free some, or set STUDY_CACHE"):
+        source(write_folder(image_files())).load()
+    assert list((tmp_path / "cache" / "data").glob("*.building")) == []

@@ -209,6 +209,17 @@ def test_the_same_images_elsewhere_are_the_same_trials(tmp_path: Path) -> None:
         assert of_images(tmp_path / root).plan(storage=tmp_path / "runs").done == 2
 
 
+def test_seeds_of_images_at_two_places_are_replicates(tmp_path: Path) -> None:
+    images(tmp_path / "images")
+    store = Store.of("s", tmp_path / "runs")
+    run(of_images(tmp_path / "images"), store)
+    (tmp_path / "images").rename(tmp_path / "moved")
+    run(of_images(tmp_path / "moved").with_overrides({"seeds": 2}), store)
+    results = Results.load(store)
+    assert results.varying == ["temperature"]
+    assert results.table()["n"].tolist() == [2, 2]
+
+
 def test_images_that_were_changed_at_their_path_are_other_trials(tmp_path: Path) -> None:
     root, store = tmp_path / "images", Store.of("s", tmp_path / "runs")
     images(root)

@@ -1,5 +1,6 @@
 """Decoding of many images straight into a file of the cache, in parallel; what a killed process had done is kept."""
 
+import errno
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ import numpy as np
 
 from study.data.containers.entry import Entry
 from study.data.pixels import UnreadableImage, decode_image
+from study.storage.store import write_atomically
 
 _TO_DO, _DONE, _SEVERAL, _UNREADABLE = range(4)
 """States of a row; _SEVERAL: done, of a file with several frames."""
@@ -49,12 +51,15 @@ class Rows:
 
     def write(self, row: int, pixels: np.ndarray) -> None:
         """Put an image into its row."""
-        os.pwrite(self._file, pixels.tobytes(), self._start + row * self._row)
+        written = os.pwrite(self._file, pixels.tobytes(), self._start + row * self._row)
+        if written < self._row:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def settle(self) -> None:
         """Write down which rows are done, once they are on the disk."""
+        done = self.marks.tobytes()  # before the disk has them: threads go on
         os.fsync(self._file)
-        self._marks_path.write_bytes(self.marks.tobytes())
+        write_atomically(self._marks_path, done)
 
     def done(self) -> np.ndarray:
         """Which rows are done, int64 [n]."""
