@@ -91,12 +91,12 @@ class Histograms(Figure):
         from matplotlib.figure import Figure as Drawing
 
         count = len(info.rows)
-        drawing = Drawing(figsize=(5.8, 0.62 * count + 1.3), layout="constrained")
+        drawing = Drawing(figsize=(5.8, 0.72 * count + 1.3), layout="constrained")
         grid = drawing.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
         for axes, row in zip(grid, info.rows, strict=True):
             _draw(axes, row, info)
         grid[-1].set_xlabel("difficulty (cosine similarity)", fontsize=9)
-        grid[0].set_title(TITLES[info.family], fontsize=10)
+        drawing.suptitle(TITLES[info.family], fontsize=10)
         handles, labels = grid[0].get_legend_handles_labels()
         drawing.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
         return drawing
@@ -170,4 +170,4 @@ def _draw(axes: "Axes", row: Row, info: HistogramInfo) -> None:
     axes.set_yticks([])
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.text(0, 0.92, legend_name(row.label, 60), transform=axes.transAxes, fontsize=8, va="top")
+    axes.set_title(legend_name(row.label), fontsize=7.5, loc="left", pad=1)
