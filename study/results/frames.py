@@ -124,8 +124,8 @@ def configured_k(frame: pd.DataFrame) -> pd.Series:
 
 def _varying(contents: list[dict[str, Any]]) -> list[str]:
     """The paths of the cells, and whatever else differs between the configs: trials of an earlier version of the study
-    lie in the same store, and are no replicates of the present ones. What changes no number, as where data lie, does not
-    count."""
+    lie in the same store, and are no replicates of the present ones. What changes no number, as where data lie, is none
+    of them."""
     apart = set.intersection(*(set(content.get("apart", ())) for content in contents)) if contents else set()
     paths = list(dict.fromkeys(path for content in contents for path in content["cell"]))
     values: dict[str, set[str]] = {}

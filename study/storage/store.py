@@ -219,7 +219,8 @@ class TrialFolder:
     def config(self) -> dict[str, Any]:
         """{"id": trial id, "config": resolved config, "cell": what varies, "seed": int, "uses_labels": bool, "started":
         seconds; where there is something to tell, "apart": paths of the config that change no number, "code": see
-        `Trial.code`, "data": their digest, "same_data": digests that count as theirs}. FileNotFoundError where there is none, or none that can be read."""
+        `Trial.code`, "data": their digest, "same_data": digests that count as theirs}. FileNotFoundError where there is
+        none, or none that can be read."""
         content = read_json(self.path / "config.json")
         if not isinstance(content, dict):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path / "config.json"))
