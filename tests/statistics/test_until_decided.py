@@ -59,7 +59,7 @@ def test_no_effect_in_two_cells_is_given_a_verdict_at_any_look(measured: Measure
 @pytest.mark.parametrize("claims", [(EQUAL,)], indirect=True)
 def test_an_effect_at_the_margin_is_not_equal_at_any_look(measured: Measured, claims: None) -> None:
     means = [50.0 + (cell["negatives"] == "without_hardest_0.1pct") for cell in SEVERAL]
-    found = (looked_at(study_of(SEVERAL, means, seeds=MOST, noise=0.5, repetition=i)) for i in range(RUNS))
+    found = (looked_at(study_of(SEVERAL, means, seeds=MOST, noise=0.5, repetition=i)) for i in range(STUDIES))
     wrong = [verdicts(results) != ["undecided"] for results in found]
     measured.size(
         "until decided: a verdict on an equivalence whose effect is its margin",
@@ -79,13 +79,13 @@ def test_a_loud_cell_at_any_look(measured: Measured, claims: None) -> None:
 
 
 @pytest.mark.parametrize("claims", [(BETTER,)], indirect=True)
-@pytest.mark.parametrize(("cells", "effect"), [(PAIR, 2.0), (AMONG, 2.0), (PAIR, 4.0), (AMONG, 1.0)])
+@pytest.mark.parametrize(("cells", "effect"), [(PAIR, 2.0), (AMONG, 2.0)])
 def test_an_effect_is_decided_and_with_how_many_seeds(
     measured: Measured, claims: None, cells: list[dict[str, object]], effect: float
 ) -> None:
     means = [50.0 + effect * (cell["objective"] == "debiased") for cell in cells]
     counts = []
-    for repetition in range(STUDIES):
+    for repetition in range(STUDIES // 2):
         results = looked_at(study_of(cells, means, seeds=MOST, noise=1.0, repetition=repetition))
         told = bisect_left(range(OWN, MOST + 1), True, key=lambda seeds: verdicts(results, seeds) == ["supported"])
         counts.append(OWN + told)
@@ -98,10 +98,7 @@ def test_an_effect_is_decided_and_with_how_many_seeds(
         f"of that power is {fixed}: {saved:.0%} of trials saved"
     )
     where = f"{len(cells)} cells × {OWN} seeds, then 2 cells to {MOST}"
-    if effect < 2:
-        measured.tell(what, where, decided)
-    else:
-        measured.power(what, where, decided, promised=0.95)
+    measured.power(what, where, decided, promised=0.95)
 
 
 def same_power(cells: int, effect: float, power: float) -> int:
