@@ -34,7 +34,6 @@ def parser() -> argparse.ArgumentParser:
     _until_decided(plan)
     run = _verb(found, "run", verbs.run_, "run what is not finished yet", [*TARGET, "tracking", "json"])
     _until_decided(run)
-    run.add_argument("--max-hours", type=float, help="with --until-decided: end after so many hours (default: no end)")
     _running(run)
     _verb(found, "status", verbs.status_, "show the state of each trial", [*TARGET, "tracking", "json"])
     retry = _verb(
@@ -58,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
         _verb(found, "theory", theory.theory_, "what the theory says of K for given classes, before any run", ["json"])
     )
     report.options(_verb(found, "report", report.report_, "write the report and the results table", TARGET))
+    features.options(
+        _verb(found, "features", features.features_, "write a trained encoder's features of a folder of images", TARGET)
+    )
     ui = _verb(found, "ui", verbs.ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
     ui.add_argument("study", nargs="?", help="tell the page of this study alone (default: of those that changed last)")
     ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
@@ -87,6 +89,10 @@ def _until_decided(verb: argparse.ArgumentParser) -> None:
 
 
 def _running(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--max-hours", type=float, help="start none that would end after so many hours, by the longest trial"
+    )
+    verb.add_argument("--max-trials", type=int, help="start so many trials at most, and go on at the next run")
     verb.add_argument(
         "--save-encoders",
         dest="set",

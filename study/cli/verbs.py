@@ -111,7 +111,8 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
         retry=retry,
         changed=options.changed,
         announce=announce,
-        max_hours=getattr(options, "max_hours", None),
+        max_hours=options.max_hours,
+        max_trials=options.max_trials,
     )
     before, after = plans
     if options.json:
@@ -129,6 +130,8 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
             print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")
         if after.started:
             print(f"{after.started} not finished; `study run {options.study}` resumes them")
+        if after.pending and (options.max_hours or options.max_trials):
+            print(f"{after.pending} not started, as this run's time or trials are spent; `study run` goes on")
     return 1 if after.failed or after.started else 0
 
 

@@ -45,14 +45,17 @@ class Proposals(Searcher):
         progress: Progress,
         *,
         until: float = math.inf,
+        most: float = math.inf,
         best: BestEncoder | None = None,
     ) -> None:
-        """until: when the last trial is to be over, on the clock of `time.monotonic`. best: whose encoder is kept."""
+        """until: when the last trial is to be over, on the clock of `time.monotonic`. most: trials that may be started.
+        best: whose encoder is kept."""
         super().__init__()
         self._study, self._store, self._tracker, self._progress = study, store, tracker, progress
         self._trials: dict[str, Trial] = {}
         self._best = best
         self._until, self._longest = until, 0.0
+        self._left = most
         self._alone: deque[Trial] = deque()
         """Trials whose share of a GPU did not suffice, to be given a whole one: once, as they share none then."""
         self.deaths: dict[str, str] = {}
@@ -74,7 +77,8 @@ class Proposals(Searcher):
             if self._alone and not over:
                 trial, gpus = self._alone.popleft(), 1
             else:
-                trial = None if over else self.queue.next()
+                trial = None if over or self._left <= 0 else self.queue.next()
+                self._left -= isinstance(trial, Trial)
         except OSError as error:  # what runs goes on to its end; whoever waits for Ray raises it
             self.stopped, trial = error, None
         if trial is None:

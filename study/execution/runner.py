@@ -51,6 +51,7 @@ def run(
     announce: Callable[[Plan], None] | None = None,
     until_decided: bool = False,
     max_hours: float | None = None,
+    max_trials: int | None = None,
 ) -> Results:
     """Run every trial of the study that has no result yet, and return the results of all.
 
@@ -59,13 +60,13 @@ def run(
     MLflow is (default: a database in the storage), `address` a running Ray cluster (default: Ray on this machine).
     `retry`: failed trials too, from their last checkpoint. `changed`: what becomes of trials whose code or data are
     others now: "refuse", "anew" (they are set aside), "keep". `announce` gets the plan, before anything starts and at
-    the end. `until_decided`: as the study's setting of that name, for `max_hours` at most: no trial is started that
-    would end after them, by the longest one so far.
+    the end. `until_decided`: as the study's setting of that name. `max_hours`: no trial is started that would end after
+    them, by the longest one so far; `max_trials`: no more are started than that. The next run goes on.
     """
     job.check_storage(storage)
     store = Store.of(study.name, storage)
     study = as_begun(replace(study, until_decided=True) if until_decided else study, store)
-    until = _end_of(study, max_hours)
+    until, most = _end_of(max_hours), _most_trials(max_trials)
     trials = check_study(study)
     modules = user_modules(trials)
     check_writable(store.path)
@@ -96,7 +97,7 @@ def run(
             if left:
                 check_resources(study)
                 best = _best_encoder(study, store) if encoders == "best" else None
-                _tune(study, trials, store, session, tracker, plan, until, best)
+                _tune(study, trials, store, session, tracker, plan, until, most, best)
         results = Results.load(store)
         tracker.summarise(results)
         _attach_figures(tracker, results, store)
@@ -112,12 +113,17 @@ def _best_encoder(study: StudyConfig, store: Store) -> BestEncoder:
     return BestEncoder(store, *next(iter(study.metrics.items())), drop_earlier=study.save_encoders == "best")
 
 
-def _end_of(study: StudyConfig, max_hours: float | None) -> float:
+def _most_trials(max_trials: int | None) -> float:
+    """Trials that may be started."""
+    if max_trials is not None and max_trials < 1:
+        raise ConfigError([f"max_trials must be at least 1, got {max_trials}; such as --max-trials 20"])
+    return math.inf if max_trials is None else max_trials
+
+
+def _end_of(max_hours: float | None) -> float:
     """When the last trial is to be over, on the clock of `time.monotonic`."""
     if max_hours is None:
         return math.inf
-    if not study.until_decided:
-        raise ConfigError(["max_hours is of a study that runs until its claims are decided; add --until-decided"])
     if not 0 < max_hours < math.inf:
         raise ConfigError([f"max_hours must be above 0 and finite, got {max_hours:g}; such as --max-hours 2"])
     return time.monotonic() + max_hours * 3600
@@ -148,10 +154,11 @@ def _tune(
     tracker: Tracker,
     plan: Plan,
     until: float,
+    most: float,
     best: BestEncoder | None,
 ) -> None:
     with Progress(plan, *next(iter(study.metrics.items()))) as progress:
-        proposals = Proposals(study, trials, store, session, tracker, progress, until=until, best=best)
+        proposals = Proposals(study, trials, store, session, tracker, progress, until=until, most=most, best=best)
         _fit(study, proposals)
     if proposals.stopped is not None:
         raise proposals.stopped

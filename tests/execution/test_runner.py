@@ -1,5 +1,6 @@
 """Trials on Ray: a user's strategy runs on the workers, a second run starts nothing, failures stay alone."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -174,7 +175,7 @@ def test_an_address_without_a_cluster_is_refused_before_anything_starts(tmp_path
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def proposals_of(tmp_path: Path, **options: Any):
+def proposals_of(tmp_path: Path, *, most: float = math.inf, **options: Any):
     """Ray's view of a study of two trials."""
     from io import StringIO
 
@@ -193,7 +194,7 @@ def proposals_of(tmp_path: Path, **options: Any):
     session = Session(store)
     progress = Progress(make_plan(study, store), "m", "max", Console(file=StringIO()))
     tracker = Tracker("two", store, session=session)
-    return Proposals(study, study.trials(), store, session, tracker, progress), store, progress
+    return Proposals(study, study.trials(), store, session, tracker, progress, most=most), store, progress
 
 
 def test_a_trial_that_ray_starts_again_after_its_end_finds_its_result_and_counts_once(tmp_path: Path) -> None:
@@ -211,6 +212,14 @@ def test_a_trial_that_ray_starts_again_after_its_end_finds_its_result_and_counts
     assert (progress.finished, progress.running) == (1, {})
     said = {"status": "finished", "reason": None, "stored": True, "retry_alone": False}
     assert work({"folder": config["folder"]}) == said
+
+
+def test_no_more_trials_are_started_than_a_run_may(tmp_path: Path) -> None:
+    from ray.tune.search import Searcher
+
+    proposals, _, _ = proposals_of(tmp_path, most=1)
+    assert isinstance(proposals.suggest("a"), dict)
+    assert proposals.suggest("b") == Searcher.FINISHED
 
 
 def test_a_trial_that_needs_a_gpu_alone_keeps_the_study_from_its_end_and_is_proposed_once_more(tmp_path: Path) -> None:

@@ -212,9 +212,9 @@ def test_a_study_whose_cells_speak_to_no_claim_is_refused_when_it_is_planned(tmp
         dull.plan(storage=tmp_path)
 
 
-def test_an_end_of_a_study_that_has_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="add --until-decided"):
-        study(until_decided=False).run(storage=tmp_path, max_hours=1)
+def test_an_end_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="max_trials must be at least 1, got 0; such as --max-trials 20"):
+        study().run(storage=tmp_path, max_trials=0)
     with pytest.raises(ConfigError, match="above 0 and finite, got 0; such as --max-hours 2"):
         study().run(storage=tmp_path, max_hours=0)
 
