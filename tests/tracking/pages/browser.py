@@ -64,5 +64,5 @@ async def _look(port: int, address: str, words: list[str], seconds: float) -> tu
             shown, end = "", time.monotonic() + seconds
             while not all(word in shown for word in words) and time.monotonic() < end:
                 await asyncio.sleep(0.5)
-                shown = await value("document.body.innerText")
+                shown = " ".join((await value("document.body.innerText")).split())
             return await value("location.href"), shown, thrown

@@ -118,5 +118,5 @@ def test_a_browser_shows_them_under_model_training(tracker: Tracker, told: str, 
         assert "geometry (1)" in text
         assert "linear (1)" in text, "top-5 is in the table alone"
         assert thrown == []
-        at, _, _ = look(port, f"{server}/#/experiments/{tracker.experiment_id}", ["Runs"], 120)
+        at, _, _ = look(port, f"{server}/#/experiments/{tracker.experiment_id}", ["Run Name"], 120)
         assert "workflowType=machine_learning" in at, "from any other page of MLflow's, too"
