@@ -75,7 +75,7 @@ def run_name(content: Mapping[str, Any]) -> str:
 
 
 def params(content: Mapping[str, Any]) -> dict[str, str]:
-    """What varies (the cell's values in a word, and the seed), then the whole config by its paths (negatives.hi)."""
+    """The cell's values in a word and the seed, then the whole config by its paths (negatives.hi)."""
     found = {path: label(value) for path, value in content["cell"].items()} | {"seed": content["seed"]}
     found |= {path: value for path, value in flat(content["config"]) if path not in found}
     return {name: cut(value) for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""What docs/mlflow.md shows of `mlflow.search_runs` is run as it stands there."""
+"""The code in docs/mlflow.md, `mlflow.search_runs` above all, is run as it stands there."""
 
 import re
 from collections.abc import Iterator

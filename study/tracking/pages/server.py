@@ -15,7 +15,7 @@ from study.tracking.uri import TrackingRefused, database, without_secrets
 
 HOST = "127.0.0.1"
 FIRST = {"mlflow.workflowType_v1": '"machine_learning"', "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true"}
-"""What MLflow's pages begin with in a browser: model training, not GenAI; no assistant beside them."""
+"""First settings of MLflow's pages in a browser: model training, not GenAI; no assistant beside them."""
 SHOWN = 5
 """Studies whose pages are told."""
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _pages(uri: str, server: str, study: str | None) -> str:
-    """What to open: the page of a study, or of those that changed last."""
+    """Addresses to open: the page of a study, or of those that changed last."""
     client = mlflow_client.connect(uri)
     found = [e for e in client.search_experiments(order_by=["last_update_time DESC"]) if e.name != "Default"]
     names = [experiment.name for experiment in found]

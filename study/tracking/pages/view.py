@@ -1,4 +1,4 @@
-"""What MLflow's pages show of a study at once: accuracies and what varies, as columns and parallel coordinates."""
+"""A study at first sight in MLflow's pages: accuracies and what varies, as columns and parallel coordinates."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -45,7 +45,7 @@ def _tag() -> str:
 
 
 def _state(varying: Iterable[str], layout: Layout, metric: str, direction: str) -> dict[str, Any]:
-    """What MLflow's page of runs keeps of its settings, where they are not its own."""
+    """Settings of MLflow's page of runs, where they are not its own."""
     params = [*varying, "seed"]
     metrics = [layout.name(name) for name in dict.fromkeys([*layout.wanted, *COMPARED])]
     columns = [*(_column("params", name) for name in params), *(_column("metrics", name) for name in metrics)]
