@@ -241,7 +241,7 @@ def _problems(study: StudyConfig) -> Iterator[str]:
 def _undecidable(study: StudyConfig) -> Iterator[str]:
     """Problems of a study that is to run until its claims are decided."""
     if study.sampler != "grid":
-        why = "chooses its cells by their accuracy" if study.sampler == "tpe" else "draws its cells"
+        why = "chooses its cells by their accuracy" if study.searches else "draws its cells"
         yield (
             f'until_decided: claims compare the cells of a grid, and sampler "{study.sampler}" {why}; set sampler=grid '
             "and lists of values, or leave out --until-decided"
