@@ -165,3 +165,20 @@ def test_sessions_that_track_at_once_elect_one_parent_run_in_the_bucket(
     assert len({tracker.parent_id for tracker in trackers}) == 1
     found = trackers[0]._client.search_runs([trackers[0].experiment_id], "tags.role = 'study'")
     assert [run.info.run_id for run in found] == [trackers[0].parent_id]
+
+
+def test_a_trained_encoder_comes_back_from_a_bucket(bucket: str, tmp_path: Path) -> None:
+    import torch
+
+    from study import TrialConfig
+    from study.storage.store import Checkpoints
+
+    trial = resolve(TrialConfig(**TINY | {"epochs": 1, "evaluations": ["knn"]}))
+    stores = [Store.of("s", bucket), Store.of("s", tmp_path)]
+    for store in stores:
+        assert run_trial(trial, store.trial(trial.id), checkpoints=Checkpoints(encoder=True)).finished
+    there, here = (Results.load(store).encoder() for store in stores)
+    images = torch.zeros(2, 3, 32, 32)
+    assert torch.equal(there(images), here(images))
+    stores[0].trial(trial.id).encoder.unlink(missing_ok=True)
+    assert not stores[0].trial(trial.id).encoder.exists()
