@@ -4,7 +4,7 @@ import statistics
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from study.claims import CLAIMS, Finding, findings
 from study.claims.allocation import Addition, Open, next_seed
@@ -16,9 +16,6 @@ from study.results import Results
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 from study.trial.trial import Trial
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
