@@ -1,7 +1,7 @@
 """Mixing in the input, i-Mix (Lee et al. 2021, arXiv 2010.08887), for two CPU cores, on CIFAR-10.
 
 Against SimCLR with the same one-directional objective, and against the mixing of hard negatives' embeddings (MoCHi,
-Kalantidis et al. 2020, arXiv 2010.01028). α = 1 is the authors' for images. Their networks and trainings are far larger.
+Kalantidis et al. 2020, arXiv 2010.01028). α = 1 is the authors' for images. Their trainings are far larger.
 """
 
 from study import Study, TrialConfig, grid
