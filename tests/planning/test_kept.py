@@ -20,7 +20,7 @@ from study.planning.plan import check_study, make_plan
 from study.status import status, stored_status
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
-from study.trial.run import described
+from study.trial.run import described, run_trial
 from study.trial.trial import Trial
 from tests.conftest import TINY
 
@@ -288,6 +288,28 @@ def test_data_changed_since_a_trial_began_are_refused(tmp_path: Path) -> None:
             assert of.plan(storage=tmp_path).started == 1
     settle(of, store, [trial], "keep")
     assert of.plan(storage=tmp_path).started == 1
+
+
+def test_a_trial_goes_on_only_with_the_data_that_it_began_with(tmp_path: Path) -> None:
+    (trial,) = check_study(study(space={"temperature": grid(0.2)}, seeds=1))
+    folder = Store.of("s", tmp_path).trial(trial.id)
+
+    def kill(epoch: int, metrics: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(trial, folder, threads=1, report=kill)
+    begun = folder.config()
+    assert begun["data"] == trial.parts.data.load().digest
+    folder.write_config({**begun, "data": "another"})
+    stopped = run_trial(trial, folder, threads=1)
+    assert (stopped.status, stopped.reason) == (
+        "failed", "data: they are others here than where this trial began; make them the same, then `study retry`",
+    )  # fmt: skip
+    folder.reset()
+    folder.write_config({**begun, "data": "another", "same_data": [begun["data"]]})
+    assert run_trial(trial, folder, threads=1).status == "finished"
+    assert folder.config()["same_data"] == [begun["data"]]
 
 
 def test_proposals_of_a_changed_base_are_of_another_study(tmp_path: Path) -> None:
