@@ -106,7 +106,7 @@ def test_its_shell_commands_parse(name: str) -> None:
         subprocess.run(["bash", "-n", "-c", command], check=True)
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "deploy/cluster.env"])
+@pytest.mark.parametrize("name", [*SCRIPTS, "deploy/cluster.env", "deploy/slurm.sbatch"])
 def test_its_shell_scripts_parse(name: str) -> None:
     subprocess.run(["bash", "-n", ROOT / name], check=True)
 
@@ -250,6 +250,19 @@ def test_the_manifests_pods_find_their_volumes_variables_and_server() -> None:
     assert variables["data"]["MLFLOW_TRACKING_URI"] == address
     assert service["spec"]["selector"] == server["spec"]["template"]["metadata"]["labels"]
     assert manifests()["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == service["spec"]["selector"]
+
+
+def test_every_pod_runs_as_the_images_user_to_whose_group_a_fresh_volume_is_given() -> None:
+    found = re.search(r"useradd --uid (\d+) .*\nUSER ray\n", (ROOT / "deploy/Dockerfile").read_text())
+    assert found is not None
+    user = int(found[1])
+    cluster, server = manifests()["RayCluster"], manifests()["Deployment"]
+    groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    for pod in (*(group["template"] for group in groups), server["spec"]["template"]):
+        context = pod["spec"]["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert {context[name] for name in ("runAsUser", "runAsGroup", "fsGroup")} == {user}
+        assert context["fsGroupChangePolicy"] == "OnRootMismatch"  # not each file of a full volume, at every start
 
 
 def test_nothing_is_a_load_balancer_or_node_port() -> None:
