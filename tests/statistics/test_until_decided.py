@@ -13,6 +13,8 @@ from tests.claims.test_known_effects import BETTER, EQUAL, SEVERAL, WORSE
 from tests.claims.test_looks import OWN, looked_at
 from tests.statistics.measured import STUDIES, Measured
 
+pytestmark = pytest.mark.timeout(3_000)  # 2,000 studies with 18 looks each
+
 RUNS = 2 * STUDIES
 MOST = 20
 PAIR = grid(objective=("nt_xent", "debiased"))
