@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from study.config import ConfigError, TrialConfig
+    from study.figures import plot, plot_curves
     from study.results import Results
     from study.space import choice, grid, loguniform, randint, uniform
     from study.study import Study
@@ -21,11 +22,25 @@ _HOME = {
     "choice": "study.space",
     "grid": "study.space",
     "loguniform": "study.space",
+    "plot": "study.figures",
+    "plot_curves": "study.figures",
     "randint": "study.space",
     "uniform": "study.space",
 }
 
-__all__ = ["ConfigError", "Results", "Study", "TrialConfig", "choice", "grid", "loguniform", "randint", "uniform"]
+__all__ = [
+    "ConfigError",
+    "Results",
+    "Study",
+    "TrialConfig",
+    "choice",
+    "grid",
+    "loguniform",
+    "plot",
+    "plot_curves",
+    "randint",
+    "uniform",
+]
 
 
 def __getattr__(name: str) -> Any:

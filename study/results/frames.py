@@ -101,15 +101,26 @@ def read_trials(path: Path) -> pd.DataFrame:
     return frame
 
 
-def journals(store: Store, metrics: Iterable[str]) -> pd.DataFrame:
-    """One row per trial and epoch: trial_id, epoch and these stepwise metrics."""
-    names = list(metrics)
-    rows = [
-        (trial.id, line["epoch"], *(line["metrics"].get(name) for name in names))
-        for trial in store.trials()
-        for line in trial.journal()
-    ]
+def journals(store: Store, metrics: Iterable[str] | None = None) -> pd.DataFrame:
+    """One row per trial and epoch: trial_id, epoch and these stepwise metrics, by default all that there are."""
+    lines = [(trial.id, line) for trial in store.trials() for line in trial.journal()]
+    logged = dict.fromkeys(name for _, line in lines for name in line["metrics"])
+    names = list(logged if metrics is None else metrics)
+    rows = [(trial, line["epoch"], *(line["metrics"].get(name) for name in names)) for trial, line in lines]
     return pd.DataFrame(rows, columns=["trial_id", "epoch", *names]).astype(dict.fromkeys(names, float))
+
+
+def curves(store: Store, frame: pd.DataFrame, varying: Sequence[str], metrics: Iterable[str] | None) -> pd.DataFrame:
+    """One row per epoch of the trials of a table: trial_id, what varies, seed, epoch, then the stepwise metrics.
+
+    ValueError for a metric that no trial has by epoch.
+    """
+    found = frame[["trial_id", *varying, "seed"]].merge(journals(store), on="trial_id")
+    logged = list(found.columns)[len(varying) + 3 :]
+    asked = logged if metrics is None else list(metrics)
+    if unknown := [name for name in asked if name not in logged]:
+        raise ValueError(f"no trial has {unknown[0]!r} by epoch; there are {', '.join(logged) or 'no epochs yet'}")
+    return found[[*list(found.columns)[: len(varying) + 3], *asked]]
 
 
 def tables(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:

@@ -14,7 +14,7 @@ import pandas as pd
 from study.bounds.priors import Sampling
 from study.results import comparison, effects, fits, pace
 from study.results.cells import blocked_interval, cells_table
-from study.results.frames import BEFORE, journals, read_trials, trials_of, write_trials
+from study.results.frames import BEFORE, curves, journals, read_trials, trials_of, write_trials
 from study.storage import yaml_text
 from study.storage.planned import planned
 from study.storage.store import Store
@@ -156,10 +156,12 @@ class Results:
 
     def time_to(self, accuracy: float, metric: str = pace.ON_THE_WAY) -> pd.DataFrame:
         """Epochs and training seconds of each trial to an accuracy in percent: see `study.results.pace.time_to`."""
-        if self.store is None:
-            raise ValueError("a table holds no epochs: take the results of the study, study.results()")
-        steps = journals(self.store, [metric, pace.SECONDS])
+        steps = journals(self._epochs(), [metric, pace.SECONDS])
         return pace.time_to(self.finished, self.varying, steps, accuracy, metric)
+
+    def curves(self, metrics: Iterable[str] | None = None) -> pd.DataFrame:
+        """Every epoch of every trial: a row each with trial_id, what varies, seed, epoch and the stepwise metrics."""
+        return curves(self._epochs(), self.frame, self.varying, metrics)
 
     def importance(self, metric: str | None = None) -> pd.DataFrame:
         """Share of the metric's variance that each parameter explains: see `study.results.effects.importance`."""
@@ -168,6 +170,11 @@ class Results:
     def response(self, parameter: str, metric: str | None = None) -> pd.DataFrame:
         """The metric's mean at each value of a varying parameter, with a 95 % interval over seeds or cells."""
         return effects.response(self.finished, self.varying, parameter, self._metric(metric))
+
+    def _epochs(self) -> Store:
+        if self.store is None:
+            raise ValueError("a table holds no epochs: take the results of the study, study.results()")
+        return self.store
 
     def _metric(self, name: str | None) -> str:
         if name is None and not self.shown():
