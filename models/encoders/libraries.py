@@ -109,7 +109,7 @@ def of_timm(
     net = timm.create_model(model, num_classes=0, **given)
     patch = getattr(getattr(net, "patch_embed", None), "patch_size", None)
     if patch is not None and hasattr(net, "blocks"):
-        _check_patches(patch[0], input_size, "set encoder.patch_size={divisor}")
+        _check_patches(patch if isinstance(patch, int) else patch[0], input_size, "set encoder.patch_size={divisor}")
     if weights is None:
         return net
     source = config or net.pretrained_cfg

@@ -15,7 +15,8 @@ TINY_VIT = {"embed_dim": 24, "depth": 2, "num_heads": 2}
 @pytest.mark.parametrize(
     ("name", "size", "width"),
     [("torchvision:shufflenet_v2_x0_5", (32, 32), 1024), ("torchvision:vit_b_16", (32, 32), 768),
-     ("timm:resnet10t", (32, 32), 512), ("timm:vit_tiny_patch16_224", (64, 64), 192)],
+     ("timm:resnet10t", (32, 32), 512), ("timm:vit_tiny_patch16_224", (64, 64), 192),
+     ("timm:xcit_nano_12_p8_224", (64, 64), 128)],
 )  # fmt: skip
 def test_a_network_has_the_features_below_its_classifier_and_is_made_for_the_size(
     name: str, size: tuple[int, int], width: int
