@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from models.encoders import ENCODERS
+from models.encoders.weights import Renormalised
 from study import ConfigError, TrialConfig
 from study.evaluation import Encoded, evaluate
 from study.evaluation.evaluation import HeldOut
@@ -148,3 +149,18 @@ def test_new_images_are_prepared_as_the_trials_were(tmp_path: Path) -> None:
     assert np.array_equal(Preprocessing((16, 32)).pixels(small), small), "what has the size stays as it is"
     with pytest.raises(ValueError, match=r"an image is uint8 .* not float64 \[2, 2, 3\]"):
         prepare(np.zeros((2, 2, 3)))
+
+
+def test_a_pretrained_encoder_comes_back_without_the_file_that_it_began_from(tmp_path: Path) -> None:
+    from torchvision.models import get_model
+
+    torch.save(get_model("shufflenet_v2_x0_5", weights=None).state_dict(), tmp_path / "w.pt")
+    store = Store(tmp_path / "study")
+    encoder = {"name": "torchvision:shufflenet_v2_x0_5", "weights": str(tmp_path / "w.pt")}
+    trained(store, {"encoder": encoder, "epochs": 1, "evaluations": ["knn"]})
+    (folder,) = store.trials()
+    before = load(folder)
+    (tmp_path / "w.pt").unlink()
+    images = before.preprocess.tensor(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8))
+    assert torch.equal(load(folder)(images), before(images))
+    assert any(isinstance(module, Renormalised) for module in before.modules())
