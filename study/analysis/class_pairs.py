@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
-from scipy.stats import rankdata
 
 from study.analysis.paired import LEVEL, Array
 
@@ -57,6 +56,8 @@ def _known(*matrices: Array) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
 
 def _ranks(matrix: Array) -> Array:
     """[C, C]: centred ranks of the pairs, 0 on the diagonal."""
+    from scipy.stats import rankdata  # an import of seconds, which no plan needs
+
     upper = np.triu_indices(len(matrix), k=1)
     ranks = np.zeros(matrix.shape)
     of = rankdata(matrix[upper])

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from study.analysis.fit import fit_bound, groups_of
 from study.bounds import BOUNDS
@@ -128,6 +127,8 @@ def rank_correlation(
 
 def _spearman(pairs: Array) -> Array:
     """Spearman's ρ of pairs [..., K, 2] over K; NaN where one of the two is constant."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(pairs, axis=-2)
     ranks -= ranks.mean(axis=-2, keepdims=True)
     with np.errstate(invalid="ignore"):

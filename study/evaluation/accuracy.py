@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from study.evaluation.evaluation import Metric, Table
@@ -81,6 +80,8 @@ def confusion_by_meaning(prefix: str, confusion: Tensor, similarities: Mapping[s
 
     Shape: confusion int64 [C, C]. Nothing without similarities, or where one of the two does not vary.
     """
+    from scipy.stats import rankdata  # an import of seconds, which no plan needs
+
     wup = similarities.get(MEASURE)
     if wup is None or len(confusion) < 3:
         return {}

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import inspect
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,9 @@ from study.trial.trial import Trial
 Saved = Literal["all", "best", "none"]
 MOST_MIB = 2048
 """MiB of a study's encoders up to which all of them are saved where the study does not say."""
+SMALL_MIB, SMALL_PIXELS = 64, 256**2
+"""Of weights and of an image up to which an encoder is tried for real: to run one as shapes alone, torch first loads
+its compiler, which takes longer than all the rest of a plan."""
 
 
 def absolute(path: str) -> str:
@@ -83,7 +87,7 @@ def _mib(trial: Trial) -> float:
 def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     """The reason why an encoder cannot be made for such data, in a line; an empty string where it can.
 
-    It is made and run as shapes alone: memory is a matter of where it will run. Only a file of weights is read.
+    A large one is made and run as shapes alone: memory is a matter of where it will run. A file of weights is read.
     """
     if ENCODERS.trait(name, "any_size") or ENCODERS.trait(name, "modality") != shape.modality:
         return ""
@@ -106,14 +110,21 @@ def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
 
 
 def _tried(build: Callable[..., Any], shape: DataShape, words: int = 2) -> Encoder:
-    """The encoder as shapes alone, without its weights file, if that can be made and run."""
+    """The encoder without its weights file, if that can be made and run; as shapes alone, where it is large."""
     given = _given(build, shape, words)
     with architecture_only():
         try:
             with torch.device("meta"):
-                return _try(build, given, shape)
+                if not _is_small(build(**given), shape):
+                    return _try(build, given, shape)
         except (RuntimeError, NotImplementedError):  # also of what shapes do not tell: is it so on a processor?
-            return seeded(lambda: _try(build, given, shape), seed=0)
+            pass
+        return seeded(lambda: _try(build, given, shape), seed=0)
+
+
+def _is_small(network: Any, shape: DataShape) -> bool:
+    weights = network.parameters() if isinstance(network, torch.nn.Module) else ()
+    return sum(weight.nbytes for weight in weights) <= SMALL_MIB * 2**20 and math.prod(shape.size) <= SMALL_PIXELS
 
 
 def _given(build: Callable[..., Any], shape: DataShape, words: int = 2) -> dict[str, Any]:

@@ -4,16 +4,8 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from study.claims.cells import Cells
-from study.claims.claim import CLAIMS
-from study.claims.comparisons import cells_of
-from study.claims.findings import spoken_to
 from study.config import ConfigError
 from study.planning.study_config import StudyConfig
-from study.results import Results
-from study.results.frames import pending
 from study.storage.store import Store
 
 if TYPE_CHECKING:
@@ -45,6 +37,15 @@ def added(study: StudyConfig, store: Store, trials: "Sequence[Trial]") -> "list[
 
 def decidable(trials: "Sequence[Trial]") -> dict[str, frozenset[int]]:
     """Claim → the cells of these trials that it needs, by number, of the claims that they will speak to."""
+    import numpy as np
+
+    from study.claims.cells import Cells
+    from study.claims.claim import CLAIMS
+    from study.claims.comparisons import cells_of
+    from study.claims.findings import spoken_to
+    from study.results import Results
+    from study.results.frames import pending
+
     known = {name for trial in trials for of in trial.parts.evaluations.values() for name in of.reports}
     known |= {m for name in CLAIMS for m in CLAIMS[name]().metrics if m.startswith(WITHOUT_EVALUATION)}
     rows = [
@@ -59,6 +60,8 @@ def decidable(trials: "Sequence[Trial]") -> dict[str, frozenset[int]]:
 def check_decidable(study: StudyConfig, trials: "Sequence[Trial]") -> None:
     """Refuse, with ConfigError, a study until decided that no claim could end."""
     if study.until_decided and not decidable(trials):
+        from study.claims.claim import CLAIMS
+
         raise ConfigError(
             [f"until_decided: the cells of {study.name} speak to none of the {len(CLAIMS)} claims, so that nothing is "
              "to be decided; add cells that a claim needs (docs/claims.md), or leave out --until-decided"]
