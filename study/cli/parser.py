@@ -133,7 +133,10 @@ def _verb(
             help="folder or s3://BUCKET/PREFIX of results and checkpoints (default: $STUDY_STORAGE, else ./runs)",
         )
     if "tracking" in options:
-        verb.add_argument("--tracking-uri", help="MLflow's (default: a database in the storage)")
+        verb.add_argument(
+            "--tracking-uri",
+            help="MLflow's (default: a database in the storage); off: another session, or a later `run`, sends it",
+        )
     if "json" in options:
         verb.add_argument("--json", action="store_true", help="print JSON, for scripts")
     return verb

@@ -25,6 +25,7 @@ from study.storage.claims import Session
 from study.storage.store import Store, TrialFolder, check_writable
 from study.storage.trial_result import TrialResult
 from study.tracking.tracker import Tracker
+from study.tracking.untracked import Untracked
 from study.trial.run import described
 from study.trial.trial import Trial
 
@@ -41,7 +42,7 @@ class Proposals(Searcher):
         trials: list[Trial],
         store: Store,
         session: Session,
-        tracker: Tracker,
+        tracker: Tracker | Untracked,
         progress: Progress,
         *,
         until: float = math.inf,

@@ -46,11 +46,13 @@ class Holder:
     pid: int
     started: str
     beat: int = 0
+    tracks: bool = True
+    """whether it sends its trials to MLflow"""
 
     @classmethod
-    def here(cls, owner: str) -> "Holder":
+    def here(cls, owner: str, tracks: bool) -> "Holder":
         pid = os.getpid()
-        return cls(owner, socket.gethostname(), _machine(), pid, _started(pid) or "")
+        return cls(owner, socket.gethostname(), _machine(), pid, _started(pid) or "", tracks=tracks)
 
     def __str__(self) -> str:
         return f"{self.owner}@{self.host}"
@@ -159,7 +161,7 @@ class Claims:
 class Session:
     """One running driver of a study: `with Session(store, owner) as session: …` beats until it ends."""
 
-    def __init__(self, store: Store, owner: str | None = None) -> None:
+    def __init__(self, store: Store, owner: str | None = None, *, tracks: bool = True) -> None:
         self.owner = owner or user()
         self.board = Board(store.path)
         self.board.put("storage", uuid.uuid4().hex[:12])
@@ -167,7 +169,7 @@ class Session:
         """the storage's own name, whatever path leads to it"""
         self.name = f"{self.storage}-{uuid.uuid4().hex[:12]}"
         self.claims = Claims(self.board, self.name)
-        self._holder = Holder.here(self.owner)
+        self._holder = Holder.here(self.owner, tracks)
         self._beat = 0
         self._over = threading.Event()
         self._thread: threading.Thread | None = None

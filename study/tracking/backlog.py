@@ -16,9 +16,13 @@ log = logging.getLogger(__name__)
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 """MLflow's answers that concern one trial (its run was deleted), not the server."""
 
+UNTRACKED = "untracked"
+"""The claim of the session that sends what the others do not."""
+
 
 class Backlog:
-    """Trials to be sent, each by the session that holds its claim, so that no two send the same."""
+    """Trials to be sent, each by the session that holds its claim, so that no two send the same; those of sessions that
+    do not track by one that does, which they have elected by a claim."""
 
     def __init__(self, store: Store, session: Session, outages: Outages) -> None:
         self._store, self._session, self._outages = store, session, outages
@@ -73,7 +77,7 @@ class Backlog:
 
     def _send(self, sender: Sender, trial: TrialFolder, stamp: list[int]) -> None:
         if not sender.is_sent(trial, stamp):
-            if not self._is_ours(trial):
+            if not (self._is_ours(trial) or self._is_left_to_us(trial)):
                 del self._watched[trial.id]
                 return
             if sender.send(trial, stamp):
@@ -88,6 +92,10 @@ class Backlog:
         if trial.id not in self._ours and self._session.claims.take(trial.id):
             self._ours.add(trial.id)
         return trial.id in self._ours
+
+    def _is_left_to_us(self, trial: TrialFolder) -> bool:
+        holder = self._session.claims.holder(trial.id)
+        return holder is not None and not holder.tracks and self._session.claims.take(UNTRACKED)
 
     def _forget(self, sender: Sender, trial: TrialFolder, error: Exception) -> None:
         """Send the whole trial again next time, to its run restored or to a new one."""

@@ -15,6 +15,8 @@ from study.storage.store import is_local
 TIMEOUT = 5.0  # seconds within which a server must answer before a study starts
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 SCHEMES = ["sqlite", "http", "https", "databricks", *PORTS]
+OFF = "off"
+"""In place of a tracking URI: this session sends nothing."""
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _SECRETS = re.compile(
@@ -31,6 +33,11 @@ def without_secrets(text: str) -> str:
     return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("", text))
 
 
+def is_off(uri: str | None) -> bool:
+    """Whether a session is to leave its trials to one that tracks, or to a later run."""
+    return (uri or os.environ.get("MLFLOW_TRACKING_URI")) == OFF
+
+
 def absolute(uri: str | None, storage: Path) -> str:
     """The absolute tracking URI; None: $MLFLOW_TRACKING_URI, else a database in the storage folder.
 
@@ -38,6 +45,8 @@ def absolute(uri: str | None, storage: Path) -> str:
     storage is an object store, which no database can live in.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or _beside(storage)
+    if uri == OFF:
+        raise TrackingRefused("tracking is off here; say where MLflow is: --tracking-uri http://HOST:5000")
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if scheme == "file" or uri.startswith(("/", ".", "~")):
         folder = Path(re.sub("^file:(//)?", "", uri)).expanduser().absolute()

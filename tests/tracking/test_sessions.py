@@ -1,12 +1,17 @@
 """Sessions at once: one parent run for one storage; one run for a trial that two storages compute."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from study import Study
+from study.storage.claims import Session
 from study.storage.store import Store
+from study.tracking.queries import states
 from study.tracking.tracker import Tracker
+from study.tracking.uri import TrackingRefused
 from tests.tracking.test_tracker import STUDY_YAML, finish, history, lines, runs, start, train  # noqa: F401 (a fixture)
 
 # sqlalchemy 2.1 deprecates a loader that MLflow's own tables still ask for.
@@ -108,3 +113,37 @@ def test_the_storages_own_database_holds_the_study_and_nothing_besides(tmp_path:
     tracker = Tracker("own", Store.of("own", tmp_path))
     tracker.open(STUDY_YAML, {})
     assert [e.name for e in tracker._client.search_experiments()] == ["own", "Default"]
+
+
+def test_what_a_session_that_does_not_track_runs_is_sent_by_the_one_that_does_and_by_no_second(tmp_path, lines):  # noqa: F811
+    store = Store.of("left", tmp_path)
+    first, second = Tracker("left", store), Tracker("left", store)
+    with Session(store, tracks=False) as untracked, Session(store) as other:
+        begun, ended, theirs = (store.trial(name) for name in ("begun", "ended", "theirs"))
+        for trial in (begun, ended, theirs):
+            start(first, trial.id)
+            assert (other if trial is theirs else untracked).claims.take(trial.id)
+        finish(ended)
+        for tracker in (first, second):
+            tracker.open(STUDY_YAML, {})
+            tracker.sync()
+        assert {name: run.info.status for name, run in runs(first).items()} == {"begun": "RUNNING", "ended": "FINISHED"}
+        assert len(runs(first)) == len(first._client.search_runs([first.experiment_id], "tags.role = 'trial'"))
+        assert second._client.calls["create_run"] == 0  # the first was elected
+        train(begun, 4, 5)
+        assert second.sync()
+        assert first.sync()
+        assert len(history(first, runs(first)["begun"])) == 5
+
+
+def test_a_run_with_tracking_off_makes_no_database_and_a_later_run_sends_all(tiny, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    study = Study("off", base=replace(tiny, epochs=1))
+    study.run_one(storage=tmp_path)  # nothing is left to run, so no Ray starts
+    assert study.run(storage=tmp_path, tracking_uri="off").frame["status"].tolist() == ["finished"]
+    assert not (tmp_path / "mlflow.db").exists()
+    with pytest.raises(TrackingRefused, match="tracking is off here"):
+        states("off", "off", tmp_path)
+    study.run(storage=tmp_path)
+    planned, found = states("off", None, tmp_path)
+    assert (planned, [state["status"] for state in found]) == (1, ["finished"])
