@@ -24,6 +24,7 @@ from study.execution.worker import directory, resources, user_modules, work
 from study.figures.figure import save_study_figures
 from study.figures.records import Records
 from study.machine.devices import device_of
+from study.machine.provenance import commit_and_diff, digest_of_diff
 from study.planning.encoders import saved
 from study.planning.kept import Changed, as_begun, code_changed, of_study, record, settle
 from study.planning.plan import Plan, check_here, check_study, make_plan
@@ -33,6 +34,8 @@ from study.storage.best_encoder import BestEncoder
 from study.storage.claims import Session
 from study.storage.store import Store, check_writable, write_atomically
 from study.tracking.tracker import Tracker
+from study.tracking.untracked import Untracked
+from study.tracking.uri import is_off
 from study.trial.trial import Trial
 
 WORKER_START = 60
@@ -57,11 +60,12 @@ def run(
 
     Idempotent: finished trials are skipped, interrupted ones go on from their last epoch. Everything is checked before
     anything starts. `storage` is the folder of results and checkpoints (shared by all nodes), `tracking_uri` where
-    MLflow is (default: a database in the storage), `address` a running Ray cluster (default: Ray on this machine).
-    `retry`: failed trials too, from their last checkpoint. `changed`: what becomes of trials whose code or data are
-    others now: "refuse", "anew" (they are set aside), "keep". `announce` gets the plan, before anything starts and at
-    the end. `until_decided`: as the study's setting of that name. `max_hours`: no trial is started that would end after
-    them, by the longest one so far; `max_trials`: no more are started than that. The next run goes on.
+    MLflow is (default: a database in the storage; "off": a session that tracks, or a later run, sends all), `address` a
+    running Ray cluster (default: Ray on this machine). `retry`: failed trials too, from their last checkpoint.
+    `changed`: what becomes of trials whose code or data are others now: "refuse", "anew" (they are set aside), "keep".
+    `announce` gets the plan, before anything starts and at the end. `until_decided`: as the study's setting of that
+    name. `max_hours`: no trial is started that would end after them, by the longest one so far; `max_trials`: no more
+    are started than that. The next run goes on.
     """
     job.check_storage(storage)
     store = Store.of(study.name, storage)
@@ -83,12 +87,14 @@ def run(
             check_machine()
             check_here(study, trials)
             device_of(study.gpus, allocate=False)  # on a cluster the driver's machine may have no GPU
-    with Session(store, owner) as session:
-        tracker = Tracker(study.name, store, tracking_uri, session=session)
+    tracks = not is_off(tracking_uri)
+    with Session(store, owner, tracks=tracks) as session:
+        tracker = Tracker(study.name, store, tracking_uri, session=session) if tracks else Untracked()
         study_yaml = study.to_yaml(modules)
         write_atomically(store.path / "study.yaml", study_yaml)
         write_atomically(store.path / "plan.json", json.dumps(plan.plain(), indent=1))
         record(study, store, trials)
+        _keep_diff(store)
         tracker.open(study_yaml, plan.plain())
         if retry:  # once nothing is left to be refused: until then, why they failed is kept
             plan = _forget_failures(study, store, trials)
@@ -99,13 +105,17 @@ def run(
                 best = _best_encoder(study, store) if encoders == "best" else None
                 _tune(study, trials, store, session, tracker, plan, until, most, best)
         results = Results.load(store)
-        tracker.summarise(results)
-        _attach_figures(tracker, results, store)
-        if encoders != "none":
-            tracker.log_encoder(results)
+        if isinstance(tracker, Tracker):
+            _send_outcome(tracker, results, store, encoder=encoders != "none")
     if announce:
         announce(make_plan(study, store, trials))
     return results
+
+
+def _keep_diff(store: Store) -> None:
+    """In the study's folder: how the code differs from its commit, by the digest that results name."""
+    if diff := commit_and_diff()[1]:
+        write_atomically(store.path / f"code-{digest_of_diff(diff)}.diff", diff)
 
 
 def _best_encoder(study: StudyConfig, store: Store) -> BestEncoder:
@@ -139,11 +149,14 @@ def _forget_failures(study: StudyConfig, store: Store, trials: list[Trial]) -> P
     return make_plan(study, store, trials)
 
 
-def _attach_figures(tracker: Tracker, results: Results, store: Store) -> None:
-    """The study's figures, as they are in the report, on the study's run."""
+def _send_outcome(tracker: Tracker, results: Results, store: Store, *, encoder: bool) -> None:
+    """The summary and the study's figures, as they are in the report, on its run; the best encoder on its trial's."""
+    tracker.summarise(results)
     with tempfile.TemporaryDirectory() as folder:
         for path in save_study_figures(Records(results, store), Path(folder)):
             tracker.attach(path)
+    if encoder:
+        tracker.log_encoder(results)
 
 
 def _tune(
@@ -151,7 +164,7 @@ def _tune(
     trials: list[Trial],
     store: Store,
     session: Session,
-    tracker: Tracker,
+    tracker: Tracker | Untracked,
     plan: Plan,
     until: float,
     most: float,

@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.config import ConfigError
@@ -133,6 +134,14 @@ def _driver() -> str | None:
     return None
 
 
+def driver_version(told: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """The version of NVIDIA's driver, as "560.35.03"; empty where the kernel has none."""
+    with suppress(OSError):
+        found = re.search(r"Kernel Module\b.*?\s(\d+(?:\.\d+)+)\s", told.read_text())
+        return found[1] if found else ""
+    return ""
+
+
 def synchronise(device: "torch.device") -> None:
     """Wait until a GPU has done what it was told, before a clock is read."""
     import torch
@@ -151,6 +160,7 @@ def described(device: "torch.device") -> dict[str, str]:
         "gpu": torch.cuda.get_device_name(device),
         "cuda": torch.version.cuda or "",
         "driver_cuda": _driver() or "",
+        "driver": driver_version(),
     }
 
 

@@ -1,20 +1,21 @@
-"""The conditions of a measurement: versions, hardware and the commit of the code."""
+"""The conditions of a measurement: versions, hardware and the code."""
 
 import importlib.metadata
 import platform
-import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from study.machine.provenance import provenance
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "ray", "optuna", "mlflow")
 
 
 @cache
 def environment() -> dict[str, Any]:
-    """Versions (from the packages' metadata: nothing is imported), processor, cores and git commit."""
+    """Versions (from the packages' metadata: nothing is imported), processor, cores, and which code this is."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **versions, "cpu": cpu_name(), "cores": cores(), **git()}
+    return {"python": platform.python_version(), **versions, "cpu": cpu_name(), "cores": cores(), **provenance()}
 
 
 def cores() -> int:
@@ -34,19 +35,3 @@ def cpu_name() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def git() -> dict[str, Any]:
-    """The commit that this package's files are at, and whether they differ from it; empty outside a checkout."""
-    folder = Path(__file__).parent
-    try:
-        commit = _git("rev-parse", "HEAD", folder=folder)
-        changed = _git("status", "--porcelain", "--untracked-files=no", folder=folder)
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-    return {"git_commit": commit, "git_changed": bool(changed)}
-
-
-def _git(*arguments: str, folder: Path) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()
