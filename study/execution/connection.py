@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -44,6 +45,8 @@ def connected(address: str | None) -> Iterator[None]:
 
 def _connect(address: str | None) -> None:
     """On a machine that is busy, Ray gives itself up after 30 s, with a bare Exception; the next start is quicker."""
+    if address is None:
+        _token_without_home()
     for attempt in range(1, STARTS + 1):
         try:
             with _signals_kept(), ray_compat.on_loopback() if address is None else nullcontext():
@@ -59,6 +62,20 @@ def _connect(address: str | None) -> None:
             ray.shutdown()
             if address is not None or attempt == STARTS:
                 raise ConfigError([_refusal(address, error)]) from None
+
+
+def _token_without_home() -> None:
+    """Where Ray cannot keep its token, ~/.ray/auth_token, one that this process and those that it starts alone know."""
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        return
+    try:
+        folder = Path.home() / ".ray"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = (folder / "auth_token").exists() or os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):  # of a user whom the system does not know
+        kept = False
+    if not kept:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from study.cli import main
 from study.config import ConfigError
-from study.execution.connection import check_machine
+from study.execution.connection import _token_without_home, check_machine
 from study.execution.proposals import _reason
 from tests.conftest import TINY
 
@@ -77,6 +77,23 @@ def test_a_cache_that_cannot_be_written_is_refused_with_the_variable(
     (tmp_path / "mine.py").write_text(f"from study import *\nstudy = Study('mine', base=TrialConfig(**{TINY!r}))")
     assert main(["plan", str(tmp_path / "mine.py")]) == 2
     assert "set STUDY_CACHE to a folder that can" in capsys.readouterr().err
+
+
+def test_ray_gets_a_token_of_the_process_where_it_cannot_keep_one_at_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # what is set below goes again after the test
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _token_without_home()
+    assert "RAY_AUTH_TOKEN" not in os.environ, "Ray keeps its own there"
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    _token_without_home()
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
+    _token_without_home()
+    assert os.environ["RAY_AUTH_TOKEN"] == "mine"
 
 
 def test_a_models_file_beside_a_script_is_named(tmp_path: Path) -> None:
