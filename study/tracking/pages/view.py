@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from study.tracking.experiment import KIND
@@ -37,7 +38,8 @@ def dress(client: "MlflowClient", experiment: "Experiment", layout: Layout, sett
     tags |= {name: value for name, value in once.items() if value and not experiment.tags.get(name)}
     for name, value in tags.items():
         if experiment.tags.get(name) != value:
-            client.set_experiment_tag(experiment.experiment_id, name, value)
+            with suppress(Exception):  # of two sessions that set a tag at once MLflow refuses one
+                client.set_experiment_tag(experiment.experiment_id, name, value)
 
 
 def _tag() -> str:
