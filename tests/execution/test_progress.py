@@ -1,7 +1,9 @@
 """Progress counts what ends, keeps the best, and is quiet where nobody watches."""
 
 import io
+import re
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -49,3 +51,25 @@ def test_the_table_shows_running_trials_and_what_is_left(tmp_path: Path) -> None
     assert "k=8 seed=0" in text
     assert "epoch 2/4" in text
     assert "loss 1.500" in text
+
+
+def test_a_notebook_shows_one_table_with_epochs_and_the_time_of_the_end_instead_of_lines(tmp_path: Path) -> None:
+    pages: list[str] = []
+    shown = progress(tmp_path, terminal=False)
+    shown.show = pages.append
+    with shown:
+        shown._started -= 60  # a minute ago
+        shown.start("a", "k=8 <seed 0>", 4)
+        shown.epoch("a", 2, 1.5)
+        shown._shown_at -= 1
+        shown.epoch("a", 3, 1.25)
+    texts = [re.sub("<[^>]+>", " ", page) for page in pages]
+    assert len(pages) == 3, "the first state, half a second later at the earliest the next, and the last"
+    assert "k=8 &lt;seed 0&gt;  epoch 3/4, loss 1.250" in texts[-1]
+    end = datetime.now() + timedelta(seconds=60 / 0.75 * 2.25)  # three quarters of one of three trials are done
+    assert re.search(r"ETA +0:03:0\d", texts[-1])
+    assert any(f"{end + timedelta(seconds=s):%H:%M})" in texts[-1] for s in (-5, 0, 5))
+    with shown:
+        shown.end("a", "k=8", finished(40.0))
+    assert "best linear.features.top1  40.00 (k=8)" in re.sub("<[^>]+>", " ", pages[-1])
+    assert shown.console.file.getvalue() == ""
