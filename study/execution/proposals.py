@@ -1,23 +1,28 @@
 """A study as Ray Tune sees it: asks for its trials, and passes on what came of them."""
 
 import base64
+import logging
 import math
 import os
 import re
+import shutil
+import tempfile
 import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from study.config import ConfigError
-from study.execution import ray_compat
+from study.execution import job, ray_compat
 from study.execution.progress import Progress
 from study.execution.queue import Queue
 from study.execution.samplers import Wait, sampler_of
+from study.execution.worker import directory, resources, work
 from study.planning.study_config import StudyConfig
 from study.results import cell_label
 from study.storage.best_encoder import BestEncoder
@@ -31,6 +36,8 @@ from study.trial.trial import Trial
 
 RETRIES = 3
 """Restarts of a trial whose worker died, from its last checkpoint, without a new epoch in between."""
+WORKER_START = 60
+"""Seconds that a worker may take to start, imports and all, before its trial takes another worker that is free."""
 
 
 class Proposals(Searcher):
@@ -214,3 +221,38 @@ class Watch(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ray_compat.free_memory_of(trial)
+
+
+def fit(study: StudyConfig, proposals: Proposals) -> None:
+    """Run all that is proposed, each trial on one of Ray's workers."""
+    scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its reason, which is shown
+    ray_compat.limit_waiting_trials(_most_waiting(study))
+    ray_compat.take_memory_kills_for_deaths()
+    tuner = tune.Tuner(
+        tune.with_resources(work, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=proposals,
+            scheduler=ray_compat.NewestTrialFirst(WORKER_START),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=directory,
+        ),
+        run_config=tune.RunConfig(
+            name="study",
+            storage_path=str(scratch),
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[Watch(proposals)],
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _most_waiting(study: StudyConfig) -> int:
+    """Trials at most that wait for a worker: where the next one depends on each result, one; else as many nodes as the
+    autoscaler may add at a time; else two, one that a worker starts for and one for the next worker that is free."""
+    return 1 if study.searches or study.until_decided else 16 if job.nodes_to_come() else 2

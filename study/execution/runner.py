@@ -1,30 +1,21 @@
 """Runs a study's trials as Ray Tune trials, by Ray's public API; what that lacks is in `ray_compat`."""
 
+import hashlib
 import json
-import logging
 import math
-import shutil
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import ray
-from ray import tune
-
 from study.config import ConfigError
-from study.execution import job, ray_compat
-from study.execution.connection import check_machine, check_reachable, check_resources, connected
-from study.execution.progress import Progress
-from study.execution.proposals import RETRIES, Proposals, Watch
+from study.execution import job
 from study.execution.samplers import sampler_of
-from study.execution.worker import directory, resources, user_modules, work
-from study.figures.figure import save_study_figures
-from study.figures.records import Records
+from study.execution.worker import user_modules
 from study.machine.devices import device_of
-from study.machine.provenance import commit_and_diff, digest_of_diff
+from study.machine.provenance import code_digest, commit_and_diff, digest_of_diff
 from study.planning.encoders import saved
 from study.planning.kept import Changed, as_begun, code_changed, of_study, record, settle
 from study.planning.plan import Plan, check_here, check_study, make_plan
@@ -37,9 +28,6 @@ from study.tracking.tracker import Tracker
 from study.tracking.untracked import Untracked
 from study.tracking.uri import is_off
 from study.trial.trial import Trial
-
-WORKER_START = 60
-"""Seconds that a worker may take to start, imports and all, before its trial takes another worker that is free."""
 
 
 def run(
@@ -82,11 +70,7 @@ def run(
     left = plan.trials - plan.done - (0 if retry else plan.failed)
     address = address or job.cluster_of_job()
     if left or study.until_decided:
-        check_reachable(address)
-        if address is None and not ray.is_initialized():
-            check_machine()
-            check_here(study, trials)
-            device_of(study.gpus, allocate=False)  # on a cluster the driver's machine may have no GPU
+        _check_place(study, trials, address)
     tracks = not is_off(tracking_uri)
     with Session(store, owner, tracks=tracks) as session:
         tracker = Tracker(study.name, store, tracking_uri, session=session) if tracks else Untracked()
@@ -99,9 +83,8 @@ def run(
         if retry:  # once nothing is left to be refused: until then, why they failed is kept
             plan = _forget_failures(study, store, trials)
         left = left or (study.until_decided and sampler_of(study, trials, store).next() is not None)
-        with connected(address) if left else nullcontext(), tracker.background():
+        with _ray(study, address) if left else nullcontext(), tracker.background():
             if left:
-                check_resources(study)
                 best = _best_encoder(study, store) if encoders == "best" else None
                 _tune(study, trials, store, session, tracker, plan, until, most, best)
         results = Results.load(store)
@@ -110,6 +93,29 @@ def run(
     if announce:
         announce(make_plan(study, store, trials))
     return results
+
+
+def _check_place(study: StudyConfig, trials: list[Trial], address: str | None) -> None:
+    """Refuse, before Ray starts, a place that cannot run them. Ray is imported where there is something to run."""
+    import ray
+
+    from study.execution.connection import check_machine, check_reachable
+
+    check_reachable(address)
+    if address is None and not ray.is_initialized():
+        check_machine()
+        check_here(study, trials)
+        device_of(study.gpus, allocate=False)  # on a cluster the driver's machine may have no GPU
+
+
+@contextmanager
+def _ray(study: StudyConfig, address: str | None) -> Iterator[None]:
+    """Ray, with what the study's trials need."""
+    from study.execution.connection import check_resources, connected
+
+    with connected(address):
+        check_resources(study)
+        yield
 
 
 def _keep_diff(store: Store) -> None:
@@ -150,13 +156,26 @@ def _forget_failures(study: StudyConfig, store: Store, trials: list[Trial]) -> P
 
 
 def _send_outcome(tracker: Tracker, results: Results, store: Store, *, encoder: bool) -> None:
-    """The summary and the study's figures, as they are in the report, on its run; the best encoder on its trial's."""
-    tracker.summarise(results)
-    with tempfile.TemporaryDirectory() as folder:
-        for path in save_study_figures(Records(results, store), Path(folder)):
-            tracker.attach(path)
+    """The summary and the study's figures, as they are in the report, on its run, unless it has them of the same trials
+    and code; the best encoder on its trial's."""
     if encoder:
         tracker.log_encoder(results)
+    with tracker.once(_outcome(results, store)) as anew, tempfile.TemporaryDirectory() as folder:
+        if not anew:
+            return
+        from study.figures.figure import save_study_figures
+        from study.figures.records import Records
+
+        records = Records(results, store)
+        tracker.summarise(results, records.findings)
+        for path in save_study_figures(records, Path(folder)):
+            tracker.attach(path)
+
+
+def _outcome(results: Results, store: Store) -> str:
+    """The digest of all that a study's outcome is made of."""
+    parts = code_digest(), (store.path / "study.yaml").read_text(), results.frame.to_csv()
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 def _tune(
@@ -170,42 +189,11 @@ def _tune(
     most: float,
     best: BestEncoder | None,
 ) -> None:
+    from study.execution.progress import Progress
+    from study.execution.proposals import Proposals, fit
+
     with Progress(plan, *next(iter(study.metrics.items()))) as progress:
         proposals = Proposals(study, trials, store, session, tracker, progress, until=until, most=most, best=best)
-        _fit(study, proposals)
+        fit(study, proposals)
     if proposals.stopped is not None:
         raise proposals.stopped
-
-
-def _fit(study: StudyConfig, proposals: "Proposals") -> None:
-    scratch = Path(tempfile.mkdtemp(prefix="ray-tune-"))
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its reason, which is shown
-    ray_compat.limit_waiting_trials(_most_waiting(study))
-    ray_compat.take_memory_kills_for_deaths()
-    tuner = tune.Tuner(
-        tune.with_resources(work, resources),
-        tune_config=tune.TuneConfig(
-            search_alg=proposals,
-            scheduler=ray_compat.NewestTrialFirst(WORKER_START),
-            num_samples=-1,
-            reuse_actors=True,
-            trial_dirname_creator=directory,
-        ),
-        run_config=tune.RunConfig(
-            name="study",
-            storage_path=str(scratch),
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[Watch(proposals)],
-            verbose=0,
-        ),
-    )
-    try:
-        tuner.fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _most_waiting(study: StudyConfig) -> int:
-    """Trials at most that wait for a worker: where the next one depends on each result, one; else as many nodes as the
-    autoscaler may add at a time; else two, one that a worker starts for and one for the next worker that is free."""
-    return 1 if study.searches or study.until_decided else 16 if job.nodes_to_come() else 2

@@ -4,18 +4,21 @@ import base64
 import gc
 import sys
 from pathlib import Path
-from typing import Any
-
-from ray import cloudpickle, tune
+from typing import TYPE_CHECKING, Any
 
 from study.execution import job
 from study.storage.store import TrialFolder, location
 from study.storage.trial_result import TrialResult
 from study.trial.trial import Trial
 
+if TYPE_CHECKING:
+    from ray import tune
 
-def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+
+def resources(config: dict[str, Any]) -> "tune.PlacementGroupFactory":
     """CPUs and GPUs of a trial."""
+    from ray import tune
+
     return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
 
 
@@ -30,6 +33,8 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     Where a GPU that it shares with others was full, its failure is forgotten (its checkpoints are not), and said as one
     to be tried again alone.
     """
+    from ray import cloudpickle, tune
+
     folder, retry_alone = TrialFolder(location(config["folder"])), False
     result = folder.result()
     if result is None and "trial" not in config:  # over before, see `Proposals.start`, and it has no result
@@ -80,6 +85,10 @@ def user_modules(trials: list[Trial]) -> list[str]:
             name = getattr(function, "__module__", type(part).__module__)
             if name.split(".")[0] not in ours:
                 found.add(name)
-    for name in found - {"__main__"}:
-        cloudpickle.register_pickle_by_value(sys.modules[name])
-    return sorted(found - {"__main__"})
+    users = sorted(found - {"__main__"})
+    if users:
+        from ray import cloudpickle  # an import of seconds, which a study that is finished does not need
+
+        for name in users:
+            cloudpickle.register_pickle_by_value(sys.modules[name])
+    return users

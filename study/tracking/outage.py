@@ -26,6 +26,8 @@ class Outages:
         self._unreachable: set[str] = set()  # "", "artifacts": what an outage was said of
         self._patience = self._deadline = math.inf
         self._answered = self._said = 0.0
+        self.missed = 0
+        """of what nobody needs to wait for, how much did not arrive"""
 
     def answered(self, part: str = "") -> None:
         """It does now: the next outage is announced again."""
@@ -43,6 +45,7 @@ class Outages:
         try:
             send()
         except Exception as error:
+            self.missed += 1
             self.say("MLflow does not answer", error)
 
     @contextmanager

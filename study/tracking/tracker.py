@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from study.claims import Findings
 from study.results import Results
 from study.storage import yaml_text
 from study.storage.claims import Session
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 
 EVERY = 2.0
 """Seconds between two syncs."""
+OUTCOME = "outcome"
+"""Tag of a study's run: the digest of the trials and the code that its summary, figures and encoder are of."""
 PATIENCE = 30.0
 """Seconds that the end of a study waits for a server that does not answer."""
 
@@ -139,10 +142,19 @@ class Tracker:
                 thread.join()
                 self._close(status)
 
-    def summarise(self, results: Results) -> None:
-        """On the parent: counts, of each of the study's metrics the best cell's mean and the mean over cells; the
-        study's verdict on each claim, and the table of its trials."""
-        self._tolerantly(lambda: summary.send(self._client, self.parent_id, results, self._layout))
+    @contextmanager
+    def once(self, outcome: str) -> Iterator[bool]:
+        """Whether the study's run lacks that outcome, by its digest; it has it once all that is sent within arrived."""
+        known: dict[str, str] = {}
+        self._tolerantly(lambda: known.update(self._client.get_run(self.parent_id).data.tags))
+        missed = self._outages.missed
+        yield (anew := known.get(OUTCOME) != outcome)
+        if anew and self._outages.missed == missed:
+            self._tolerantly(lambda: self._client.set_tag(self.parent_id, OUTCOME, outcome))
+
+    def summarise(self, results: Results, found: Findings) -> None:
+        """On the parent: counts, of each metric the best cell's mean and the mean over cells, findings, all trials."""
+        self._tolerantly(lambda: summary.send(self._client, self.parent_id, results, found, self._layout))
 
     def attach(self, path: Path) -> None:
         """Upload a file to the parent run: the report, a table."""

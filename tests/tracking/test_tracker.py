@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 from mlflow.entities import ViewType
 
+from study.claims import findings
 from study.results import Results
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
@@ -483,7 +484,8 @@ def test_parent_sums_up_the_study(tracker, tmp_path):
         config = CONFIG | {"k": k, "seed": number % 2}
         finish(start(tracker, f"trial{number}", config=config, cell={"k": k}), **{"linear.features.top1": top1})
     finish(start(tracker, "trial9", config=CONFIG | {"seed": 2}, cell={"k": 64}), "failed", "out of memory")
-    tracker.summarise(Results.load(tracker.store))
+    results = Results.load(tracker.store)
+    tracker.summarise(results, findings(results))
     (tmp_path / "report.html").write_text("<html>")
     tracker.attach(tmp_path / "report.html")
     parent = tracker._client.get_run(tracker.parent_id)
@@ -497,9 +499,26 @@ def test_parent_sums_up_the_study(tracker, tmp_path):
     question, _, said = parent.data.tags["mlflow.note.content"].partition("\n\n")
     assert question == "Does accuracy grow with K?"
     assert "- **undecided**: " in said or "- **supported**: " in said
-    tracker.summarise(Results.load(tracker.store))
+    tracker.summarise(results, findings(results))
     again(tracker)
     assert tracker._client.get_run(tracker.parent_id).data.tags["mlflow.note.content"] == f"{question}\n\n{said}"
+
+
+def test_outcome_is_sent_once_and_again_where_some_of_it_did_not_arrive(tracker, tmp_path):
+    start(tracker)
+
+    def sent(outcome, file):
+        with tracker.once(outcome) as anew:
+            if anew:
+                tracker.attach(file)
+        return anew
+
+    (tmp_path / "figure.png").write_bytes(b"drawn")
+    assert sent("first", tmp_path / "there is none")
+    assert sent("first", tmp_path / "figure.png"), "the file did not arrive"
+    assert not sent("first", tmp_path / "figure.png")
+    assert not again(tracker).once("first").__enter__(), "the next session asks MLflow"
+    assert sent("second", tmp_path / "figure.png")
 
 
 def test_deleted_experiment_is_refused_with_the_command_that_restores_it(tracker):

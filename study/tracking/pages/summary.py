@@ -5,8 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.claims import findings
-from study.claims.findings import Findings
+from study.claims import Findings
 from study.results import Results, cell_label
 from study.tracking import client as mlflow_client
 from study.tracking import schema
@@ -21,9 +20,8 @@ NOTE = "mlflow.note.content"
 FINDINGS = "findings.json"
 
 
-def send(client: "MlflowClient", parent: str, results: Results, layout: Layout) -> None:
+def send(client: "MlflowClient", parent: str, results: Results, found: Findings, layout: Layout) -> None:
     """Send the summary to the study's run."""
-    found = findings(results)
     values, tags = _numbers(results)
     question = client.get_run(parent).data.tags.get(NOTE, "").partition("\n")[0]
     tags |= {f"finding.{one.name}": one.outcome for one in found}
