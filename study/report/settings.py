@@ -157,6 +157,8 @@ def reproduce_section(records: Records) -> Section:
     ]
     if "True" in known.get("git changed", ""):
         lines[0:0] = ["# the code had changes that were not committed: the commit alone may give other numbers"]
+    if "git diff" in known:
+        lines[1:1] = [f"# they are in the study's folder: git apply code-DIGEST.diff, of {known['git diff']}"]
     ran = ", ".join(f"{name} {known[name]}" for name in ("python", "torch", "device") if name in known)
     note = "The same definition on the same kind of machine gives the same trials, by id, and the same numbers"
     note += f"; these ran with {ran}." if ran else "."

@@ -8,7 +8,9 @@ from study import TrialConfig
 from study.figures import Records
 from study.planning.resolve import resolve
 from study.report.html import Html
+from study.report.parts import Code
 from study.report.sections import negatives_section
+from study.report.settings import reproduce_section
 from study.results import Results
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
@@ -70,3 +72,14 @@ def test_cells_are_drawn_in_order_of_value_and_the_caption_says_how_many(tmp_pat
     assert "6 of 7 cells shown, the first by value" in body
     legend = re.findall(r">k=(\d+)</text>", body)
     assert legend == ["8", "16", "32", "64", "128", "512"]
+
+
+def test_a_diff_of_the_code_is_named_where_the_study_is_run_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    trial = store.trial("aaa")
+    trial.write_config({"config": {"k": 8, "seed": 0}, "cell": {"k": 8}, "seed": 0})
+    code = {"git_commit": "abcdef", "git_changed": True, "git_diff": "d1ff"}
+    trial.write_result(TrialResult(status="finished", started=0.0, ended=1.0, metrics={}, environment=code))
+    section = reproduce_section(Records(Results.load(store), store))
+    (code_block,) = [block.text for block in section.parts if isinstance(block, Code)]
+    assert "git apply code-DIGEST.diff, of d1ff\ngit checkout abcdef\n" in code_block
