@@ -11,6 +11,7 @@ import torch
 
 from models.encoders import seeded
 from models.precision import autocast, available
+from study.bench.beside_lightly import ABSENT, beside_lightly, installed
 from study.config import ConfigError, TrialConfig
 from study.machine import devices
 from study.machine.environment import environment
@@ -25,20 +26,16 @@ DATA = {"name": "shapes", "train_size": 1000}
 
 def bench(*, seconds: float = 10, only: str | None = None, device: str | None = None) -> dict[str, Any]:
     """`training`: views per second of a trial and of its ceiling, by encoder. `precision`: views per second in each
-    format that the device multiplies, and what `auto` is. `negatives`: cost of each strategy. `bounds`: cost of the
-    bounds at eight K against encoding for each. `device`: cuda where it can be used, else cpu."""
-    place = devices.named(device or ("cpu" if devices.why_no_cuda() else "cuda"))
-    devices.check_usable(place, f"--device {place}")
-    try:
-        available(place)
-    except ValueError as error:  # of STUDY_BFLOAT16
-        raise ConfigError([str(error)]) from None
-    on = {"device": str(place), **devices.described(place), **devices.set_modes(place)}
-    figures: dict[str, Any] = {"environment": environment() | on, "threads": torch.get_num_threads()}
+    format that the device multiplies, and what `auto` is. `lightly`: a trial beside lightly's SimCLR, where that is
+    installed. `negatives`: cost of each strategy. `bounds`: cost of the bounds at eight K against encoding for each.
+    `device`: cuda where it can be used, else cpu."""
+    place, figures = conditions(device)
     if only in (None, "training"):
         figures["training"] = {name: training(name, seconds, place) for name in ENCODERS}
     if only in (None, "precision"):
         figures["precision"] = {name: precisions(name, seconds, place) for name in ENCODERS}
+    if only in (None, "lightly"):
+        figures["lightly"] = {name: lightly(name, seconds, place) for name in ENCODERS} if installed() else ABSENT
     if only in (None, "negatives"):
         from study.bench.strategies import bench_strategies
 
@@ -48,6 +45,18 @@ def bench(*, seconds: float = 10, only: str | None = None, device: str | None = 
 
         figures["bounds"] = bench_bounds(place)
     return figures
+
+
+def conditions(device: str | None) -> tuple[torch.device, dict[str, Any]]:
+    """The device to measure on, set up for it, and what there is to tell of the machine. ConfigError: unusable."""
+    place = devices.named(device or ("cpu" if devices.why_no_cuda() else "cuda"))
+    devices.check_usable(place, f"--device {place}")
+    try:
+        available(place)
+    except ValueError as error:  # of STUDY_BFLOAT16
+        raise ConfigError([str(error)]) from None
+    on = {"device": str(place), **devices.described(place), **devices.set_modes(place)}
+    return place, {"environment": environment() | on, "threads": torch.get_num_threads()}
 
 
 def training(encoder: str, seconds: float, device: torch.device) -> dict[str, Any]:
@@ -74,6 +83,13 @@ def training(encoder: str, seconds: float, device: torch.device) -> dict[str, An
         "batch_size": BATCH,
         "precision": work.precision,
     }
+
+
+def lightly(encoder: str, seconds: float, device: torch.device) -> dict[str, Any]:
+    """A trial's steps beside lightly's: see `beside_lightly`."""
+    trial = resolve(TrialConfig(data=DATA, encoder=encoder, batch_size=BATCH, epochs=1))
+    with tempfile.TemporaryDirectory() as cache:
+        return beside_lightly(Training(trial, trial.parts.data.load(Path(cache)), device), seconds)
 
 
 def precisions(encoder: str, seconds: float, device: torch.device) -> dict[str, Any]:

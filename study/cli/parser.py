@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from study.cli import compare, features, report, theory, verbs
+from study.cli import bench, compare, features, report, theory, verbs
 
 EPILOG = """\
 a study is given as the name of a recipe in search_spaces/ (`study list studies`), as a Python file that defines
@@ -63,17 +63,7 @@ def parser() -> argparse.ArgumentParser:
     ui = _verb(found, "ui", verbs.ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
     ui.add_argument("study", nargs="?", help="tell the page of this study alone (default: of those that changed last)")
     ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
-    bench = _verb(
-        found, "bench", verbs.bench_, "measure training, selection and bounds against their ceilings", ["json"]
-    )
-    bench.add_argument("--seconds", type=float, default=10, help="for each encoder's training (default: %(default)s)")
-    bench.add_argument("--device", choices=("cpu", "cuda"), help="(default: cuda where it can be used, else cpu)")
-    bench.add_argument(
-        "--only",
-        choices=("training", "precision", "negatives", "bounds"),
-        help="only this part; negatives: selection_ms, step_ms and peak_mib of each strategy, and its ratio to a plain "
-        "product and log-sum-exp, in about a minute",
-    )
+    bench.options(_verb(found, "bench", bench.bench_, "measure speed, each against its ceiling", ["set", "json"]))
     return top
 
 

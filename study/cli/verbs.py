@@ -281,15 +281,3 @@ def ui_(options: argparse.Namespace) -> int:
     if not 1 <= options.port <= 65535:
         raise ConfigError([f"--port must lie between 1 and 65535, got {options.port}; such as --port 5000"])
     return serve(options.tracking_uri, options.storage, options.study, port=options.port)
-
-
-def bench_(options: argparse.Namespace) -> int:
-    from study.config import ConfigError
-
-    if not 0 < options.seconds < math.inf:
-        raise ConfigError([f"--seconds must be above 0 and finite, got {options.seconds:g}; such as --seconds 10"])
-    from study.bench.bench import bench
-
-    figures = bench(seconds=options.seconds, only=options.only, device=options.device)
-    print(json.dumps(figures, indent=1))
-    return 0

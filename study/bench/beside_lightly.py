@@ -1,0 +1,126 @@
+"""A trial's steps beside lightly's SimCLR: the same networks, views, batch and optimizer, in turns."""
+
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.augment import MEAN, STD, SimCLRViews
+from models.precision import autocast
+from study.data import Split
+from study.machine.devices import synchronise
+from study.trial.timing import time_steps
+from study.trial.training import Training
+
+ABSENT = "lightly is not installed: not compared; `pip install lightly` first"
+
+
+def installed() -> bool:
+    """Whether lightly can be imported; said in a line where it cannot."""
+    found = find_spec("lightly") is not None
+    if not found:
+        print(ABSENT, file=sys.stderr)
+    return found
+
+
+def beside_lightly(work: Training, seconds: float) -> dict[str, Any]:
+    """Views per second of a trial's step, of lightly's training, and of lightly's loss on views that are drawn as the
+    trial's are: medians of the rounds. `ratio` and `ratio_of_loss`: the trial against each, the median of the rounds'.
+
+    Lightly's training is its documented one: SimCLRTransform image by image in a DataLoader, NTXentLoss on the heads'
+    outputs. Its transform has the trial's augmentation (SimCLRViews as it comes, no blur); the precision is the same.
+    """
+    drawn = _their_views(work)
+    theirs, on_our_views = _step(work, drawn), _step(work, _our_views(work))
+    theirs(), on_our_views()  # the first ones warm up
+    rounds: list[tuple[float, float, float]] = []
+    until = time.perf_counter() + seconds
+    while len(rounds) < 3 or time.perf_counter() < until:
+        rounds.append((time_steps(work, 1), theirs(), on_our_views()))
+    views = work.trial.parts.method.views * work.batch_size
+    names = ("trial_views_per_s", "lightly_views_per_s", "lightly_loss_views_per_s")
+    found = {
+        name: views / statistics.median(column) for name, column in zip(names, zip(*rounds, strict=True), strict=True)
+    }
+    return found | {
+        "ratio": statistics.median(theirs / ours for ours, theirs, _ in rounds),
+        "ratio_of_loss": statistics.median(theirs / ours for ours, _, theirs in rounds),
+        "rounds": len(rounds),
+        "batch_size": work.batch_size,
+        "precision": work.precision,
+    }
+
+
+class _Images(torch.utils.data.Dataset[list[Tensor]]):
+    def __init__(self, split: Split) -> None:
+        from lightly.transforms.simclr_transform import SimCLRTransform
+
+        ours, (height, _) = SimCLRViews(), split.inputs.shape[1:3]
+        self._split = split
+        self._transform = SimCLRTransform(
+            input_size=height,
+            cj_prob=ours.jitter_probability,
+            cj_strength=ours.strength,
+            min_scale=ours.min_scale,
+            random_gray_scale=ours.grey_probability,
+            gaussian_blur=0.0,
+            normalize={"mean": [MEAN] * 3, "std": [STD] * 3},
+        )
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __getitem__(self, index: int) -> list[Tensor]:
+        from PIL import Image
+
+        views: list[Tensor] = self._transform(Image.fromarray(self._split.take(slice(index, index + 1))[0]))
+        return views
+
+
+def _their_views(work: Training) -> Iterator[Tensor]:
+    """Both views [2B, 3, H, W] of a batch after the other, from a DataLoader in this process."""
+    loader = torch.utils.data.DataLoader(
+        _Images(work.data.train), batch_size=work.batch_size, shuffle=True, drop_last=True
+    )
+    for _ in itertools.count():
+        for views in loader:
+            yield torch.cat(views).to(work.device, memory_format=torch.channels_last)
+
+
+def _our_views(work: Training) -> Iterator[Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    order = work.order()
+    for index in itertools.cycle(order):
+        inputs = work.train.take(index, index.to(work.device))
+        yield torch.cat([work.augmentation(inputs, generator=draw) for _ in range(2)])
+
+
+def _step(work: Training, views: Iterator[Tensor]) -> Callable[[], float]:
+    """A step of lightly's SimCLR on networks of the trial's kind, which returns its seconds, those of the views too."""
+    from lightly.loss import NTXentLoss
+
+    encoder = work.trial.parts.encoder().to(work.device)
+    both = nn.Sequential(encoder, work.trial.parts.head(encoder.feature_dim).to(work.device))
+    optimizer = work.trial.parts.optimizer.optimizer(both)
+    criterion = NTXentLoss(temperature=work.trial.parts.temperature.at(0.0))
+
+    def step() -> float:
+        synchronise(work.device)
+        started = time.perf_counter()
+        x = next(views)
+        with autocast(work.precision, work.device):
+            z = both(x)
+        loss = criterion(*z.float().chunk(2))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        synchronise(work.device)
+        return time.perf_counter() - started
+
+    return step
