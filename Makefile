@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test lint test-slow test-faults test-scale test-statistics test-gpu test-data lock clean
+.PHONY: help setup study test lint test-slow test-faults test-scale test-statistics test-gpu test-data docs lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -15,8 +15,12 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+ifdef UV_TORCH_BACKEND  # other builds of torch than the locked ones, such as cpu: the same versions, other files
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-verify-hashes --constraint requirements.lock --editable '.[dev]'
+else
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+endif
 	@touch $@
 
 setup: $(READY)  ## make the virtual environment
@@ -53,6 +57,9 @@ test-gpu: $(READY)  ## measure on this machine's GPU, and renew the tables of do
 
 test-data: $(READY)  ## read odd images and folders of every kind, and renew the tables of docs/data.md
 	@DATA=docs/data.md $(BIN)/python -m pytest -q tests/data/test_data_page.py
+
+docs: $(READY)  ## the API reference, from the docstrings, in build/docs
+	@$(BIN)/python docs/reference.py build/docs
 
 lock: $(READY)  ## renew requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra aws --universal --python-version 3.11 \

@@ -13,10 +13,10 @@ def catalogue(kind: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
     """Kind → name → {"description", "parameters", "uses_labels"}; UnknownName for a kind that there is not."""
     if kind == "studies":
         return {"studies": studies()}
-    registries = _registries()
-    if kind is not None and kind not in registries:
-        raise UnknownName("kind", kind, ["studies", *registries])
-    shown = registries if kind is None else {kind: registries[kind]}
+    known = registries()
+    if kind is not None and kind not in known:
+        raise UnknownName("kind", kind, ["studies", *known])
+    shown = known if kind is None else {kind: known[kind]}
     listed = {
         kind: {name: entry(registry, name) for name in (*registry.names(), *registry.families())}
         for kind, registry in shown.items()
@@ -49,7 +49,8 @@ def entry(registry: Registry, name: str) -> dict[str, Any]:
     return {"description": registry.describe(name), "parameters": parameters, "uses_labels": uses_labels}
 
 
-def _registries() -> dict[str, Registry]:
+def registries() -> dict[str, Registry]:
+    """Kind → its registry."""
     from study.bounds import BOUNDS
     from study.claims import CLAIMS
     from study.figures import FIGURES
