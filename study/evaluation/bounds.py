@@ -2,9 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -47,6 +47,19 @@ def _reports() -> dict[str, Metric]:
     return terms
 
 
+class _Reports(Mapping[str, Metric]):
+    """The metrics of the bounds that are registered when it is asked: a user's may come later than this file."""
+
+    def __getitem__(self, name: str) -> Metric:
+        return _reports()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_reports())
+
+    def __len__(self) -> int:
+        return len(_reports())
+
+
 @EVALUATIONS.register("bounds")
 @dataclass(frozen=True, kw_only=True)
 class Bounds(Evaluation):
@@ -58,8 +71,19 @@ class Bounds(Evaluation):
     """draw negatives with replacement: all probabilities and closed forms are then those of such draws"""
 
     needs_labels: ClassVar[bool] = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the bounds that are registered here: a worker, which gets it by value, knows none of a user's."""
+        return vars(self) | {"_bounds": dict(BOUNDS)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, bound in state.pop("_bounds").items():
+            if name not in BOUNDS:
+                BOUNDS.register(name)(bound)
+        vars(self).update(state)
+
     needs_head: ClassVar[bool] = True
-    reports: ClassVar[Mapping[str, Metric]] = _reports()
+    reports: ClassVar[Mapping[str, Metric]] = _Reports()
 
     def __post_init__(self) -> None:
         if not self.profile or min(self.profile) < 1:
@@ -93,9 +117,10 @@ class Bounds(Evaluation):
             class_means=class_means(encoded.mean_views_train, labels_train, len(encoded.classes)).cpu().numpy(),
             replacement=self.replacement,
         )
+        reports = dict(self.reports)
         metrics = self._at(estimate, ks.index(encoded.k)) if encoded.k in ks else {}
         return Findings(
-            {name: value for name, value in metrics.items() if name in self.reports and not math.isnan(value)},
+            {name: value for name, value in metrics.items() if name in reports and not math.isnan(value)},
             {"bounds.terms": estimate.table(), "bounds.profile": estimate.bounds()},
             {"bounds": _beyond([k for k in asked if k > most], most)} if len(ks) < len(asked) else {},
         )

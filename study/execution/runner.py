@@ -13,7 +13,7 @@ from pathlib import Path
 from study.config import ConfigError
 from study.execution import job
 from study.execution.samplers import sampler_of
-from study.execution.worker import user_modules
+from study.execution.worker import not_found_again, user_modules
 from study.machine.devices import device_of
 from study.machine.provenance import code_digest, commit_and_diff, digest_of_diff
 from study.planning.encoders import saved
@@ -66,7 +66,7 @@ def run(
     plan = make_plan(study, store, trials)
     encoders, said = saved(study, trials)
     if announce:
-        announce(replace(plan, notes=(*plan.notes, said)) if said else plan)
+        announce(replace(plan, notes=(*plan.notes, *filter(None, [said, not_found_again(trials)]))))
     left = plan.trials - plan.done - (0 if retry else plan.failed)
     address = address or job.cluster_of_job()
     if left or study.until_decided:

@@ -4,8 +4,10 @@ import base64
 import gc
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from study.bounds import BOUNDS
 from study.execution import job
 from study.storage.store import TrialFolder, location
 from study.storage.trial_result import TrialResult
@@ -66,8 +68,35 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
 
 def user_modules(trials: list[Trial]) -> list[str]:
     """The modules outside this project that define components; they travel to the workers by value."""
+    users = sorted(_defining(trials) - {"__main__"})
+    if users:
+        from ray import cloudpickle  # an import of seconds, which a study that is finished does not need
+
+        for name in users:
+            cloudpickle.register_pickle_by_value(sys.modules[name])
+    return users
+
+
+def not_found_again(trials: list[Trial]) -> str:
+    """The note that a study.yaml of these cannot be run by itself: no import finds a module that it needs."""
+    names = sorted(name for name in _defining(trials) if name == "__main__" or "." in _stem(sys.modules[name]))
+    if not names:
+        return ""
+    return (
+        f"study.yaml alone will not run again: components are defined in {', '.join(names)}, which no import finds by "
+        "that name; define them in a file such as my_parts.py, and import that"
+    )
+
+
+def _stem(module: ModuleType) -> str:
+    """`exp.v2` of exp.v2.py, `parts` of mine/parts.py."""
+    return Path(getattr(module, "__file__", None) or "").stem
+
+
+def _defining(trials: list[Trial]) -> set[str]:
+    """The modules outside this project that define components, `__main__` included."""
     ours = {"models", "study", "torch", "functools"}
-    found = set()
+    found = {bound.__module__ for bound in BOUNDS.values() if bound.__module__.split(".")[0] not in ours}
     for trial in trials:
         parts = [
             trial.parts.data,
@@ -85,10 +114,4 @@ def user_modules(trials: list[Trial]) -> list[str]:
             name = getattr(function, "__module__", type(part).__module__)
             if name.split(".")[0] not in ours:
                 found.add(name)
-    users = sorted(found - {"__main__"})
-    if users:
-        from ray import cloudpickle  # an import of seconds, which a study that is finished does not need
-
-        for name in users:
-            cloudpickle.register_pickle_by_value(sys.modules[name])
-    return users
+    return found

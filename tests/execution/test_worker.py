@@ -13,6 +13,8 @@ from study.cli import main
 from study.config import ConfigError
 from study.execution.connection import _token_without_home, check_machine
 from study.execution.proposals import _reason
+from study.execution.worker import not_found_again
+from study.recipes import load
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -122,3 +124,17 @@ def test_sigterm_ends_a_command_like_ctrl_c(tmp_path: Path) -> None:
         running.kill()
     assert running.returncode == 143
     assert told.splitlines()[-1] == "ended; finished trials are kept. To go on: study trial mine.py"
+
+
+@pytest.mark.parametrize("name", ["exp.v2.py", "exp.py"])
+def test_a_study_yaml_that_could_not_import_its_components_again_is_announced(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(
+        "from models.objectives import OBJECTIVES, info_nce\nfrom study import *\n"
+        "def mine(positive, negatives, *, temperature, log_weight=None):\n    'Mine.'\n"
+        "    return info_nce(positive, negatives, temperature=temperature, log_weight=log_weight)\n"
+        f"OBJECTIVES.register('of-{name}', directions='one')(mine)\n"
+        f"study = Study('mine', base=TrialConfig(**{TINY | {'objective': f'of-{name}'}!r}))\n"
+    )
+    told = not_found_again(load(str(tmp_path / name)).trials())
+    start = "study.yaml alone will not run again: components are defined in exp.v2, which no import finds"
+    assert told.startswith(start) if name == "exp.v2.py" else told == ""
