@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,13 +60,14 @@ class Study(StudyConfig):
         storage: Path | str | None = None,
         report: Callable[[int, dict[str, float]], None] | None = None,
     ) -> "tuple[Trial, TrialResult]":
-        """Run one trial in this process, without Ray: the cell of this number in the plan, by default under the first
-        seed. `report` gets each epoch and its metrics."""
+        """Run one trial without Ray, in this process or those that share it: the cell of this number in the plan, by
+        default under the first seed. `report` gets each epoch and its metrics. ChildProcessError: one of those died."""
         from study.machine.devices import device_of
         from study.planning.kept import settle
         from study.planning.plan import check_here, check_study
         from study.storage.claims import Session
         from study.storage.store import check_writable
+        from study.trial.ranks import run_over_ranks
         from study.trial.run import run_trial
 
         seed = self.seeds[0] if seed is None else seed
@@ -84,14 +86,12 @@ class Study(StudyConfig):
             if not session.claims.take(trial.id):
                 holder = session.claims.holder(trial.id) or "another session"
                 raise ConfigError([f"{trial.id} is being run by {holder}"])
-            result = run_trial(
-                trial,
-                store.trial(trial.id),
-                device=device,
-                threads=self.threads,
-                report=report,
-                checkpoints=self.kept,
-            )
+            how: dict[str, Any] = {"threads": self.threads, "report": report, "checkpoints": self.kept}
+            folder = store.trial(trial.id)
+            if self.ranks > 1:
+                result = run_over_ranks(pickle.dumps(trial), folder, ranks=self.ranks, gpus=bool(self.gpus), **how)
+            else:
+                result = run_trial(trial, folder, device=device, **how)
         return trial, result
 
     def results(self, *, storage: Path | str | None = None, others: bool = False) -> "Results":

@@ -126,6 +126,9 @@ class Method(ABC):
     def check(self, batch_size: int, train_count: int, epochs: int) -> None:  # noqa: B027 (a hook)
         """Refuse, with ValueError, what does not fit the batch, the data or the training's length."""
 
+    def check_ranks(self, ranks: int) -> None:  # noqa: B027 (a hook)
+        """Refuse, with ValueError, a number of processes that cannot share a step."""
+
     @abstractmethod
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext

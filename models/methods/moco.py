@@ -73,6 +73,13 @@ class MoCo(Method):
                 "batch_norm; choose a multiple, or set parts"
             )
 
+    def check_ranks(self, ranks: int) -> None:
+        if self.batch_norm != "whole" and self.parts % ranks:
+            raise ValueError(
+                f"moco: {ranks} processes do not share {self.parts} parts of a batch equally; set parts to a multiple, "
+                "or batch_norm=whole"
+            )
+
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:

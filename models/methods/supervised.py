@@ -43,4 +43,4 @@ class _Supervised(Learner):
         logits = self.classifier(self.encoder(torch.cat(batch.views)))  # [2B, C]
         labels = batch.labels.repeat(len(batch.views))
         observed = {"accuracy": (logits.argmax(dim=1) == labels).float().mean()} if context.observe else {}
-        return Step(F.cross_entropy(logits.float(), labels), observed)
+        return Step(F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels), observed)

@@ -104,6 +104,7 @@ class Proposals(Searcher):
             "cpus": self._study.cpus,
             "gpus": gpus,
             "threads": self._study.threads,
+            "ranks": self._study.ranks,
             "checkpoints": self._study.kept,
         }
 

@@ -44,18 +44,20 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     if result is None:
         job.load_torch()
         from study.machine.memory import give_back, keep_freed
+        from study.trial.ranks import run_over_ranks
         from study.trial.run import run_trial
 
         keep_freed()
-        trial = cloudpickle.loads(base64.b64decode(config["trial"]))
-        result = run_trial(
-            trial,
-            folder,
-            device="cuda" if config["gpus"] else "cpu",
-            threads=config["threads"],
-            checkpoints=config["checkpoints"],
-            report=lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
-        )
+        trial = base64.b64decode(config["trial"])
+        how: dict[str, Any] = {
+            "threads": config["threads"],
+            "checkpoints": config["checkpoints"],
+            "report": lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
+        }
+        if config["ranks"] > 1:
+            result = run_over_ranks(trial, folder, ranks=config["ranks"], gpus=config["gpus"] > 0, **how)
+        else:
+            result = run_trial(cloudpickle.loads(trial), folder, device="cuda" if config["gpus"] else "cpu", **how)
         give_back()
         if not gc.get_freeze_count():  # what the first trial imported: to look through it takes 0.3 s per trial
             gc.freeze()

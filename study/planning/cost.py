@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from study.config import ConfigError
 from study.data import DataSource
 from study.machine.environment import cores
 from study.planning.study_config import StudyConfig
@@ -38,7 +39,8 @@ def concurrency(study: StudyConfig) -> int:
     if study.gpus:
         import torch
 
-        at_once = min(at_once, torch.cuda.device_count() * int(1 / study.gpus))
+        there = torch.cuda.device_count()
+        at_once = min(at_once, there * int(1 / study.gpus) if study.gpus <= 1 else there // study.ranks)
     return max(at_once, 1)
 
 
@@ -77,6 +79,8 @@ def probed(trials: "list[Trial]", study: StudyConfig) -> Estimate:
     from study.trial.timing import time_steps
     from study.trial.training import Training
 
+    if study.ranks > 1:
+        raise ConfigError([f"--probe times one process, and a trial here has {study.ranks}; plan without it"])
     device = devices.device_of(study.gpus)
     devices.set_modes(device)
     kinds: dict[str, Trial] = {}

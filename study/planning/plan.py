@@ -150,12 +150,23 @@ def check_here(study: StudyConfig, trials: "list[Trial]") -> None:
             [f"cpus={study.cpus:g} a trial is more than the {cores()} cores that may be used here; lower cpus, or run "
              "it on a cluster: --address (to plan it, set RAY_ADDRESS)"]
         )  # fmt: skip
+    if study.gpus > 1 and study.gpus > (visible := _gpus()):
+        raise ConfigError(
+            [f"gpus={study.gpus:g} a trial is more than the {visible} that are visible here; lower gpus, or run it on "
+             "a cluster: --address (to plan it, set RAY_ADDRESS)"]
+        )  # fmt: skip
     try:
         check_cache()
     except OSError as error:
         raise ConfigError([str(error)]) from None
     if not study.gpus:
         _check_precisions(trials)
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _check_precisions(trials: "list[Trial]") -> None:
@@ -176,9 +187,28 @@ def check_study(study: StudyConfig) -> "list[Trial]":
     trials = trials_of(study) if not study.searches else resolve_cells(study, list(_corners(study)))
     _check_metrics(study, trials)
     check_decidable(study, trials)
+    _check_ranks(study.ranks, trials)
     if not study.gpus and any(trial.config["precision"] == "float16" for trial in trials):
         raise ConfigError(["precision: float16 is for GPUs, and gpus=0 is the CPU; set gpus=1, or precision=auto"])
     return trials
+
+
+def _check_ranks(ranks: int, trials: "list[Trial]") -> None:
+    """Refuse, with ConfigError, trials whose steps so many processes cannot share."""
+    if ranks < 2:
+        return
+    problems = []
+    for trial in trials:
+        if (size := trial.config["batch_size"]) % ranks:
+            problems.append(
+                f"batch_size: {size} does not part into equal shares of {ranks} processes; choose a multiple of {ranks}"
+            )
+        try:
+            trial.parts.method.check_ranks(ranks)
+        except ValueError as error:
+            problems.append(f"method: {error}")
+    if problems:
+        raise ConfigError(problems)
 
 
 def trials_of(study: StudyConfig) -> "list[Trial]":

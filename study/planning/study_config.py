@@ -53,7 +53,8 @@ class StudyConfig:
     optuna.samplers, as "optuna:NAME". Where `space` is a list of spaces, a cell is of one of them: so a dimension can
     be of some strategies only, such as `negatives.hi` of difficulty. `metrics` maps a metric to "max" or "min".
     `cpus` and `gpus` are what a trial is given: it runs on a GPU where `gpus` is above 0 (a fraction shares one), else
-    on the CPU, whatever is visible. It writes a checkpoint every `checkpoint_every` epochs and keeps the last
+    on the CPU, whatever is visible. With `gpus` of 2 and more a process on each encodes its share of every batch; on
+    the CPU as many as `processes` do. It writes a checkpoint every `checkpoint_every` epochs and keeps the last
     `checkpoints` of them; a finished one keeps none, or its last with `keep_checkpoint`. `save_encoders`: whose trained
     encoders stay in the storage, "all", that of the "best" trial, or "none"; by default all, where they are small.
     `until_decided`: once every cell has the study's seeds, further ones are added, to at most `max_seeds` of a cell, to
@@ -76,6 +77,7 @@ class StudyConfig:
     )
     cpus: Number = 1
     gpus: Number = 0
+    processes: Whole = 1
     checkpoint_every: Whole = 1
     checkpoints: Whole = 2
     keep_checkpoint: Annotated[bool, Strict(), takes("true or false")] = False
@@ -100,6 +102,11 @@ class StudyConfig:
     def threads(self) -> int:
         """Of the processor, for each trial: its CPUs, at least one."""
         return max(int(self.cpus), 1)
+
+    @property
+    def ranks(self) -> int:
+        """Processes that share each step of a trial: one a GPU, or as many as are set on the CPU."""
+        return int(self.gpus) if self.gpus > 1 else self.processes
 
     @property
     def kept(self) -> Checkpoints:
@@ -226,16 +233,31 @@ def _problems(study: StudyConfig) -> Iterator[str]:
             yield f"metrics.{metric}: the direction is max or min, got {direction!r}"
     if study.cpus < LEAST_SHARE:
         yield f"cpus must be above 0, got {study.cpus}; a fraction such as 0.5 shares a core between trials"
-    if study.gpus != 0 and not LEAST_SHARE <= study.gpus <= 1:
+    whole = study.gpus >= 0 and study.gpus == int(study.gpus)
+    if not whole and not LEAST_SHARE <= study.gpus <= 1:
         yield (
-            f"gpus must be 0 (the CPU) or at most 1, got {study.gpus}: a trial uses one GPU at most; set gpus=1, or a "
-            "fraction such as gpus=0.25, which shares one between trials"
+            f"gpus must be 0 (the CPU), a whole number, or a fraction such as gpus=0.25, which shares a GPU between "
+            f"trials; got {study.gpus}"
         )
+    yield from _unshared(study)
     if study.until_decided:
         yield from _undecidable(study)
     for key in ("checkpoint_every", "checkpoints"):
         if (value := getattr(study, key)) < 1:
             yield f"{key} must be a whole number of at least 1, got {value!r}"
+
+
+def _unshared(study: StudyConfig) -> Iterator[str]:
+    """Problems of the number of processes."""
+    if study.processes < 1:
+        yield f"processes must be a whole number of at least 1, got {study.processes}"
+    elif study.processes > 1 and study.gpus:
+        yield f"processes: a trial with gpus={study.gpus:g} has one on each GPU; leave processes out, or set gpus=0"
+    elif study.processes > max(study.cpus, 1):
+        yield (
+            f"processes={study.processes} of a trial need a core each, and cpus={study.cpus:g}; set "
+            f"cpus={study.processes}, or fewer processes"
+        )
 
 
 def _undecidable(study: StudyConfig) -> Iterator[str]:

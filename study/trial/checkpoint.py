@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from models.ranks import from_first
 from study.storage.store import TrialFolder, write_atomically
 from study.trial.training import Training
 
@@ -17,6 +18,18 @@ log = logging.getLogger(__name__)
 
 def save(training: Training, folder: TrialFolder, *, keep: int) -> None:
     """Checkpoint the completed epoch, all of it or nothing, beside the `keep` − 1 before it."""
+    folder.save_checkpoint(training.epoch, _written(training), keep=keep)
+
+
+def share(training: Training) -> None:
+    """Give every rank of a training the first one's state."""
+    first = torch.distributed.get_rank() == 0
+    content = from_first(_written(training) if first else b"")
+    if not first:
+        _load(training, _read(content, training.device))
+
+
+def _written(training: Training) -> bytes:
     content = io.BytesIO()
     state = {
         "epoch": training.epoch,
@@ -26,7 +39,14 @@ def save(training: Training, folder: TrialFolder, *, keep: int) -> None:
         "scaler": training.scaler.state_dict(),
     }
     torch.save(state, content)
-    folder.save_checkpoint(training.epoch, content.getvalue(), keep=keep)
+    return content.getvalue()
+
+
+def _load(training: Training, state: dict[str, Any]) -> None:
+    training.learner.load_state_dict(state["learner"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    training.scaler.load_state_dict(state.get("scaler", {}))
+    training.epoch, training.seconds = state["epoch"], state["seconds"]
 
 
 def save_encoder(training: Training, folder: TrialFolder) -> None:
@@ -52,11 +72,7 @@ def restore(training: Training, folder: TrialFolder) -> None:
     found = folder.checkpoints()
     for path in found:
         try:
-            state = _read(path.read_bytes(), training.device)
-            training.learner.load_state_dict(state["learner"])
-            training.optimizer.load_state_dict(state["optimizer"])
-            training.scaler.load_state_dict(state.get("scaler", {}))
-            training.epoch, training.seconds = state["epoch"], state["seconds"]
+            _load(training, _read(path.read_bytes(), training.device))
             return
         except (
             RuntimeError,
@@ -70,7 +86,7 @@ def restore(training: Training, folder: TrialFolder) -> None:
             aside = path.rename(path.with_name(f"{path.name}.unreadable"))
             log.warning("%s cannot be read (%s): the trial goes on from the checkpoint before it", aside, error)
     if found:  # a state that fitted in part may have been loaded
-        fresh = Training(training.trial, training.data, training.device)
+        fresh = Training(training.trial, training.data, training.device, ranks=training.ranks)
         training.learner, training.optimizer, training.scaler = fresh.learner, fresh.optimizer, fresh.scaler
         training.epoch, training.seconds = 0, 0.0
 

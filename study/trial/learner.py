@@ -9,6 +9,7 @@ import torch
 
 from models.contrast import Contrast
 from models.encoders import as_encoder, example, seeded
+from models.encoders.shared import share
 from models.methods import Learner, TrainingContext
 from study.data import Dataset
 from study.semantics import ClassSemantics
@@ -16,11 +17,15 @@ from study.trial.streams import Stream, generator, seed_of
 from study.trial.trial import Trial
 
 
-def learner_of(trial: Trial, data: Dataset, semantics: ClassSemantics, *, steps: int, device: torch.device) -> Learner:
-    """The method's networks, with initial weights that are the same on every device."""
+def learner_of(
+    trial: Trial, data: Dataset, semantics: ClassSemantics, *, steps: int, device: torch.device, ranks: int = 1
+) -> Learner:
+    """The method's networks, with initial weights that are the same on every device and rank."""
     parts, seed = trial.parts, trial.seed
     build = supply(parts.encoder, data)
     encoder = seeded(lambda: as_encoder(build(), example(data.shape.size)), seed=seed_of(seed, Stream.ENCODER))
+    if ranks > 1:
+        share(encoder)
     head = seeded(lambda: parts.head(encoder.feature_dim), seed=seed_of(seed, Stream.HEAD))
     context = TrainingContext(
         batch_size=trial.config["batch_size"],

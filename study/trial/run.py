@@ -39,6 +39,7 @@ def run_trial(
     threads: int | None = None,
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
+    ranks: int = 1,
 ) -> TrialResult:
     """Run a trial to its end, from its last checkpoint if it has one, and return its result.
 
@@ -46,7 +47,7 @@ def run_trial(
     kill or an interrupt leaves it open, to be resumed to the same numbers. `device`: cpu, cuda or cuda:N; ConfigError
     for another, failed where CUDA cannot be used. `threads` of the processor (default: torch's own choice) are part of
     what makes numbers equal. `report` is called after every epoch. A result that the storage does not take (a full
-    disk) is returned as a failure; the trial stays open, to be resumed.
+    disk) is returned as a failure; the trial stays open, to be resumed. `ranks`: see `Training`; this is the first.
     """
     place = devices.named(str(device))
     kept = checkpoints or Checkpoints()
@@ -66,9 +67,9 @@ def run_trial(
         modes = devices.set_modes(place)
         data = trial.parts.data.load(cache)
         folder.write_config(described(trial) | {"data": _checked(data.digest, before)} | before)
-        training = Training(trial, data, place)
+        training = Training(trial, data, place, ranks=ranks)
         ran_on = {"device": str(place), "precision": training.precision, "threads": torch.get_num_threads()}
-        ran_on |= devices.described(place) | modes
+        ran_on |= devices.described(place) | modes | ({"processes": ranks} if ranks > 1 else {})
         measured = _run(training, folder, cache, report, kept, clock)
         found = {"status": "finished", "started": folder.times()[0]} | measured
     except (Diverged, ConfigError) as error:
@@ -161,6 +162,8 @@ def _run(
     metrics = floors(training, cache)
     untrained(training, folder)
     checkpoint.restore(training, folder)
+    if training.ranks > 1:
+        checkpoint.share(training)
     quick = Quick(training) if trial.config["accuracy_every"] else None
     while training.epoch < training.epochs:
         epoch = training.train_epoch() | training.geometry() | on_the_way(training, folder)

@@ -14,6 +14,7 @@ from models.methods import Batch
 from models.methods.method import unit_rows
 from models.optim import set_learning_rate
 from models.precision import autocast, choose_precision
+from models.ranks import average_gradients
 from study.data import Dataset
 from study.evaluation.geometry import alignment, uniformity
 from study.machine.memory import PeakMemory
@@ -44,9 +45,10 @@ class Diverged(RuntimeError):
 class Training:
     """The state of a training: networks, optimizer and epoch; everything that a checkpoint holds."""
 
-    def __init__(self, trial: Trial, data: Dataset, device: torch.device) -> None:
+    def __init__(self, trial: Trial, data: Dataset, device: torch.device, *, ranks: int = 1) -> None:
+        """ranks: processes that share each step, of which this is one; their group is torch.distributed's default."""
         config = trial.config
-        self.trial, self.data, self.device = trial, data, device
+        self.trial, self.data, self.device, self.ranks = trial, data, device, ranks
         self.peak = PeakMemory(device)
         self.part = "putting the networks together"  # what it is at, for an error to tell
         self.train, self.test = Examples(data.train, device), Examples(data.test, device)
@@ -56,7 +58,8 @@ class Training:
         self.augmentation = supply(trial.parts.augmentation, data)
         self.steps = len(data.train) // self.batch_size
         self.semantics = trial.parts.meaning.semantics(data.classes)
-        self.learner = learner_of(trial, data, self.semantics, steps=self.steps * self.epochs, device=device)
+        steps = self.steps * self.epochs
+        self.learner = learner_of(trial, data, self.semantics, steps=steps, device=device, ranks=ranks)
         self.optimizer = trial.parts.optimizer.optimizer(self.learner)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "float16")
         self.epoch, self.seconds = 0, 0.0
@@ -180,6 +183,8 @@ class Training:
         self.part = "the backward pass"
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(made.loss).backward()
+        if self.ranks > 1:
+            average_gradients(self.learner.parameters())
         self.part = "the optimizer's step"
         self.scaler.step(self.optimizer)
         self.scaler.update()

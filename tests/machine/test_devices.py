@@ -225,13 +225,13 @@ def test_a_study_whose_trials_need_more_cores_than_there_are_is_refused_here_but
     assert "cpus=4 a trial is more than the 3 cores" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("gpus", [1.5, 2, -1])
-def test_a_trial_is_given_one_gpu_at_most(gpus: float) -> None:
-    with pytest.raises(ConfigError, match=rf"gpus must be 0 \(the CPU\) or at most 1, got {gpus}.*gpus=0.25"):
+@pytest.mark.parametrize("gpus", [1.5, 1e-9, -1])
+def test_a_trial_is_given_a_share_of_one_gpu_or_whole_ones(gpus: float) -> None:
+    with pytest.raises(ConfigError, match=rf"gpus must be 0 \(the CPU\), a whole number, .*gpus=0.25.*got {gpus}"):
         Study("s", base=TrialConfig(**TINY), gpus=gpus)
 
 
-@pytest.mark.parametrize(("gpus", "at_once"), [(0, 8), (1, 2), (0.6, 2), (0.5, 4), (0.1, 8)])
+@pytest.mark.parametrize(("gpus", "at_once"), [(0, 8), (1, 2), (2, 1), (0.6, 2), (0.5, 4), (0.1, 8)])
 def test_concurrency_counts_cores_and_whole_trials_on_each_gpu(
     monkeypatch: pytest.MonkeyPatch, gpus: float, at_once: int
 ) -> None:

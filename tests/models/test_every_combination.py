@@ -134,9 +134,15 @@ def candidates_for(negatives: dict[str, Any]) -> int:
     return 1000 if "0.1pct" in negatives["name"] else 24
 
 
+def strategies() -> list[dict[str, Any]]:
+    """All of them, and both modes of the one that has two."""
+    attract = component("false_negative_cancellation", {"mode": "attract", "top_k": 10})
+    return [*map(strategy, STRATEGIES.names()), attract]
+
+
 every_strategy = pytest.mark.parametrize(
     "negatives",
-    [*map(strategy, STRATEGIES.names()), component("false_negative_cancellation", {"mode": "attract", "top_k": 10})],
+    strategies(),
     ids=lambda parts: " ".join(str(part) for part in parts.values()),
 )
 WITH_NEGATIVES = [name for name in METHODS.names() if METHODS.trait(name, "has_negatives")]

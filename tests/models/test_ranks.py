@@ -1,0 +1,140 @@
+"""A step that two ranks share is the step of one process with the whole batch, for whatever the registries hold."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.contrast import StepContext
+from models.encoders.shared import share
+from models.methods import METHODS, Batch
+from models.objectives import OBJECTIVES
+from models.ranks import average_gradients
+from study import ConfigError, TrialConfig
+from study.data import Dataset
+from study.planning.resolve import Resolver
+from study.trial.learner import learner_of
+from study.trial.trial import Trial
+from tests.models.methods.test_conformance import VARIANTS
+from tests.models.test_every_combination import SMALL, TINY, WIDE, candidates_for, component, strategies
+from tests.ranks import RANKS, Pair
+
+pytestmark = pytest.mark.timeout(900)  # on a busy machine the imports of two processes take minutes
+
+STEPS = 2
+"""The second meets what the first left: weights, running statistics, a queue or bank."""
+CLOSE = 1e-10
+
+Numbers = dict[str, np.ndarray[Any, np.dtype[np.float64]]]
+RESOLVER = Resolver()
+
+
+def resolved(**config: Any) -> Trial:
+    data = {"name": "shapes", "train_size": 64, "test_size": 20}
+    encoder = {"name": "conv-small", "width": 2}
+    return RESOLVER.resolve(TrialConfig(**{**TINY, "data": data, "encoder": encoder, **config}))
+
+
+def references() -> dict[str, Trial]:
+    """Every method, with its authors' head; those with negatives with all candidates."""
+    head = {"name": "mlp", "dim": 16}
+    return {
+        f"{name} {params}": resolved(method=component(name, SMALL.get(name, {}), params), head=head)
+        for name, params in [*VARIANTS, ("moco", {"batch_norm": "shuffle", "parts": 4})]
+    }
+
+
+def contrasts(objectives: tuple[str | None, ...], names: list[str]) -> dict[str, Trial]:
+    """Every strategy with these methods and objectives, as far as a config allows."""
+    found = {}
+    for name, negatives, objective in itertools.product(names, strategies(), objectives):
+        k = candidates_for(negatives)
+        if k > 24 and name != "moco":
+            continue
+        method = component(name, {"queue_size": 1100} if k > 24 else SMALL.get(name, {}))
+        loss = None if objective is None else component(objective, WIDE.get(objective, {}))
+        with suppress(ConfigError):
+            trial = resolved(method=method, negatives=negatives, objective=loss, k=k)
+            found[f"{name}, {negatives}, {objective}"] = trial
+    return found
+
+
+def numbers(trials: dict[str, Trial], cache: Path, ranks: int) -> dict[str, Numbers]:
+    """Losses, gradients, weights and buffers of each after its steps, in float64."""
+    torch.set_num_threads(1)
+    data = next(iter(trials.values())).parts.data.load(cache)
+    return {name: _numbers(trial, data, ranks) for name, trial in trials.items()}
+
+
+def _numbers(trial: Trial, data: Dataset, ranks: int) -> Numbers:
+    semantics = trial.parts.meaning.semantics(data.classes)
+    learner = learner_of(trial, data, semantics, steps=STEPS, device=torch.device("cpu"), ranks=ranks).double()
+    optimizer = torch.optim.SGD([p for p in learner.parameters() if p.requires_grad], lr=0.1)
+    draw, draw_views = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
+    size, found = trial.config["batch_size"], {}
+    for step in range(STEPS):
+        shape = (size, 3, 8, 8)
+        views = tuple(
+            torch.randn(shape, generator=draw_views, dtype=torch.float64) for _ in range(trial.parts.method.views)
+        )
+        instance = torch.arange(size * step, size * (step + 1)) % len(data.train)
+        batch = Batch(views, instance, torch.tensor(data.train.labels)[instance])
+        made = learner.step(batch, StepContext(draw, 0.3, epoch=0, epochs=1, observe=True, step=step))
+        optimizer.zero_grad(set_to_none=True)
+        made.loss.backward()
+        if ranks > 1:
+            average_gradients(learner.parameters())
+        optimizer.step()
+        learner.after_step((step + 1) / STEPS)
+        found |= {f"step {step} loss": made.loss} | {f"step {step} {n}": value for n, value in made.observed.items()}
+        found |= {f"step {step} gradient of {n}": p.grad for n, p in learner.named_parameters() if p.grad is not None}
+    found |= learner.state_dict()
+    return {name: value.detach().double().numpy() for name, value in found.items()}
+
+
+def shared(trials: dict[str, Trial], cache: Path) -> tuple[dict[str, Numbers], list[Any]]:
+    """These of a rank, and features of an encoder that draws, with a number drawn after it."""
+    torch.manual_seed(0)
+    dropout = nn.Dropout(0.5)
+    share(dropout)
+    return numbers(trials, cache, RANKS), [dropout(torch.ones(8, 32)).tolist(), torch.rand(1).item()]
+
+
+def check(trials: dict[str, Trial], cache: Path, folder: Path) -> None:
+    with Pair(folder, shared, trials, cache) as pair:
+        alone = numbers(trials, cache, 1)
+        (first, drawn), (second, also) = pair.results()
+    assert drawn == also, "features, and draws that follow, are the same on all ranks"
+    assert drawn[0][:4] != drawn[0][4:], "no two shares have the draws of one"
+    for name, expected in alone.items():
+        assert any(n.startswith("step 1 gradient of encoder") for n in expected), name
+        for rank, found in enumerate((first, second)):
+            assert found[name].keys() == expected.keys()
+            for n, value in expected.items():
+                np.testing.assert_allclose(
+                    found[name][n], value, rtol=CLOSE, atol=CLOSE, err_msg=f"{name}: {n} of rank {rank}"
+                )
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_method_and_strategy_over_two_ranks_is_that_of_one_process(cache: Path, tmp_path: Path) -> None:
+    check(references() | contrasts((None,), ["moco"]), cache, tmp_path)
+
+
+@pytest.mark.slow
+def test_every_combination_over_two_ranks_is_that_of_one_process(cache: Path, tmp_path: Path) -> None:
+    names = [name for name in METHODS.names() if METHODS.trait(name, "has_negatives")]
+    check(contrasts((None, *OBJECTIVES.names()), names), cache, tmp_path)
