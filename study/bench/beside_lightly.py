@@ -15,8 +15,9 @@ from models.augment import MEAN, STD, SimCLRViews
 from models.precision import autocast
 from study.data import Split
 from study.machine.devices import synchronise
-from study.trial.timing import time_steps
+from study.trial.streams import generator
 from study.trial.training import Training
+from study.trial.views import sent, view_of
 
 ABSENT = "lightly is not installed: not compared; `pip install lightly` first"
 
@@ -31,30 +32,47 @@ def installed() -> bool:
 
 def beside_lightly(work: Training, seconds: float) -> dict[str, Any]:
     """Views per second of a trial's step, of lightly's training, and of lightly's loss on views that are drawn as the
-    trial's are: medians of the rounds. `ratio` and `ratio_of_loss`: the trial against each, the median of the rounds'.
+    trial's are, in turns: medians of the rounds. `ratio` and `ratio_of_loss`: the trial against each, the median of the
+    rounds'; `…_of_cpu`: of the seconds of processors, which busy neighbours lengthen less.
 
     Lightly's training is its documented one: SimCLRTransform image by image in a DataLoader, NTXentLoss on the heads'
     outputs. Its transform has the trial's augmentation (SimCLRViews as it comes, no blur); the precision is the same.
     """
-    drawn = _their_views(work)
-    theirs, on_our_views = _step(work, drawn), _step(work, _our_views(work))
-    theirs(), on_our_views()  # the first ones warm up
-    rounds: list[tuple[float, float, float]] = []
+    steps = (_own_step(work), _step(work, _their_views(work)), _step(work, _our_views(work)))
+    for step in steps:
+        _seconds(step, work.device)  # the first one warms up
+    rounds: list[list[tuple[float, float]]] = []
     until = time.perf_counter() + seconds
     while len(rounds) < 3 or time.perf_counter() < until:
-        rounds.append((time_steps(work, 1), theirs(), on_our_views()))
+        rounds.append([_seconds(step, work.device) for step in steps])
     views = work.trial.parts.method.views * work.batch_size
-    names = ("trial_views_per_s", "lightly_views_per_s", "lightly_loss_views_per_s")
     found = {
-        name: views / statistics.median(column) for name, column in zip(names, zip(*rounds, strict=True), strict=True)
+        f"{name}_views_per_s": views / statistics.median(timed[at][0] for timed in rounds)
+        for at, name in enumerate(("trial", "lightly", "lightly_loss"))
     }
-    return found | {
-        "ratio": statistics.median(theirs / ours for ours, theirs, _ in rounds),
-        "ratio_of_loss": statistics.median(theirs / ours for ours, _, theirs in rounds),
-        "rounds": len(rounds),
-        "batch_size": work.batch_size,
-        "precision": work.precision,
-    }
+    for clock, of in enumerate(("", "_of_cpu")):
+        for at, name in enumerate(("ratio", "ratio_of_loss"), start=1):
+            found[name + of] = statistics.median(timed[at][clock] / timed[0][clock] for timed in rounds)
+    return found | {"rounds": len(rounds), "batch_size": work.batch_size, "precision": work.precision}
+
+
+def _seconds(step: Callable[[], None], device: torch.device) -> tuple[float, float]:
+    """Of a step: on the wall, and of processors in this process."""
+    synchronise(device)
+    started = time.perf_counter(), time.process_time()
+    step()
+    synchronise(device)
+    return time.perf_counter() - started[0], time.process_time() - started[1]
+
+
+def _own_step(work: Training) -> Callable[[], None]:
+    draws, batches = (generator("cpu", 0), generator(work.device, 1)), itertools.cycle(work.order())
+
+    def step() -> None:
+        index = next(batches)
+        work.step(0, index, sent(index, work.device), *draws, observe=False)
+
+    return step
 
 
 class _Images(torch.utils.data.Dataset[list[Tensor]]):
@@ -94,15 +112,14 @@ def _their_views(work: Training) -> Iterator[Tensor]:
 
 
 def _our_views(work: Training) -> Iterator[Tensor]:
-    draw = torch.Generator().manual_seed(0)
-    order = work.order()
-    for index in itertools.cycle(order):
-        inputs = work.train.take(index, index.to(work.device))
-        yield torch.cat([work.augmentation(inputs, generator=draw) for _ in range(2)])
+    draw = generator("cpu", 0)
+    for index in itertools.cycle(work.order()):
+        inputs = work.train.take(index, sent(index, work.device))
+        yield torch.cat([view_of(work.augmentation, inputs, generator=draw) for _ in range(2)])
 
 
-def _step(work: Training, views: Iterator[Tensor]) -> Callable[[], float]:
-    """A step of lightly's SimCLR on networks of the trial's kind, which returns its seconds, those of the views too."""
+def _step(work: Training, views: Iterator[Tensor]) -> Callable[[], None]:
+    """A step of lightly's SimCLR on networks of the trial's kind, the making of its views included."""
     from lightly.loss import NTXentLoss
 
     encoder = work.trial.parts.encoder().to(work.device)
@@ -110,9 +127,7 @@ def _step(work: Training, views: Iterator[Tensor]) -> Callable[[], float]:
     optimizer = work.trial.parts.optimizer.optimizer(both)
     criterion = NTXentLoss(temperature=work.trial.parts.temperature.at(0.0))
 
-    def step() -> float:
-        synchronise(work.device)
-        started = time.perf_counter()
+    def step() -> None:
         x = next(views)
         with autocast(work.precision, work.device):
             z = both(x)
@@ -120,7 +135,5 @@ def _step(work: Training, views: Iterator[Tensor]) -> Callable[[], float]:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        synchronise(work.device)
-        return time.perf_counter() - started
 
     return step

@@ -32,3 +32,4 @@ def test_a_trial_and_lightly_are_timed_on_the_same_batch(tmp_path) -> None:
     assert found["rounds"] >= 3
     assert found["batch_size"] == 16
     assert min(found[f"{who}_views_per_s"] for who in ("trial", "lightly", "lightly_loss")) > 0
+    assert min(found[f"{ratio}{of}"] for ratio in ("ratio", "ratio_of_loss") for of in ("", "_of_cpu")) > 0
