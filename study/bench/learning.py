@@ -92,7 +92,8 @@ def learning_curve(
     """Of one seed: the floor, and a point for each time, with its seconds by both clocks, epochs and views."""
     trial = resolve(cell)
     training = Training(trial, trial.parts.data.load(cache), device)
-    floor, watch, points = accuracy(training), Stopwatch(device), []
+    floor, watch = accuracy(training), Stopwatch(device)
+    points: list[dict[str, float]] = []
     _say(f"seed {training.seed}: untrained {floor:.2f} %")
     while training.epoch == 0 or training.epoch < training.epochs:
         with watch.running():
