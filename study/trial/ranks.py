@@ -80,10 +80,10 @@ def run_over_ranks(
                 started.append((process, here))
             return _outcome(started, folder, report)
         finally:
-            for process, _ in started:
-                process.kill()
-            for process, here in started:
-                process.join()
+            for child, _ in started:
+                child.kill()
+            for child, here in started:
+                child.join()
                 here.close()
 
 
