@@ -10,12 +10,13 @@ are planes [3, B, H, W]: each colour is then one contiguous block, which makes t
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from models.registry import Registry
+from models.registry import Registry, added
 
 AUGMENTATIONS = Registry("augmentation")
 
@@ -27,6 +28,17 @@ MEAN, STD = 0.5, 0.25
 
 RATIO = (3 / 4, 4 / 3)
 """Range of a crop's width / height, log-uniform."""
+
+
+@runtime_checkable
+class Cropping(Protocol):
+    """An augmentation that begins with a random resized crop and a flip, which may be made for it."""
+
+    min_scale: float
+    """Least area of a crop, as a share of the image's area."""
+
+    def after_crop(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+        """The rest, of images uint8 [B, H, W, 3] that are cropped and flipped already."""
 
 
 @AUGMENTATIONS.register("none")
@@ -60,15 +72,20 @@ class CropFlip:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last, normalised."""
         return to_input(random_crop_flip(to_planes(inputs), min_scale=self.min_scale, generator=generator))
 
+    def after_crop(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+        """The rest, of images that are cropped and flipped already."""
+        return to_input(to_planes(inputs))
+
 
 @AUGMENTATIONS.register("simclr")
 @dataclass(frozen=True, kw_only=True)
 class SimCLRViews:
-    """Crop, flip, colour jitter and grey: SimCLR's recipe for CIFAR-10 (strength 0.5, no blur).
+    """Crop, flip, colour jitter, grey and blur: SimCLR's recipe; by default that for CIFAR-10 (strength 0.5, no blur).
 
     Chen et al. 2020, arXiv 2002.05709, appendices A and B.9. With s = strength, jitter draws brightness, contrast and
     saturation factors from U(1 − 0.8 s, 1 + 0.8 s) and a hue shift from U(−0.2 s, 0.2 s) turns. The order of the four
     is drawn once a call, as each sample's factors are independent of it: a sample's own distribution is the recipe's.
+    Blur is a Gaussian of U(0.1, 2) pixels over a tenth of the image's side. For ImageNet: strength 1, blur in a half.
     """
 
     modality: ClassVar[str] = "image"
@@ -81,11 +98,14 @@ class SimCLRViews:
     """Probability that a sample's colours are jittered."""
     grey_probability: float = 0.2
     """Probability that a sample is turned grey."""
+    blur_probability: float = added(0.0)
+    """Probability that a sample is blurred; SimCLR uses 0.5 for ImageNet."""
 
     def __post_init__(self) -> None:
         CropFlip(min_scale=self.min_scale)
         _check_share("jitter_probability", self.jitter_probability)
         _check_share("grey_probability", self.grey_probability)
+        _check_share("blur_probability", self.blur_probability)
         if not 0 <= self.strength <= 1.25:
             raise ValueError(
                 f"strength must be between 0 and 1.25 (factors 1 ± 0.8·strength stay positive), got {self.strength}; "
@@ -95,6 +115,13 @@ class SimCLRViews:
     def __call__(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last, normalised."""
         planes = random_crop_flip(to_planes(inputs), min_scale=self.min_scale, generator=generator)
+        return self._recoloured(planes, generator)
+
+    def after_crop(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+        """The rest, of images that are cropped and flipped already."""
+        return self._recoloured(to_planes(inputs), generator)
+
+    def _recoloured(self, planes: Tensor, generator: torch.Generator) -> Tensor:
         count, device = planes.shape[1], planes.device
         jittered = _uniform(count, generator=generator, device=device) < self.jitter_probability
         shift = _uniform(4, count, generator=generator, device=device).mul_(2).sub_(1) * (self.strength * jittered)
@@ -108,7 +135,10 @@ class SimCLRViews:
             else:
                 planes = adjust_hue(planes, 0.2 * shift[3])
         grey = _uniform(count, generator=generator, device=device) < self.grey_probability
-        return to_input(adjust_saturation(planes, (~grey).to(planes.dtype)))
+        planes = adjust_saturation(planes, (~grey).to(planes.dtype))
+        if self.blur_probability:
+            planes = random_blur(planes, probability=self.blur_probability, generator=generator)
+        return to_input(planes)
 
 
 @AUGMENTATIONS.register("erase-replace")
@@ -208,6 +238,28 @@ def _interpolation(start: Tensor, length: Tensor, size: int) -> Tensor:
     centre = start[:, None] + (pixel + 0.5) * (length / size)[:, None] - 0.5  # [B, size]
     centre = centre.clamp(start[:, None], (start + length - 1)[:, None])
     return (1 - (centre[:, :, None] - pixel).abs_()).clamp_(min=0)
+
+
+def random_blur(planes: Tensor, *, probability: float, generator: torch.Generator) -> Tensor:
+    """Each sample blurred with that probability, by a deviation of U(0.1, 2) pixels: planes [3, B, H, W] stay such."""
+    chosen = (torch.rand(planes.shape[1], generator=generator) < probability).nonzero().squeeze(1)
+    sigma = torch.rand(planes.shape[1], generator=generator).mul_(1.9).add_(0.1)[chosen]
+    if not len(chosen):
+        return planes
+    there, sigma = (x.to(planes.device, non_blocking=True) for x in (chosen, sigma))
+    return planes.index_copy(1, there, blur(planes[:, there], sigma))
+
+
+def blur(planes: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur over a tenth of the side, mirrored at the edges: planes [3, B, H, W], deviations in pixels [B]."""
+    _, count, height, width = planes.shape
+    reach = min(height, width) // 20
+    steps = torch.arange(-reach, reach + 1, device=planes.device, dtype=planes.dtype)
+    taps = torch.softmax(-0.5 * (steps / sigma[:, None]) ** 2, dim=1)  # [B, 2 · reach + 1]
+    taps = taps.repeat(3, 1)[:, None, None]
+    padded = F.pad(planes.reshape(1, 3 * count, height, width), (reach,) * 4, mode="reflect")
+    rows = F.conv2d(padded, taps, groups=3 * count)
+    return F.conv2d(rows, taps.mT, groups=3 * count).view_as(planes)
 
 
 def adjust_brightness(planes: Tensor, factor: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ import numpy as np
 
 from models.registry import Registry, added
 from study.data.cache import Arrays, Meta, code_of, file_of, held, stored
+from study.data.images.packed import Packed
 
 DATASETS = Registry("data set")
 
@@ -23,8 +25,9 @@ DATASETS = Registry("data set")
 class Split:
     """The examples of one split, read-only."""
 
-    inputs: np.ndarray
-    """Images uint8 [N, H, W, 3], channels last; or token ids int32 [N, L], 0 = padding."""
+    inputs: np.ndarray | Packed
+    """Images uint8 [N, H, W, 3], channels last, or packed, which are read as such; token ids int32 [N, L], 0 = padding.
+    """
     labels: np.ndarray | None
     """Class indices int64 [N], or None where the data has no labels."""
     rows: np.ndarray | None = None
@@ -35,8 +38,8 @@ class Split:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its inputs."""
-        return self.inputs[:1].nbytes * len(self)
+        """Bytes of its inputs, decoded."""
+        return math.prod(self.inputs.shape[1:]) * self.inputs.dtype.itemsize * len(self)
 
     def take(self, index: np.ndarray | slice) -> np.ndarray:
         """A copy of the inputs of these examples."""
@@ -284,8 +287,12 @@ def in_memory(decode_into: Callable[[Path], Dataset]) -> Dataset:
     """The data set that a source writes into a folder, as arrays without one."""
     with tempfile.TemporaryDirectory() as folder:
         whole = decode_into(Path(folder))
-        splits = {name: replace(split, inputs=np.array(split.inputs)) for name, split in _splits(whole).items()}
+        splits = {name: replace(split, inputs=_held(split.inputs)) for name, split in _splits(whole).items()}
     return replace(whole, **splits)  # type: ignore[arg-type]
+
+
+def _held(inputs: np.ndarray | Packed) -> np.ndarray | Packed:
+    return inputs.held() if isinstance(inputs, Packed) else np.array(inputs)
 
 
 def subset(split: Split, size: int) -> Split:
@@ -339,17 +346,20 @@ def proportional_counts(weights: np.ndarray, total: int, most: np.ndarray | None
 def _pack(dataset: Dataset) -> tuple[Arrays, Meta]:
     """A decoded data set as named arrays and JSON, with its digest."""
     arrays: Arrays = {}
-    for name, split in _splits(dataset).items():
-        arrays[f"{name}_inputs"] = np.require(split.inputs, requirements="C")
-        if split.labels is not None:
-            arrays[f"{name}_labels"] = np.ascontiguousarray(split.labels)
     meta = {name: getattr(dataset, name) for name in ("name", "modality", "vocabulary_size")}
     meta |= {"classes": list(dataset.classes), "notes": dict(dataset.notes)}
     content = hashlib.sha256(json.dumps([dataset.modality, dataset.classes]).encode())
-    for name, array in arrays.items():
-        content.update(f"{name} {array.dtype} {array.shape}".encode())
-        for piece in _pieces(array):
-            content.update(piece)
+    for name, split in _splits(dataset).items():
+        found = {f"{name}_inputs": split.inputs} | ({} if split.labels is None else {f"{name}_labels": split.labels})
+        for of, array in found.items():
+            content.update(f"{of} {array.dtype} {array.shape}".encode())
+            for piece in array.pieces() if isinstance(array, Packed) else _pieces(np.require(array, requirements="C")):
+                content.update(piece)
+            if isinstance(array, Packed):
+                arrays |= {of: array.content, f"{name}_index": array.index}
+                meta["packed"] = array.shape[1]
+            else:
+                arrays[of] = np.require(array, requirements="C")
     return arrays, meta | {"digest": content.hexdigest()}
 
 
@@ -367,7 +377,10 @@ def _pieces(array: np.ndarray) -> Iterator[Any]:
 
 def _unpack(arrays: Arrays, meta: Meta) -> Dataset:
     names = [name for name in ("train", "test", "validation") if f"{name}_inputs" in arrays]
-    splits = {name: Split(arrays[f"{name}_inputs"], arrays.get(f"{name}_labels")) for name in names}
+    inputs: dict[str, np.ndarray | Packed] = {name: arrays[f"{name}_inputs"] for name in names}
+    if size := meta.pop("packed", 0):
+        inputs = {name: Packed(arrays[f"{name}_inputs"], arrays[f"{name}_index"], size) for name in names}
+    splits = {name: Split(inputs[name], arrays.get(f"{name}_labels")) for name in names}
     return Dataset(**(meta | splits | {"classes": tuple(meta["classes"])}))
 
 

@@ -5,15 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from models.registry import added
 from study.data.cache import remembered
 from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split, in_memory
 from study.data.files import absolute, entries, place, printable, state
 from study.data.images.content import VERSION, content_of
-from study.data.images.decoding import Rows, decode_all
+from study.data.images.decoding import PackedRows, PixelRows, Rows, decode_all
 from study.data.images.layouts import Part, WrongLayout, find_splits
 
 _LARGEST = 1024
@@ -39,6 +40,9 @@ class ImageFolder(DataSource):
     """Side in pixels: images of another size have their centre square resized to it."""
     skip_unreadable: bool = False
     """Leave out images that cannot be read, named in the data set's notes, instead of refusing them."""
+    keep: Literal["pixels", "encoded"] = added("pixels")
+    """Keep the images decoded, at image_size, or as the bytes of their files (encoded): these are decoded anew for each
+    epoch, and random crops are taken from the image at its own size. For what is too large decoded."""
 
     version: ClassVar = 2
 
@@ -53,7 +57,8 @@ class ImageFolder(DataSource):
             _check_hold_out(self.test_split)
 
     def fingerprint(self) -> dict[str, Any]:
-        return super().fingerprint() | {"content": self.content()}
+        told = super().fingerprint() | {"content": self.content()}
+        return {name: value for name, value in told.items() if (name, value) != ("keep", "pixels")}
 
     def content(self) -> str:
         """See `study.data.images.content`. The files are looked at once, by the first who asks."""
@@ -65,7 +70,7 @@ class ImageFolder(DataSource):
             return super().available()
         listed = self._listed
         counts, size = (listed["train"], listed["test"]), (self.image_size, self.image_size)
-        return DataShape(*counts, tuple(listed["classes"]), size, remarks=tuple(listed["said"]))
+        return DataShape(*counts, tuple(listed["classes"]), size, remarks=self._said())
 
     def decode(self) -> Dataset:
         """Raises ValueError, naming what is wrong, for anything but whole images in one of the known layouts."""
@@ -77,13 +82,14 @@ class ImageFolder(DataSource):
         if self._list()["content"] != self.content():
             raise ValueError(f"{root} holds other images than those that were planned with; plan again, or copy them")
         parts = self._splits()
-        rows = [
-            Rows(folder, f"{name}_inputs", len(part.images), self.image_size)
+        kind: type[PackedRows | PixelRows] = PackedRows if self.keep == "encoded" else PixelRows
+        rows: list[Rows] = [
+            kind(folder, f"{name}_inputs", len(part.images), self.image_size)
             for name, part in zip(("train", "test"), parts, strict=True)
         ]
         order = [sorted(part.images, key=part.images.__getitem__) for part in parts]
         places = {file: (one, row) for one, files in zip(rows, order, strict=True) for row, file in enumerate(files)}
-        found, several = decode_all(entries(root), places, self.image_size)
+        found, several = decode_all(entries(root), places)
         unreadable = _lost(*parts) | {printable(str(path)): why for path, why in found.items()}
         _refuse(root, "" if self.skip_unreadable else _damage(unreadable))
         kept = [[files[row] for row in one.done()] for one, files in zip(rows, order, strict=True)]
@@ -101,7 +107,18 @@ class ImageFolder(DataSource):
         """Equal images in another layout are the same arrays; what is said of the layout is of this one."""
         listed = self._listed
         notes: dict[str, Any] = {"source": printable(self._location().name), "splits": listed["splits"]}
-        return replace(whole, notes={**notes, **whole.notes, "said": [*listed["said"], *whole.notes["said"]]})
+        return replace(whole, notes={**notes, **whole.notes, "said": [*self._said(), *whole.notes["said"]]})
+
+    def _said(self) -> tuple[str, ...]:
+        """Remarks that need no look into the images."""
+        listed = self._listed
+        if self.keep == "pixels":
+            return tuple(listed["said"])
+        gib = (listed["train"] + listed["test"]) * self.image_size**2 * 3 / 2**30
+        kept = (
+            f"data: images are kept as their files and decoded anew for each epoch; as pixels they take {gib:,.1f} GiB"
+        )
+        return (*listed["said"], kept)
 
     @cached_property
     def _listed(self) -> dict[str, Any]:

@@ -41,9 +41,15 @@ def decode_image(content: bytes, size: int | tuple[int, int]) -> tuple[np.ndarra
     0 … 65,535 of 16 bits, 0 … 4,095 of a TIFF of 12 bits, 0 … 1 of floats. Raises UnreadableImage for what is no whole
     image, or has no known range.
     """
+    image, several = upright(content)
+    return fitted(image, size), several
+
+
+def upright(content: bytes) -> tuple[Image.Image, bool]:
+    """An image file at its own size, upright, RGB; and whether it holds more frames. As `decode_image` has it."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            image = as_decoded(file, size)
+            image = _upright(file)
             several = file.format != "MPO" and getattr(file, "is_animated", False)  # a telephone's photographs are MPO
     except UnreadableImage:
         raise
@@ -60,10 +66,18 @@ def decode_image(content: bytes, size: int | tuple[int, int]) -> tuple[np.ndarra
 
 def as_decoded(file: Image.Image, size: int | tuple[int, int]) -> np.ndarray:
     """RGB uint8 of an image of Pillow, as `decode_image` has it; raises UnreadableImage for what has no known range."""
+    return fitted(_upright(file), size)
+
+
+def _upright(file: Image.Image) -> Image.Image:
     file.load()
     turn = _turn(file)
     image = _in_rgb(file)
-    image = image.transpose(turn) if turn is not None else image
+    return image.transpose(turn) if turn is not None else image
+
+
+def fitted(image: Image.Image, size: int | tuple[int, ...]) -> np.ndarray:
+    """The centre of an image at a size, uint8 [H, W, 3]: bicubic, anti-aliased, where it has another."""
     height, width = (size, size) if isinstance(size, int) else size
     if image.size != (width, height):
         image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)

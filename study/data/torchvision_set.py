@@ -18,7 +18,7 @@ from study.data.cache import data_home
 from study.data.containers.entry import Entry
 from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split, in_memory
 from study.data.files import absolute
-from study.data.images.decoding import Rows, decode_all
+from study.data.images.decoding import PixelRows, decode_all
 
 _TESTS = ("test", "val")
 """torchvision's names of the split to test on, the first that a set has."""
@@ -67,7 +67,9 @@ class TorchvisionSet(DataSource):
         """Raises ValueError for examples that are no image and class."""
         parts = self._parts()
         names = ("train", "test")
-        rows = [Rows(folder, f"{n}_inputs", len(part), self.image_size) for n, part in zip(names, parts, strict=True)]
+        rows = [
+            PixelRows(folder, f"{n}_inputs", len(part), self.image_size) for n, part in zip(names, parts, strict=True)
+        ]
         labels = [np.full(len(part), -1, np.int64) for part in parts]
         found = (e for n, part, of in zip(names, parts, labels, strict=True) for e in _entries(n, part, of))
         places = {
@@ -75,7 +77,7 @@ class TorchvisionSet(DataSource):
             for n, one in zip(names, rows, strict=True)
             for i in range(len(one.marks))
         }
-        unreadable, _ = decode_all(found, places, self.image_size)
+        unreadable, _ = decode_all(found, places)
         if unreadable:
             path, why = min(unreadable.items())
             raise ValueError(f"{self._named()}: {len(unreadable)} examples cannot be read, such as {path} ({why})")

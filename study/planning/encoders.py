@@ -84,6 +84,26 @@ def _mib(trial: Trial) -> float:
     return sum(t.nbytes for net in (encoder, head) for t in net.state_dict().values()) / 2**20
 
 
+MANY = 200_000
+"""Examples from which on a plan tells what their features take."""
+
+
+def features_note(encoder: Callable[..., Any], head: Callable[..., Any], shape: DataShape) -> str:
+    """The memory of all that an evaluation holds of the examples, of large data sets: float32 features, embeddings, and
+    the mean of the views' embeddings; empty of others."""
+    examples = shape.train + shape.test + shape.validation
+    if examples < MANY or shape.modality != "image":
+        return ""
+    h = _tried(encoder, shape).feature_dim
+    with torch.device("meta"):
+        d = int(head(h)(torch.zeros(2, h)).shape[1])
+    gib = examples * (h + 2 * d) * 4 / 2**30
+    return (
+        f"evaluation: features and embeddings of {examples:,} examples take {gib:,.1f} GiB of memory for each trial; "
+        "data.train_size lowers it"
+    )
+
+
 def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     """The reason why an encoder cannot be made for such data, in a line; an empty string where it can.
 

@@ -29,7 +29,7 @@ from study.data import DATASETS, DataShape
 from study.evaluation import EVALUATIONS
 from study.planning.beside import check_on_the_way, check_transfer, listed, told_of
 from study.planning.classes import Offer, check_classes
-from study.planning.encoders import absolute, content_digest, for_size, misfit
+from study.planning.encoders import absolute, content_digest, features_note, for_size, misfit
 from study.storage.code import digest_of
 from study.trial.class_synsets import Meaning, find_meaning
 from study.trial.trial import Parts, Trial
@@ -151,7 +151,7 @@ class Resolver:
         if unfit or problems or also or of_transfer:
             raise ConfigError([*unfit, *problems, *also, *of_transfer])
         method: Method = parts["method"].value
-        contrast = None
+        held, contrast = features_note(parts["encoder"].value, parts["head"].value, shape), None
         if method.has_negatives:
             directions = OBJECTIVES.trait(parts["objective"].plain["name"], "directions") or "both"
             contrast = Contrast(parts["negatives"].value, parts["objective"].value, {}, k, directions)
@@ -170,7 +170,7 @@ class Resolver:
                 meaning=meaning,
                 **{name: parts[name].value for name in plain},
             ),
-            notes=(*shape.remarks, *notes, *remarks, *filter(None, [meaning.note])),
+            notes=(*shape.remarks, *notes, *remarks, *filter(None, [meaning.note, held])),
             code={f"{path.split('.')[0]}.{part.plain['name']}": part.code for path, part in parts.items() if part.code},
         )
 

@@ -16,7 +16,7 @@ from study.evaluation.negatives import Negatives
 from study.storage.store import TrialFolder
 from study.trial.streams import Stream, generator, layers_draw
 from study.trial.training import Training
-from study.trial.views import Examples, view_of
+from study.trial.views import Examples, sent, view_of
 
 AFTER_TRAINING = (Stream.EVALUATION, 1)
 """The stream of the layers' draws in evaluations, which are of no epoch: a word more than those have."""
@@ -34,11 +34,16 @@ def represent(training: Training, split: Examples, *, view: int | None = None) -
     """
     learner, device = training.learner, training.device
     learner.eval()
-    draw = generator("cpu", training.seed, Stream.EVALUATION, 0 if view is None else view + 1, len(split))
-    augment = NoAugmentation() if view is None else training.augmentation
+    key = (training.seed, Stream.EVALUATION, 0 if view is None else view + 1, len(split))
+    draw = generator("cpu", *key)
     blocks = Blocks(ENCODE_BATCH)
     for start in range(0, len(split), ENCODE_BATCH):
-        x = view_of(augment, split.part(start, start + ENCODE_BATCH), generator=draw)
+        if view is None:
+            x = view_of(NoAugmentation(), split.part(start, start + ENCODE_BATCH), generator=draw)
+        else:
+            here = torch.arange(start, min(start + ENCODE_BATCH, len(split)))
+            there = sent(here, device)
+            (x,) = split.views(here, there, training.augmentation, count=1, generator=draw, key=key)
 
         def through(rows: slice, x: Tensor = x) -> tuple[Tensor, Tensor]:
             with autocast(training.precision, device):

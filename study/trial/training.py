@@ -22,7 +22,7 @@ from study.semantics import selection_statistics
 from study.trial.learner import learner_of, supply
 from study.trial.streams import Stream, generator, layers_draw
 from study.trial.trial import Trial
-from study.trial.views import Examples, sent, view_of
+from study.trial.views import Examples, sent
 
 OBSERVED_STEPS = 8
 """Steps of an epoch, evenly spaced, at which what is only logged is computed."""
@@ -104,6 +104,7 @@ class Training:
         look_every = 1 if self.device.type == "cpu" else LOOK_EVERY
         here = self.order()
         there = sent(here, self.device)
+        self.train.expect(here)
         losses: list[float] = []
         unseen: list[Tensor] = []
         observed: list[dict[str, Tensor]] = []
@@ -146,15 +147,18 @@ class Training:
         """Alignment and uniformity of two views of the same few training examples after every epoch."""
         count = min(PROBED, len(self.data.train))
         index = torch.from_numpy(np.linspace(0, len(self.data.train) - 1, count).astype(np.int64))
-        inputs = self.train.take(index, index.to(self.device))
-        draw = generator("cpu", self.seed, Stream.PROBE)
         self.learner.eval()
-        views = [view_of(self.augmentation, inputs, generator=draw) for _ in range(2)]
+        draw = generator("cpu", self.seed, Stream.PROBE)
+        views = self._views(index, index.to(self.device), 2, draw, Stream.PROBE)
         of_head = self.trial.parts.method.trains_head
         with autocast(self.precision, self.device):
             x, y = (self.learner.project(v) if of_head else unit_rows(self.learner.encoder(v)) for v in views)
         prefix = "train" if of_head else "train.features"
         return {f"{prefix}.alignment": float(alignment(x, y)), f"{prefix}.uniformity": float(uniformity(x))}
+
+    def _views(self, here: Tensor, there: Tensor, count: int, draw: torch.Generator, *words: int) -> tuple[Tensor, ...]:
+        key = (self.seed, *words)
+        return self.train.views(here, there, self.augmentation, count=count, generator=draw, key=key)
 
     def step(
         self, step: int, here: Tensor, there: Tensor, draw_views: torch.Generator, draw_step: torch.Generator,
@@ -167,10 +171,7 @@ class Training:
         total = self.steps * self.epochs
         at = self.epoch * self.steps + step
         self.part = "making views"
-        inputs = self.train.take(here, there)
-        views = tuple(
-            view_of(self.augmentation, inputs, generator=draw_views) for _ in range(self.trial.parts.method.views)
-        )
+        views = self._views(here, there, self.trial.parts.method.views, draw_views, Stream.VIEWS, self.epoch)
         batch = Batch(views, there, None if self.train.labels is None else self.train.labels[there])
         context = StepContext(
             draw_step, self.trial.parts.temperature.at(at / total), self.epoch, self.epochs, observe, at

@@ -6,8 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.augment import Cropping
 from models.precision import no_autocast
 from study.data import Split
+from study.data.images.packed import Packed
+from study.trial.crops import Crops
 
 RESIDENT_SHARE = 1 / 16
 """Of a GPU's memory: a split up to that size lies there as a whole, so that a step copies nothing."""
@@ -26,13 +29,15 @@ def view_of(augmentation: Callable[..., Tensor], inputs: Tensor, *, generator: t
 class Examples:
     """A split where a training reads it: on a GPU as a whole where it is small beside its memory, else batch by batch.
 
-    Whoever reads does not wait for the copy.
+    Packed images are decoded batch by batch, and their random crops are taken at their own size. Whoever reads does not
+    wait for the copy.
     """
 
     def __init__(self, split: Split, device: torch.device) -> None:
         self._split, self._device = split, device
         self._resident: Tensor | None = None
-        if device.type != "cpu" and split.nbytes <= RESIDENT_SHARE * memory_of(device):
+        self._crops = Crops(split) if isinstance(split.inputs, Packed) else None
+        if self._crops is None and device.type != "cpu" and split.nbytes <= RESIDENT_SHARE * memory_of(device):
             self._resident = torch.from_numpy(split.take(slice(None))).to(device)
         self.labels = None if split.labels is None else torch.from_numpy(split.labels.copy()).to(device)
 
@@ -42,6 +47,25 @@ class Examples:
     def take(self, index: Tensor, index_there: Tensor) -> Tensor:
         """The inputs at an index int64 [B], which is given on the CPU and on the device."""
         return self._sent(self._split.take(index.numpy())) if self._resident is None else self._resident[index_there]
+
+    def expect(self, order: Tensor) -> None:
+        """Make ready for these batches, [steps, B] on the CPU: each is decoded while the one before it is used."""
+        if self._crops is not None:
+            self._crops.expect(order)
+
+    def views(
+        self, index: Tensor, there: Tensor, augmentation: Callable[..., Tensor], *,
+        count: int, generator: torch.Generator, key: tuple[int, ...],
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        """`count` augmented views of the examples at an index, which is given on the CPU and on the device.
+
+        `key`: words that seed the crops of packed images, with the example's index; all else is the generator's.
+        """
+        if self._crops is None or not isinstance(augmentation, Cropping):
+            inputs = self.take(index, there)
+            return tuple(view_of(augmentation, inputs, generator=generator) for _ in range(count))
+        crops = self._crops.take(index, min_scale=augmentation.min_scale, count=count, key=key)
+        return tuple(view_of(augmentation.after_crop, self._sent(each), generator=generator) for each in crops)
 
     def part(self, start: int, stop: int) -> Tensor:
         """The inputs from one index to another."""

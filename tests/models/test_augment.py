@@ -52,6 +52,27 @@ def test_hue_equals_torchvision_also_on_grey_and_pure_colours(images: Tensor, ge
         )
 
 
+def test_blur_equals_torchvision(generator: torch.Generator) -> None:
+    from torchvision.transforms.v2 import functional
+
+    planes = torch.rand(3, 4, 40, 60, generator=generator)
+    sigma = torch.tensor([0.1, 0.7, 1.3, 2.0])
+    ours = augment.blur(planes, sigma)
+    for i in range(4):
+        theirs = functional.gaussian_blur(one(planes, i), [5, 5], [sigma[i].item()])
+        torch.testing.assert_close(one(ours, i), theirs, atol=TOLERANCE, rtol=0)
+
+
+def test_blur_is_of_the_share_that_is_asked_for_and_leaves_other_draws_alone(images: Tensor) -> None:
+    def views(probability: float) -> Tensor:
+        made = SimCLRViews(blur_probability=probability)(images, generator=torch.Generator().manual_seed(1))
+        return made.flatten(1)
+
+    unchanged = (views(0.5) == views(0)).all(dim=1)
+    assert 0 < unchanged.sum() < COUNT
+    assert not (views(1.0) == views(0)).all(dim=1).any()
+
+
 def test_saturation_zero_is_torchvision_grey(images: Tensor) -> None:
     from torchvision.transforms.v2 import functional
 

@@ -3,16 +3,20 @@
 import errno
 import os
 import sys
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 
 from study.data.containers.entry import Entry
-from study.data.pixels import UnreadableImage, decode_image
+from study.data.images.packed import Packed
+from study.data.pixels import UnreadableImage, decode_image, upright
 from study.storage.store import write_atomically
 
 _TO_DO, _DONE, _SEVERAL, _UNREADABLE = range(4)
@@ -20,83 +24,159 @@ _TO_DO, _DONE, _SEVERAL, _UNREADABLE = range(4)
 _SETTLED = 1000
 """Images after which what was decoded is written down as done."""
 _CHUNK = 2**24
+_HEADER = 128
+"""Bytes before the data of a .npy file."""
 
 
-class Rows:
-    """Images uint8 [N, S, S, 3] in a .npy file, written row by row in any order; beside it, which rows are done.
+class Rows(ABC):
+    """The images of a split in a file NAME.npy of a folder, in any order; beside it, which of them are done.
 
     Written by calls of the system and not through a memory map: a full disk is an error then, not the end of the
     process, and pages that were written are not counted as the process's memory.
     """
 
-    def __init__(self, folder: Path, name: str, count: int, size: int) -> None:
+    def __init__(self, folder: Path, name: str, count: int) -> None:
         self.path, self._marks_path = folder / f"{name}.npy", folder / f"{name}.marks"
-        self._row, self._shape = size * size * 3, (count, size, size, 3)
         if not self._begun(count):
             self.path.unlink(missing_ok=True)
-            np.lib.format.open_memmap(self.path, mode="w+", dtype=np.uint8, shape=self._shape)
+            self._begin(count)
             self._marks_path.write_bytes(bytes(count))
         self.marks = np.frombuffer(self._marks_path.read_bytes(), np.uint8).copy()
         self.marks[self.marks == _UNREADABLE] = _TO_DO
         self._file = os.open(self.path, os.O_RDWR)
-        self._start = os.fstat(self._file).st_size - count * self._row
+
+    @abstractmethod
+    def put(self, row: int, content: bytes) -> bool:
+        """Put the image of a file into its row; whether the file has more frames. Raises UnreadableImage."""
+
+    @abstractmethod
+    def finish(self) -> np.ndarray | Packed:
+        """The rows that are done, read-only; the others are dropped."""
+
+    @abstractmethod
+    def _begin(self, count: int) -> None:
+        """Make the files of so many rows."""
 
     def _begun(self, count: int) -> bool:
-        """Whether a process that was killed has left this file."""
-        try:
-            found = np.load(self.path, mmap_mode="r")
-        except (OSError, ValueError):
-            return False
-        return found.shape == self._shape and self._marks_path.exists() and self._marks_path.stat().st_size == count
+        """Whether a process that was killed has left these files."""
+        return self._marks_path.exists() and self._marks_path.stat().st_size == count and self.path.exists()
 
-    def write(self, row: int, pixels: np.ndarray) -> None:
-        """Put an image into its row."""
-        written = os.pwrite(self._file, pixels.tobytes(), self._start + row * self._row)
-        if written < self._row:
+    def _write(self, content: bytes, at: int) -> None:
+        if os.pwrite(self._file, content, at) < len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def settle(self) -> None:
         """Write down which rows are done, once they are on the disk."""
         done = self.marks.tobytes()  # before the disk has them: threads go on
         os.fsync(self._file)
+        for path, content in self._beside().items():
+            write_atomically(path, content)
         write_atomically(self._marks_path, done)
+
+    def _beside(self) -> dict[Path, bytes]:
+        """Files with what else is to be known of rows that are done."""
+        return {}
 
     def done(self) -> np.ndarray:
         """Which rows are done, int64 [n]."""
         return np.flatnonzero((self.marks == _DONE) | (self.marks == _SEVERAL))
 
-    def finish(self) -> np.ndarray:
-        """A read-only map of the rows that are done; the others are dropped."""
+    def _close(self) -> None:
         self.settle()
         os.close(self._file)
+        self._marks_path.unlink()
+
+
+class PixelRows(Rows):
+    """Images uint8 [N, S, S, 3], row by row."""
+
+    def __init__(self, folder: Path, name: str, count: int, size: int) -> None:
+        self._row, self._shape = size * size * 3, (count, size, size, 3)
+        super().__init__(folder, name, count)
+        self._start = os.fstat(self._file).st_size - count * self._row
+
+    def _begin(self, count: int) -> None:
+        np.lib.format.open_memmap(self.path, mode="w+", dtype=np.uint8, shape=self._shape)
+
+    def _begun(self, count: int) -> bool:
+        try:
+            return super()._begun(count) and np.load(self.path, mmap_mode="r").shape == self._shape
+        except (OSError, ValueError):
+            return False
+
+    def put(self, row: int, content: bytes) -> bool:
+        pixels, several = decode_image(content, self._shape[1])
+        self._write(pixels.tobytes(), self._start + row * self._row)
+        return several
+
+    def finish(self) -> np.ndarray:
+        self._close()
         if len(self.done()) < len(self.marks):
             self._drop_others(self.done())
-        self._marks_path.unlink()
         return np.load(self.path, mmap_mode="r")
 
     def _drop_others(self, kept: np.ndarray) -> None:
         """Copy the rows that are done into a file of their own, in its place."""
         whole, shorter = np.load(self.path, mmap_mode="r"), self.path.with_suffix(".shorter")
         with shorter.open("wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (len(kept), *self._shape[1:])}
-            np.lib.format.write_array_header_1_0(file, header)
+            _write_header(file, (len(kept), *self._shape[1:]))
             step = max(_CHUNK // self._row, 1)
             for start in range(0, len(kept), step):
                 file.write(whole[kept[start : start + step]].tobytes())
         shorter.replace(self.path)
 
 
+class PackedRows(Rows):
+    """Images as the bytes of their files, in the order in which they come; each was decoded once, to know that it can
+    be."""
+
+    def __init__(self, folder: Path, name: str, count: int, size: int) -> None:
+        self._size, self._index_path = size, folder / f"{name}.index"
+        super().__init__(folder, name, count)
+        self._index = np.frombuffer(self._index_path.read_bytes(), np.int64).reshape(count, 2).copy()
+        self._end = max(_HEADER, *self._index[self.done()].max(axis=0, initial=0).tolist())
+        self._lock = threading.Lock()
+
+    def _begin(self, count: int) -> None:
+        self.path.touch()
+        self._index_path.write_bytes(bytes(16 * count))
+
+    def put(self, row: int, content: bytes) -> bool:
+        _, several = upright(content)
+        with self._lock:
+            start, self._end = self._end, self._end + len(content)
+        self._write(content, start)
+        self._index[row] = start, start + len(content)
+        return several
+
+    def _beside(self) -> dict[Path, bytes]:
+        return {self._index_path: self._index.tobytes()}
+
+    def finish(self) -> Packed:
+        self._close()
+        os.truncate(self.path, self._end)
+        with self.path.open("r+b") as file:
+            _write_header(file, (self._end - _HEADER,))
+        self._index_path.unlink()
+        return Packed(np.load(self.path, mmap_mode="r"), self._index[self.done()] - _HEADER, self._size)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """That of a .npy file of uint8: _HEADER bytes, where there are up to four dimensions."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
 Places = Mapping[PurePosixPath, tuple[Rows, int]]
 """File → the rows that it goes to, and which of them."""
 
 
-def decode_all(found: Iterable[Entry], places: Places, size: int) -> tuple[dict[PurePosixPath, str], int]:
+def decode_all(found: Iterable[Entry], places: Places) -> tuple[dict[PurePosixPath, str], int]:
     """Decode each file into its row; those that cannot be read, with the reason, and how many have several frames."""
     rows = {id(one): one for one, _ in places.values()}.values()
     before = sum(int(np.count_nonzero(one.marks)) for one in rows)
     unreadable: dict[PurePosixPath, str] = {}
     told = _Told(len(places), before)
-    for number, (path, reason) in enumerate(_in_parallel(_jobs(found, places, size)), start=1):
+    for number, (path, reason) in enumerate(_in_parallel(_jobs(found, places)), start=1):
         if reason:
             unreadable[path] = reason
         if number % _SETTLED == 0:
@@ -109,14 +189,14 @@ def decode_all(found: Iterable[Entry], places: Places, size: int) -> tuple[dict[
 Job = Callable[[], tuple[PurePosixPath, str]]
 
 
-def _jobs(found: Iterable[Entry], places: Places, size: int) -> Iterator[Job]:
+def _jobs(found: Iterable[Entry], places: Places) -> Iterator[Job]:
     for entry in found:
         rows, row = places.get(entry.path, (None, 0))
         if rows is not None and rows.marks[row] == _TO_DO:
             content = entry.read if entry.free else _content(entry)
             yield lambda entry=entry, content=content, rows=rows, row=row: (  # type: ignore[misc]
                 entry.path,
-                _decode(content, rows, row, size),
+                _decode(content, rows, row),
             )
 
 
@@ -135,14 +215,13 @@ def _raise(error: OSError) -> bytes:
     raise error
 
 
-def _decode(read: Callable[[], bytes], rows: Rows, row: int, size: int) -> str:
+def _decode(read: Callable[[], bytes], rows: Rows, row: int) -> str:
     """Why it cannot be read, or nothing."""
     try:
-        pixels, several = decode_image(_read(read), size)
+        several = rows.put(row, _read(read))
     except UnreadableImage as error:
         rows.marks[row] = _UNREADABLE
         return str(error)
-    rows.write(row, pixels)
     rows.marks[row] = _SEVERAL if several else _DONE
     return ""
 

@@ -1,0 +1,106 @@
+"""A synthetic set of JPEGs, and what its crops cost beside a bare DataLoader of torchvision: CPU seconds, memory.
+
+`python -m tests.data.imagenet_size FOLDER IMAGES ROUNDS` makes the set and prints the rounds, alternating.
+"""
+
+import io
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIDE, BATCH = 224, 50
+
+
+def write_jpegs(root: Path, count: int, *, test: int = 20, distinct: int | None = None) -> Path:
+    """train/<class>/ and test/<class>/ of 10 classes: coloured clouds, of 256 to 384 by 256 pixels, about 20 KB each.
+
+    `distinct`: links repeat the first so many images of the training split.
+    """
+    for split, number in (("train", count), ("test", test)):
+        for i in range(number):
+            file = root / split / f"class{i % 10}" / f"{i:07}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if split == "train" and distinct is not None and i >= distinct:
+                first = i % distinct
+                file.hardlink_to(root / split / f"class{first % 10}" / f"{first:07}.jpg")
+            elif not file.exists():
+                file.write_bytes(_clouds(i, split == "test"))
+    return root
+
+
+def _clouds(seed: int, test: bool) -> bytes:
+    from PIL import Image
+
+    draw = np.random.default_rng((seed, test))
+    size = (256 + 8 * int(draw.integers(0, 17)), 256)
+    total = np.zeros((size[1], size[0], 3))
+    for cells, weight in ((4, 1.0), (16, 0.5), (64, 0.25)):
+        noise = Image.fromarray(draw.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        total += weight * np.asarray(noise.resize(size, Image.Resampling.BICUBIC))
+    total = total / 1.75 + draw.normal(0, 3, total.shape)
+    buffer = io.BytesIO()
+    Image.fromarray(total.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def ours(root: Path) -> Callable[[list[int]], None]:
+    """Crops of these training images, as a trial has them."""
+    import torch
+
+    from study.data.image_folder import ImageFolder
+    from study.trial.crops import Crops
+
+    data = ImageFolder(root=str(root), image_size=SIDE, keep="encoded", validation_size=0).load()
+    crops = Crops(data.train)
+
+    def read(images: list[int]) -> None:
+        order = torch.tensor(images).view(-1, BATCH)
+        crops.expect(order)
+        for index in order:
+            crops.take(index, min_scale=0.08, count=1, key=(0, 0))
+
+    return read
+
+
+def bare(root: Path) -> Callable[[list[int]], None]:
+    """The same by torchvision's ImageFolder and torch's DataLoader, in this process: no copy between processes."""
+    from torch.utils.data import DataLoader, Subset
+    from torchvision import datasets, transforms
+
+    steps: list[Any] = [transforms.RandomResizedCrop(SIDE), transforms.RandomHorizontalFlip(), transforms.PILToTensor()]
+    data = datasets.ImageFolder(str(root / "train"), transforms.Compose(steps))
+
+    def read(images: list[int]) -> None:
+        for _ in DataLoader(Subset(data, images), batch_size=BATCH):
+            pass
+
+    return read
+
+
+def compare(root: Path, count: int, rounds: int) -> dict[str, list[float]]:
+    """Images per CPU second of both, in turns, of other images in each round; a first round is left out."""
+    import torch
+
+    torch.set_num_threads(1)
+    readers = {"ours": ours(root), "bare": bare(root)}
+    found: dict[str, list[float]] = {name: [] for name in readers}
+    order = torch.randperm(count * (rounds + 1), generator=torch.Generator().manual_seed(0)).view(rounds + 1, count)
+    for images in order.tolist():
+        for name, read in readers.items():
+            started = time.process_time()
+            read(images)
+            found[name].append(count / (time.process_time() - started))
+            print(name, f"{found[name][-1]:.0f}", flush=True)
+    return {name: rates[1:] for name, rates in found.items()}
+
+
+if __name__ == "__main__":
+    place, size, turns = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    rates = compare(write_jpegs(place, size), size // (turns + 1) // BATCH * BATCH, turns)
+    ratios = [a / b for a, b in zip(rates["ours"], rates["bare"], strict=True)]
+    print(f"ours / bare: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}), n = {turns}")
