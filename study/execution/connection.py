@@ -26,12 +26,8 @@ SOCKET = "/ray/session_2026-11-26_21-13-54_123456_4194304/sockets/plasma_store"
 """The longest that Ray makes in its folder of temporary files."""
 STARTS = 3
 """Attempts to start Ray on this machine before that counts as impossible."""
-SPINS = "1000"
-"""Turns, some 50 µs, that a thread of a worker spins while it waits for its trial's others (libgomp's GOMP_SPINCOUNT).
-By default it does so for longer than a core is left to it where other processes compete: each barrier costs that."""
 
 ray_compat.set_environment()
-os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 @contextmanager
