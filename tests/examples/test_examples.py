@@ -29,7 +29,7 @@ SMALLER = {"epochs": 1, "evaluation_views": 2, "data.train_size": 256, "data.tes
 
 @pytest.fixture(autouse=True)
 def registries_as_before() -> Iterator[None]:
-    """What an example registers is gone after it."""
+    """Registries without the entries of an example, once it has run."""
     before = [(registry, dict(registry._entries), dict(registry._traits)) for registry in registries().values()]
     yield
     for registry, entries, traits in before:

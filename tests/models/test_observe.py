@@ -74,7 +74,7 @@ def test_penalties_and_collisions_of_every_strategy_and_pool(name: str, pool: st
 
     given = Candidates(
         anchors @ rows.keys.T, anchors, rows.keys, offered, labels, rows.labels, epoch=3, epochs=9,
-        class_similarity=similarity,
+        class_similarity=similarity, positive=(anchors * positive).sum(1),
     )  # fmt: skip
     selection = build(name).select(given, generator=torch.Generator().manual_seed(7))
     found = []
@@ -86,7 +86,8 @@ def test_penalties_and_collisions_of_every_strategy_and_pool(name: str, pool: st
         same = [bool(rows.labels[j] == labels[i]) for j in met]
         every = [bool(rows.labels[j] == labels[i]) for j in mine]
         found.append(by_hand([float(anchors[i] @ key) for key in keys], len(mine), same, every))
-    assert (0 < sum(one["empty_share"] for one in found) < B) is (pool == "few" and name in EMPTIED)
+    if not name.startswith("semi_hard"):  # empties an anchor by how similar its positive is, in any pool
+        assert (0 < sum(one["empty_share"] for one in found) < B) is (pool == "few" and name in EMPTIED)
     of = {key: [one[key] for one in found if key in one] for one in found for key in one}
     expected = {key: math.fsum(values) / len(values) for key, values in of.items()}
     expected["similarity.positive"] = (anchors * positive).sum(1).mean().item()

@@ -31,6 +31,9 @@ STEPS = 2
 """The second meets what the first left: weights, running statistics, a queue or bank."""
 CLOSE = 1e-10
 
+NEGATIVES = strategies()
+"""As they are when tests are collected, without what another test registers."""
+
 Numbers = dict[str, np.ndarray[Any, np.dtype[np.float64]]]
 RESOLVER = Resolver()
 
@@ -53,7 +56,7 @@ def references() -> dict[str, Trial]:
 def contrasts(objectives: tuple[str | None, ...], names: list[str]) -> dict[str, Trial]:
     """Every strategy with these methods and objectives, as far as a config allows."""
     found = {}
-    for name, negatives, objective in itertools.product(names, strategies(), objectives):
+    for name, negatives, objective in itertools.product(names, NEGATIVES, objectives):
         k = candidates_for(negatives)
         if k > 24 and name != "moco":
             continue

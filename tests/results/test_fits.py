@@ -186,8 +186,9 @@ def test_a_curve_is_fitted_with_the_classes_of_its_own_test_split() -> None:
     assert compared.groupby("data").size().to_dict() == {"four": 4, "ten": 4}
     assert compared.loc[compared.groupby("data")["aicc"].idxmin(), "bound"].tolist() == ["arora2019"] * 2
     bounds = [
-        {curve.label: curve.x for curve in picture.info.bounds}["nozawa2021"]
+        {curve.label: curve.x for curve in panel.info.bounds}["nozawa2021"]
         for picture in FIGURES["bounds"]().of_study(Records(results, Store(Path("nowhere"))))
+        for panel in picture.info
     ]
     assert bounds == [(4, 8, 16, 32), (16, 32)]  # of four classes, then of ten
 

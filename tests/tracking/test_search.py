@@ -38,7 +38,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
     names: dict[str, Any] = {}
     exec(code, names)
     yield names
-    mlflow.set_tracking_uri("")
+    mlflow.set_tracking_uri(None)
 
 
 def test_the_snippet_finds_trials_by_what_varies_and_their_details(shown: dict[str, Any]) -> None:
