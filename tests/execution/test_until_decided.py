@@ -219,6 +219,7 @@ def test_an_end_that_is_none_is_refused(tmp_path: Path) -> None:
         study().run(storage=tmp_path, max_hours=0)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore:.*unclosed.*")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -41,6 +41,7 @@ def ranks() -> list[psutil.Process]:
     return sorted(children, key=lambda process: process.create_time())
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_metrics_of_one(tmp_path: Path, folder: TrialFolder) -> None:
     trial, alone = resolve(TrialConfig(**MOCO)), Store.of("s", tmp_path).trial("alone")
     epochs: list[int] = []

@@ -158,7 +158,9 @@ class PackedRows(Rows):
         with self.path.open("r+b") as file:
             _write_header(file, (self._end - _HEADER,))
         self._index_path.unlink()
-        return Packed(np.load(self.path, mmap_mode="r", allow_pickle=False), self._index[self.done()] - _HEADER, self._size)
+        return Packed(
+            np.load(self.path, mmap_mode="r", allow_pickle=False), self._index[self.done()] - _HEADER, self._size
+        )
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
