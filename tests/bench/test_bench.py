@@ -12,6 +12,7 @@ from study.bench.strategies import _peak_mib, bench_strategies
 linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is Linux's")
 
 
+@pytest.mark.slow
 def test_every_strategy_has_its_times_and_its_peak() -> None:
     figures = bench_strategies(b=4, k=300, d=8, rounds=1)
     assert set(figures["strategies"]) == set(STRATEGIES.names())

@@ -124,7 +124,9 @@ class FullGPU(Strategy):
 '''
 
 
-@pytest.mark.parametrize("alone_too", [False, True], ids=["fits alone", "fits nowhere"])
+@pytest.mark.parametrize(
+    "alone_too", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["fits alone", "fits nowhere"]
+)
 def test_a_trial_for_which_its_share_of_a_gpu_is_full_is_tried_again_once_with_the_whole_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], alone_too: bool
 ) -> None:

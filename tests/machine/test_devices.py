@@ -199,7 +199,7 @@ with connected(None):
 
 
 @several
-@pytest.mark.parametrize("how", ["taskset", "sched_setaffinity"])
+@pytest.mark.parametrize("how", [pytest.param("taskset", marks=pytest.mark.slow), "sched_setaffinity"])
 def test_cores_are_those_that_the_process_may_use(tmp_path: Path, how: str) -> None:
     command, code = [sys.executable, "-c"], COUNTED
     if how == "taskset":

@@ -192,11 +192,19 @@ def test_every_head_temperature_and_optimizer(field: str, name: str, cache: Path
     trains(cache, **{field: component(name, NEEDED.get(name, {}))})
 
 
-def of_modality(modality: str) -> list[tuple[str, str]]:
+def pairs(modality: str) -> list[tuple[str, str]]:
+    """Encoders with augmentations that take the modality."""
+
     def fits(registry: Any) -> list[str]:
         return [name for name in registry.names() if registry.trait(name, "modality") in (modality, "any")]
 
     return list(itertools.product(fits(ENCODERS), fits(AUGMENTATIONS)))
+
+
+def of_modality(modality: str) -> list[Any]:
+    """The pairs as parameters; the deepest network is of the weekly tests."""
+    weekly = pytest.mark.slow
+    return [pytest.param(*pair, marks=weekly) if pair[0] == "resnet50" else pair for pair in pairs(modality)]
 
 
 @pytest.mark.parametrize(("encoder", "augmentation"), of_modality("image"))

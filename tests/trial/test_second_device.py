@@ -27,7 +27,15 @@ from study.trial.training import Training
 from study.trial.trial import Trial
 from tests.end_to_end.test_ag_news import article_files
 from tests.models.methods.test_conformance import VARIANTS
-from tests.models.test_every_combination import SMALL, TINY, candidates_for, component, every_strategy, of_modality
+from tests.models.test_every_combination import (
+    SMALL,
+    TINY,
+    candidates_for,
+    component,
+    every_strategy,
+    of_modality,
+    pairs,
+)
 from tests.second_device import second_device
 
 STEPS = {"data": {"name": "shapes", "train_size": 64, "test_size": 40}, "epochs": 2, "temperature": 0.2}
@@ -100,8 +108,17 @@ def agrees(trial: Trial, cache: Path) -> None:
     assert not waits
 
 
+POOLED = [
+    name
+    if name in ("simclr", "moco")
+    else pytest.param(name, marks=pytest.mark.slow)  # the pools of a batch and a store
+    for name in METHODS.names()
+    if METHODS.trait(name, "has_negatives")
+]
+
+
 @every_strategy
-@pytest.mark.parametrize("name", [n for n in METHODS.names() if METHODS.trait(n, "has_negatives")])
+@pytest.mark.parametrize("name", POOLED)
 def test_every_strategy_in_every_pool(name: str, negatives: dict[str, Any], cache: Path) -> None:
     k = candidates_for(negatives)
     size = {"queue_size": 1100} if k > 24 and name == "moco" else SMALL.get(name, {})
@@ -286,7 +303,7 @@ def test_a_seeded_wait_is_counted(cache: Path) -> None:
 
 
 def test_every_augmentation_of_images_is_met() -> None:
-    assert {a for _, a in of_modality("image")} >= {
+    assert {a for _, a in pairs("image")} >= {
         n for n in AUGMENTATIONS.names() if AUGMENTATIONS.trait(n, "modality") == "image"
     }
-    assert {e for e, _ in of_modality("image") + of_modality("text")} == set(ENCODERS.names())
+    assert {e for e, _ in pairs("image") + pairs("text")} == set(ENCODERS.names())
