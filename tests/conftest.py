@@ -1,5 +1,6 @@
 """A trial that takes about a second, a cache and a storage of the tests' own, and number formats as a dimension."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,30 @@ def each_precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """The precision that `auto` stands for in this test, in the workers that it starts too."""
     monkeypatch.setenv("STUDY_BFLOAT16", "1" if request.param == "bfloat16" else "0")
     return request.param
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3, on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The URI of a new, empty bucket, which this process has access to."""
+    import s3fs
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = tmp_path.name.replace("_", "-").lower()
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}"

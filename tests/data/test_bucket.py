@@ -2,7 +2,7 @@
 
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,31 +17,6 @@ pytestmark = [  # aiobotocore leaves its connections to the garbage collector; b
 ]
 MakeFiles = Callable[..., dict[str, bytes]]
 Write = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    import s3fs
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = tmp_path.name.replace("_", "-").lower()
-    s3fs.S3FileSystem().mkdir(name)
-    return f"s3://{name}"
 
 
 def upload(local: Path, uri: str) -> str:

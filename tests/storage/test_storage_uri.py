@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,30 +27,11 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    import s3fs
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def bucket(bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A storage in the bucket, with MLflow's database on disk."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = tmp_path.name.replace("_", "-").lower()
-    s3fs.S3FileSystem().mkdir(name)
-    return f"s3://{name}/studies"
+    return f"{bucket}/studies"
 
 
 def test_a_trial_that_was_killed_goes_on_from_its_checkpoint_to_the_same_numbers(bucket: str, tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_a_users_data_set_travels_to_the_workers() -> None:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
-SHARED = Path("/work/shared/data")
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 
 
 @pytest.mark.slow
