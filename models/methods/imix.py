@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.contrast import Contrast, Step, StepContext
-from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, needed
 from models.pools import Pool, offer_from_batch
 
 DRAWS = 64
@@ -40,8 +40,7 @@ class IMix(Method):
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
-        if contrast is None:
-            raise ValueError("imix contrasts: it needs an objective and a strategy")
+        contrast = needed(contrast, "imix")
         return _IMix(encoder, head, contrast, self.alpha)
 
 

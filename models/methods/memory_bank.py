@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.contrast import Contrast, Step, StepContext
 from models.logsumexp import count_weights, log_sum_exp, scaled
-from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, needed
 from models.objectives import softplus
 from models.pools import Bank, offer_from_store
 
@@ -43,8 +43,7 @@ class MemoryBank(Method):
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
-        if contrast is None:
-            raise ValueError("memory_bank contrasts: it needs an objective and a strategy")
+        contrast = needed(contrast, "memory_bank")
         return _MemoryBank(encoder, head, contrast, self, context)
 
 

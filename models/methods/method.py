@@ -134,3 +134,10 @@ class Method(ABC):
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
         """The method on these networks; contrast is None for a method without negatives."""
+
+
+def needed(contrast: Contrast | None, method: str) -> Contrast:
+    """The contrast of a method that has negatives; ValueError where it was given none."""
+    if contrast is None:
+        raise ValueError(f"{method} contrasts: it needs an objective and a strategy")
+    return contrast

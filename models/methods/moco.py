@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.batch_norm import split_batch_norm
 from models.contrast import Contrast, Step, StepContext
-from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, follow, unit_rows
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, follow, needed, unit_rows
 from models.pools import Queue, offer_from_store
 from models.registry import added
 
@@ -83,8 +83,7 @@ class MoCo(Method):
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
-        if contrast is None:
-            raise ValueError("moco contrasts: it needs an objective and a strategy")
+        contrast = needed(contrast, "moco")
         return _MoCo(encoder, head, contrast, self, context)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.contrast import Contrast, Step, StepContext
-from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
+from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext, needed
 from models.pools import Pool, offer_from_batch
 from models.registry import added
 
@@ -58,8 +58,7 @@ class SimCLR(Method):
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
-        if contrast is None:
-            raise ValueError("simclr contrasts: it needs an objective and a strategy")
+        contrast = needed(contrast, "simclr")
         return _SimCLR(encoder, head, contrast, self.rows_a_draw(contrast.directions))
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.contrast import Contrast
-from models.methods.method import METHODS, Learner, TrainingContext
+from models.methods.method import METHODS, Learner, TrainingContext, needed
 from models.methods.simclr import SimCLR, _SimCLR
 from models.pools import Pool
 
@@ -27,8 +27,7 @@ class SimCLREasyPositive(SimCLR):
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
-        if contrast is None:
-            raise ValueError("simclr_easy_positive contrasts: it needs an objective and a strategy")
+        contrast = needed(contrast, "simclr_easy_positive")
         return _EasyPositive(encoder, head, contrast, self.rows_a_draw(contrast.directions))
 
 

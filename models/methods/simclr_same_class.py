@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.contrast import Contrast
-from models.methods.method import METHODS, Learner, TrainingContext
+from models.methods.method import METHODS, Learner, TrainingContext, needed
 from models.methods.simclr import SimCLR, _SimCLR
 from models.pools import Pool
 
@@ -46,8 +46,7 @@ class SimCLRSameClass(SimCLR):
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext
     ) -> Learner:
-        if contrast is None:
-            raise ValueError("simclr_same_class contrasts: it needs an objective and a strategy")
+        contrast = needed(contrast, "simclr_same_class")
         made = _SameClass(encoder, head, contrast, self.rows_a_draw(contrast.directions))
         made.same_class = self.same_class
         return made
