@@ -76,14 +76,9 @@ class Records:
         return [result for i in self.results.frame["trial_id"] if (result := self.store.trial(i).result())]
 
     @cached_property
-    def losses(self) -> pd.DataFrame:
-        """Training loss by trial and epoch."""
-        return journals(self.store, ["train.loss"])
-
-    @cached_property
-    def accuracies(self) -> pd.DataFrame:
-        """Accuracy on the way by trial and epoch."""
-        return journals(self.store, [ON_THE_WAY])
+    def epochs(self) -> pd.DataFrame:
+        """Training loss, and accuracy on the way, by trial and epoch."""
+        return journals(self.store, ["train.loss", ON_THE_WAY])
 
     @cached_property
     def profiles(self) -> dict[str, Table]:

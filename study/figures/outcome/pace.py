@@ -20,7 +20,7 @@ class Pace(Figure):
     section = "Results"
 
     def of_study(self, records: Records) -> Iterator[Picture]:
-        info = by_epoch(records.results, records.accuracies, ON_THE_WAY, unit="%")
+        info = by_epoch(records.results, records.epochs, ON_THE_WAY, unit="%")
         if info is not None:
             note = (
                 "Is the same accuracy reached sooner with the hardest 5 %? kNN of a few held-out examples on the way; "

@@ -22,7 +22,7 @@ class TrainingLoss(Figure):
     section = "Training loss"
 
     def of_study(self, records: Records) -> Iterator[Picture]:
-        if (info := by_epoch(records.results, records.losses)) is not None:
+        if (info := by_epoch(records.results, records.epochs)) is not None:
             note = "A curve that still falls at its end was trained too short; one that rises diverges. Means over the "
             note += "trials of each cell, with bands of 95 %; losses at different K or temperature are not comparable."
             yield Picture("training_loss", info, note + info.note, info.words)
