@@ -10,10 +10,10 @@ import warnings
 from pathlib import Path
 
 from study.tracking import client as mlflow_client
+from study.tracking.pages.ui import HOST
 from study.tracking.pages.view import page
 from study.tracking.uri import TrackingRefused, database, without_secrets
 
-HOST = "127.0.0.1"
 FIRST = {"mlflow.workflowType_v1": '"machine_learning"', "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true"}
 """First settings of MLflow's pages in a browser: model training, not GenAI; no assistant beside them."""
 SHOWN = 5
@@ -42,7 +42,7 @@ def _pages(uri: str, server: str, study: str | None) -> str:
     if study is not None and study not in names:
         has = f"it has {', '.join(names)}" if names else "it has none; `study run NAME` begins one"
         raise TrackingRefused(f"MLflow at {without_secrets(uri)} has no study {study!r}; {has}")
-    shown = [experiment for experiment in found[:SHOWN] if study is None] or [e for e in found if e.name == study]
+    shown = found[:SHOWN] if study is None else [e for e in found if e.name == study]
     return "\n".join(f"{experiment.name}: {page(server, experiment)}" for experiment in shown) or server
 
 
