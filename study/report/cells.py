@@ -11,7 +11,7 @@ from study.analysis.paired import APART, HIGHER, LOWER
 from study.figures.records import Records, in_order
 from study.metric_names import floor_of, is_percentage
 from study.report.parts import Part, Points, Section, Table, Words, section
-from study.results import Results, blocked_interval, label, text
+from study.results import Results, blocked_interval, cell_label, label, text
 
 COLUMNS = {
     "linear.features.top1": "linear probe, features, %",
@@ -156,4 +156,4 @@ def _key(row: "pd.Series[Any]", varying: list[str]) -> tuple[str, ...]:
 
 
 def _named(row: "pd.Series[Any]", records: Records) -> str:
-    return ", ".join(f"{path}={label(row[path])}" for path in records.results.varying) or "the only cell"
+    return cell_label({path: row[path] for path in records.results.varying}) or "the only cell"

@@ -11,6 +11,7 @@ import pandas as pd
 from models.registry import did_you_mean
 from study.analysis.two_studies import Trials, differences_of_studies
 from study.results.comparison import Comparison
+from study.results.labels import cell_label
 from study.results.results import Results
 from study.results.settings import Side, differing
 
@@ -216,7 +217,7 @@ def _how(found: pd.DataFrame, trials: Sequence[Trials], twins: Any) -> list[str]
 
 
 def _named(paths: Sequence[str], key: Key) -> str:
-    return ", ".join(f"{path}={value}" for path, value in zip(paths, key, strict=True)) or "the only cell"
+    return cell_label(dict(zip(paths, key, strict=True))) or "the only cell"
 
 
 def _several(cells: Sequence[str]) -> str:

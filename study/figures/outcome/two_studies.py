@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from study.figures.curve import COLOURS, GREY, legend_name, plain
-from study.results import TwoStudies
+from study.results import TwoStudies, cell_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -50,7 +50,7 @@ def differences_info(found: TwoStudies) -> DifferencesInfo:
 
 
 def _bar(row: Mapping[Any, Any], paths: Sequence[str]) -> Bar:
-    name = ", ".join(f"{path}={row[path]}" for path in paths) or "the only cell"
+    name = cell_label({path: row[path] for path in paths}) or "the only cell"
     return Bar(name, row["difference"], row["low"], row["high"], row["verdict"])
 
 
