@@ -130,7 +130,7 @@ def trained_encoder(results: OfStudy, trial: str | Best | None = None) -> Traine
 
 def saved_of(results: OfStudy, cell: Best | None = None) -> TrialFolder | None:
     """The first of the cell's trials, or the best of all, that has its encoder saved."""
-    folders = (TrialFolder(results.store.path / name) for name in _candidates(results, cell)) if results.store else ()
+    folders = map(results.store.trial, _candidates(results, cell)) if results.store else ()
     return next((folder for folder in folders if folder.encoder.exists()), None)
 
 
