@@ -1,5 +1,8 @@
 """Metrics by their names, `evaluation.representation.number`."""
 
+WITHOUT_EVALUATION = ("train.", "time.", "memory.")
+"""Beginnings of the metrics that no evaluation declares."""
+
 
 def is_percentage(metric: str) -> bool:
     """Whether its unit is percent."""

@@ -7,17 +7,16 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from models.encoders import ENCODERS, Encoder, as_encoder, example, seeded
 from models.encoders.weights import architecture_only
 from study.data import DataShape
-from study.planning.study_config import StudyConfig
+from study.planning.study_config import Saved, StudyConfig
 from study.trial.trial import Trial
 
-Saved = Literal["all", "best", "none"]
 MOST_MIB = 2048
 """MiB of a study's encoders up to which all of them are saved where the study does not say."""
 SMALL_MIB, SMALL_PIXELS = 64, 256**2

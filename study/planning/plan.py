@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import did_you_mean
 from study.config import ConfigError
-from study.metric_names import validation_of
+from study.metric_names import WITHOUT_EVALUATION, validation_of
 from study.planning import notebook
 from study.planning.study_config import PRIMARY, StudyConfig
 from study.space import Cell, Grid
@@ -221,7 +221,7 @@ def _check_metrics(study: StudyConfig, trials: "list[Trial]") -> None:
     if not study.searches and study.metrics == PRIMARY:
         return
     known = sorted(set().union(*(trial.reports for trial in trials)))
-    unknown = [m for m in study.metrics if m not in known and m.split(".")[0] not in ("train", "time", "memory")]
+    unknown = [m for m in study.metrics if m not in known and not m.startswith(WITHOUT_EVALUATION)]
     if unknown:
         raise ConfigError(
             f"metrics.{m}: no evaluation of this study reports it{did_you_mean(m, known)}; docs/metrics.md has all"

@@ -36,6 +36,7 @@ def _seeds(seeds: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
+Saved = Literal["all", "best", "none"]
 Text = Annotated[str, Strict(), takes("a text")]
 Whole = Annotated[int, Strict(), takes("a whole number")]
 Number = Annotated[
@@ -81,7 +82,7 @@ class StudyConfig:
     checkpoint_every: Whole = 1
     checkpoints: Whole = 2
     keep_checkpoint: Annotated[bool, Strict(), takes("true or false")] = False
-    save_encoders: Annotated[Literal["all", "best", "none"] | None, takes("all, best or none")] = None
+    save_encoders: Annotated[Saved | None, takes("all, best or none")] = None
     until_decided: Annotated[bool, Strict(), takes("true or false")] = False
     max_seeds: Whole = 20
 

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from study.config import ConfigError
+from study.metric_names import WITHOUT_EVALUATION
 from study.planning.study_config import StudyConfig
 from study.storage.store import Store
 
 if TYPE_CHECKING:
     from study.trial.trial import Trial
-
-WITHOUT_EVALUATION = ("train.", "time.", "memory.")
-"""Beginnings of the metrics that no evaluation declares."""
 
 
 def ladder(study: StudyConfig) -> list[int]:
