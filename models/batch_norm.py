@@ -1,7 +1,8 @@
 """Batch normalisation over parts of the batch, as over the devices of a machine that has several (He 2019), and over a
 batch that several ranks share."""
 
-from typing import Self
+from collections.abc import Callable
+from typing import Self, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -10,6 +11,8 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.ranks import gathered
+
+Layer = TypeVar("Layer", bound=_BatchNorm)
 
 
 class SplitBatchNorm(_BatchNorm):
@@ -25,8 +28,7 @@ class SplitBatchNorm(_BatchNorm):
     @classmethod
     def of(cls, whole: _BatchNorm, splits: int) -> Self:
         """The same layer, parameters and statistics included."""
-        made = cls(whole.num_features, whole.eps, whole.momentum, whole.affine, whole.track_running_stats)
-        made._parameters, made._buffers = whole._parameters, whole._buffers
+        made = _alike(cls, whole)
         made.shared = isinstance(whole, SharedBatchNorm)
         made.splits = splits // dist.get_world_size() if made.shared else splits
         return made
@@ -56,11 +58,7 @@ class SplitBatchNorm(_BatchNorm):
 
 def split_batch_norm(module: nn.Module, splits: int) -> None:
     """Make every batch normalisation within the module one over parts of the batch."""
-    for name, child in module.named_children():
-        if isinstance(child, _BatchNorm):
-            setattr(module, name, SplitBatchNorm.of(child, splits))
-        else:
-            split_batch_norm(child, splits)
+    _exchange(module, lambda whole: SplitBatchNorm.of(whole, splits))
 
 
 class SharedBatchNorm(_BatchNorm):
@@ -68,13 +66,6 @@ class SharedBatchNorm(_BatchNorm):
 
     On every device, where torch.nn.SyncBatchNorm is for GPUs alone.
     """
-
-    @classmethod
-    def of(cls, whole: _BatchNorm) -> Self:
-        """The same layer, parameters and statistics included."""
-        made = cls(whole.num_features, whole.eps, whole.momentum, whole.affine, whole.track_running_stats)
-        made._parameters, made._buffers = whole._parameters, whole._buffers
-        return made
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Images and vectors alike."""
@@ -105,8 +96,20 @@ class SharedBatchNorm(_BatchNorm):
 
 def share_batch_norm(module: nn.Module) -> None:
     """Make every batch normalisation within the module one over the batch that the ranks share."""
+    _exchange(module, lambda whole: _alike(SharedBatchNorm, whole))
+
+
+def _exchange(module: nn.Module, of: Callable[[_BatchNorm], _BatchNorm]) -> None:
+    """Put in the place of every batch normalisation within the module what `of` makes of it."""
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm):
-            setattr(module, name, SharedBatchNorm.of(child))
+            setattr(module, name, of(child))
         else:
-            share_batch_norm(child)
+            _exchange(child, of)
+
+
+def _alike(kind: type[Layer], whole: _BatchNorm) -> Layer:
+    """A layer of that kind with the same settings, parameters and statistics."""
+    made = kind(whole.num_features, whole.eps, whole.momentum, whole.affine, whole.track_running_stats)
+    made._parameters, made._buffers = whole._parameters, whole._buffers
+    return made
