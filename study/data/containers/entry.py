@@ -1,7 +1,7 @@
-"""A file of a container, and how its name is shown."""
+"""A file of a container, and how its name and that of its class are shown."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -21,6 +21,16 @@ class Entry(NamedTuple):
     """Class of an image, where the container tells it."""
     free: bool = False
     """Whether it may be read at any time, by any thread."""
+
+
+def named(value: object, names: Sequence[str]) -> str:
+    """A label as the name of its class; a number without names with leading zeros, so that 10 comes after 2; None as
+    no class."""
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return names[value] if 0 <= value < len(names) else f"{value:04}"
+    return str(value)
 
 
 def printable(name: str) -> str:

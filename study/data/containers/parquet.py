@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from study.data.containers.entry import Entry
+from study.data.containers.entry import Entry, named
 from study.data.containers.splits import split_of
 
 _FOLDERS = 20
@@ -76,15 +76,6 @@ def content(value: Any) -> bytes:
         path = value.get("path") if isinstance(value, dict) else None
         raise OSError(f"its bytes are not in the table, which names {path}" if path else "the cell is empty")
     return found
-
-
-def named(value: Any, names: Sequence[str]) -> str:
-    """A label as the name of its class; a number without names with leading zeros; None as no class."""
-    if value is None:
-        return ""
-    if isinstance(value, int):
-        return names[value] if 0 <= value < len(names) else f"{value:04}"
-    return str(value)
 
 
 def _features(schema: Any) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from study.data.containers.entry import Entry
-from study.data.containers.parquet import columns, content, named
+from study.data.containers.entry import Entry, named
+from study.data.containers.parquet import columns, content
 
 _MARKS = ("dataset_dict.json", "state.json")
 

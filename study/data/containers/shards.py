@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 
 from study.data.containers.archives import in_archive
-from study.data.containers.entry import Entry
+from study.data.containers.entry import Entry, named
 from study.data.containers.splits import split_of
 from study.data.pixels import SUFFIXES
 
@@ -83,11 +83,9 @@ class _Sample:
             self.told = told if isinstance(told, dict) else {}
 
     def named(self, names: Sequence[str]) -> str:
-        """Its class: a number by its name where there are names, else with leading zeros, so that 10 comes after 2."""
+        """Its class, as it is named."""
         label = self.label or str(next((self.told[name] for name in _LABELS if name in self.told), ""))
-        if not label.isdigit():
-            return label
-        return names[int(label)] if int(label) < len(names) else f"{int(label):04}"
+        return named(int(label) if label.isdigit() else label, names)
 
 
 def _kept(content: bytes) -> Callable[[], bytes]:
