@@ -87,7 +87,7 @@ class ImageFolder(DataSource):
             kind(folder, f"{name}_inputs", len(part.images), self.image_size)
             for name, part in zip(("train", "test"), parts, strict=True)
         ]
-        order = [sorted(part.images, key=part.images.__getitem__) for part in parts]
+        order = [part.ordered() for part in parts]
         places = {file: (one, row) for one, files in zip(rows, order, strict=True) for row, file in enumerate(files)}
         found, several = decode_all(entries(root), places)
         unreadable = _lost(*parts) | {printable(str(path)): why for path, why in found.items()}

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from study.data.files import entries
@@ -22,23 +23,18 @@ def content_of(root: Path, splits: Sequence[Part]) -> str:
     planned; a change that keeps names and sizes, and misses every n-th image, is found when the images are decoded.
     """
     every = 1 + sum(sum(part.sizes.values()) for part in splits) // READ
-    order = [file for part in splits for file in _ordered(part)]
-    read = _digests(root, set(order[::every]))
+    order = [part.ordered() for part in splits]
+    read = _digests(root, set(list(chain.from_iterable(order))[::every]))
     digest = hashlib.sha256()
-    for part in splits:
+    for part, files in zip(splits, order, strict=True):
         top = _top(part)
-        for file in _ordered(part):
+        for file in files:
             name = str(file.relative_to(top))
             line = [part.images[file][0], name, part.sizes[file], read.get(file, "")]
             digest.update(json.dumps(line).encode() + b"\n")
         beside = [sorted(part.classes), sorted(str(path) for path in part.lost)]
         digest.update(json.dumps(beside).encode() + b"\n")
     return digest.hexdigest()[:32]
-
-
-def _ordered(part: Part) -> list[PurePosixPath]:
-    """As the examples of the split are."""
-    return sorted(part.images, key=part.images.__getitem__)
 
 
 def _top(part: Part) -> str:

@@ -45,6 +45,10 @@ class Part:
     remarks: list[str] = field(default_factory=list)
     """Remarks on how it was found, for the plan."""
 
+    def ordered(self) -> list[PurePosixPath]:
+        """Its images in the order of the split's examples."""
+        return sorted(self.images, key=self.images.__getitem__)
+
 
 @dataclass
 class Listing:
