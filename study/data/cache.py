@@ -156,13 +156,19 @@ def _open(entry: Path) -> tuple[Arrays, Meta] | None:
             file = entry / f"{name}.npy"
             if _state(file) != known["state"] and _checksum(file) != known["sha256"]:
                 raise ValueError(f"{name}.npy has changed since it was written")
-        arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in manifest["files"]}
+        arrays = {name: mapped(entry / f"{name}.npy") for name in manifest["files"]}
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
         _log.warning("cache entry %s is damaged (%s): building it again", entry, error)
         return None
     return arrays, manifest["meta"]
+
+
+def mapped(file: Path) -> np.ndarray:
+    """The array of a .npy file as a read-only memory map; nothing in it is unpickled."""
+    array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def file_of(array: np.ndarray) -> Path | None:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from study.data.cache import mapped
 from study.data.containers.entry import Entry
 from study.data.images.packed import Packed
 from study.data.pixels import UnreadableImage, decode_image, upright
@@ -100,7 +101,7 @@ class PixelRows(Rows):
 
     def _begun(self, count: int) -> bool:
         try:
-            return super()._begun(count) and np.load(self.path, mmap_mode="r", allow_pickle=False).shape == self._shape
+            return super()._begun(count) and mapped(self.path).shape == self._shape
         except (OSError, ValueError):
             return False
 
@@ -113,11 +114,11 @@ class PixelRows(Rows):
         self._close()
         if len(self.done()) < len(self.marks):
             self._drop_others(self.done())
-        return np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return mapped(self.path)
 
     def _drop_others(self, kept: np.ndarray) -> None:
         """Copy the rows that are done into a file of their own, in its place."""
-        whole, shorter = np.load(self.path, mmap_mode="r", allow_pickle=False), self.path.with_suffix(".shorter")
+        whole, shorter = mapped(self.path), self.path.with_suffix(".shorter")
         with shorter.open("wb") as file:
             _write_header(file, (len(kept), *self._shape[1:]))
             step = max(_CHUNK // self._row, 1)
@@ -158,9 +159,7 @@ class PackedRows(Rows):
         with self.path.open("r+b") as file:
             _write_header(file, (self._end - _HEADER,))
         self._index_path.unlink()
-        return Packed(
-            np.load(self.path, mmap_mode="r", allow_pickle=False), self._index[self.done()] - _HEADER, self._size
-        )
+        return Packed(mapped(self.path), self._index[self.done()] - _HEADER, self._size)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
