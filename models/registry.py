@@ -6,7 +6,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import Field, field
 from typing import Any, TypeVar
 
 Entry = TypeVar("Entry", bound=Callable[..., Any])
@@ -47,6 +47,13 @@ def added(default: Value, **as_before: Any) -> Value:
     done then, where that is not the default.
     """
     return field(default=default, metadata={"as_before": default, **as_before})
+
+
+def in_identity(field: Field[Any], value: Any) -> bool:
+    """Whether a parameter is part of a trial's identity: what locates files never is, what was `added` if it is set."""
+    if "as_before" in field.metadata:
+        return bool(value != field.metadata["as_before"])
+    return field.metadata.get("identity", True) is True
 
 
 class Registry(Mapping[str, Callable[..., Any]]):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from models.registry import Registry, added
+from models.registry import Registry, added, in_identity
 from study.data.cache import Arrays, Meta, code_of, file_of, held, stored
 from study.data.images.packed import Packed
 
@@ -177,7 +177,7 @@ class DataSource(ABC):
         class of one's own. A source that reads files adds their state, so that changed files are decoded again.
         """
         sizes = {"train_size", "test_size", "validation_size"}
-        content = {f.name for f in fields(self) if f.metadata.get("identity", True) is True} - sizes
+        content = {f.name for f in fields(self) if in_identity(f, getattr(self, f.name))} - sizes
         source = f"{type(self).__module__}.{type(self).__qualname__}"
         return {"source": source, "version": self.version} | {name: getattr(self, name) for name in content}
 

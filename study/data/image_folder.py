@@ -57,8 +57,7 @@ class ImageFolder(DataSource):
             _check_hold_out(self.test_split)
 
     def fingerprint(self) -> dict[str, Any]:
-        told = super().fingerprint() | {"content": self.content()}
-        return {name: value for name, value in told.items() if (name, value) != ("keep", "pixels")}
+        return super().fingerprint() | {"content": self.content()}
 
     def content(self) -> str:
         """See `study.data.images.content`. The files are looked at once, by the first who asks."""

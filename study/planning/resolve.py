@@ -22,7 +22,7 @@ from models.methods import METHODS, Method
 from models.negatives import STRATEGIES, Strategy
 from models.objectives import OBJECTIVES
 from models.optim import OPTIMIZERS
-from models.registry import Registry, UnknownName
+from models.registry import Registry, UnknownName, in_identity
 from models.temperature import TEMPERATURES
 from study.config import Component, ConfigError, TrialConfig, build, plain_value, split_component
 from study.data import DATASETS, DataShape
@@ -90,7 +90,7 @@ def component(field: str, value: Component) -> Resolved:
     plain = {"name": split_component(value)[0], **params}
     kind = getattr(entry, "func", entry)  # of a family's member
     fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
-    no_part = {f.name for f in fields if not _in_identity(f, params.get(f.name))}
+    no_part = {f.name for f in fields if not in_identity(f, params.get(f.name))}
     for trait in ("by_method", "as_before"):
         before = registry.trait(plain["name"], trait) or {}
         no_part |= {n for n, value in before.items() if params[n] == value}
@@ -98,13 +98,6 @@ def component(field: str, value: Component) -> Resolved:
     return Resolved(
         plain, {n: v for n, v in plain.items() if n not in no_part} | digests, made, digest_of(entry), places
     )
-
-
-def _in_identity(field: "dataclasses.Field[Any]", value: Any) -> bool:
-    """Whether a parameter is part of a trial's identity: what locates files never is, what was `added` if it is set."""
-    if "as_before" in field.metadata:
-        return bool(value != field.metadata["as_before"])
-    return field.metadata.get("identity", True) is True
 
 
 def _files(registry: Registry, value: Component, params: Mapping[str, Any]) -> list[str]:
