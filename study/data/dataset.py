@@ -123,6 +123,12 @@ class Dataset:
         said, own = tuple(self.notes.get("said", ())), len(self.validation or ())
         return DataShape(len(self.train), len(self.test), self.classes, size, self.modality, labelled, said, own)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Digest, counts and classes, as a trial's result tells them."""
+        counts = {"train": len(self.train), "test": len(self.test), "validation": len(self.validation or ())}
+        return {"digest": self.digest, **counts, "classes": list(self.classes)}
+
 
 MOST_HELD_OUT = 10_000
 """Examples of the training split that are held out by default at most: their accuracy is known to half a percent."""

@@ -199,11 +199,7 @@ def _run(
         "seconds": training.seconds + seconds,
         "data": {
             "name": data.name,
-            "digest": data.digest,
-            "train": len(data.train),
-            "test": len(data.test),
-            "validation": len(data.validation or ()),
-            "classes": list(data.classes),
+            **data.facts,
             "synsets": list(training.semantics.synsets),
             "class_counts": None if data.test.labels is None else np.bincount(data.test.labels).tolist(),
         }

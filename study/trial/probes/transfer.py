@@ -38,15 +38,5 @@ def transfer(training: Training, cache: Path | None) -> Findings:
 
 def described(training: Training, cache: Path | None) -> dict[str, Any]:
     """Each second data set as a result tells of it; a part of nothing where there is none."""
-    loaded = {name: source.load(cache) for name, source in training.trial.parts.transfer.items()}
-    of = {
-        name: {
-            "digest": data.digest,
-            "train": len(data.train),
-            "test": len(data.test),
-            "validation": len(data.validation or ()),
-            "classes": list(data.classes),
-        }
-        for name, data in loaded.items()
-    }
+    of = {name: source.load(cache).facts for name, source in training.trial.parts.transfer.items()}
     return {"transfer": of} if of else {}
