@@ -35,8 +35,12 @@ lint: $(READY)  ## formatter, linter, type checker, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 
+# Tests that start no Ray and no server go side by side, each process with one thread; the others alone.
+SIDE_BY_SIDE := $(addprefix tests/,bounds evaluation models semantics trial)
+
 test: lint  ## linters and tests
-	@$(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest -q $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 test-slow: $(READY)  ## the slow tests, for a weekly run
 	@$(BIN)/python -m pytest -q -m slow --ignore=tests/faults --ignore=tests/execution/test_scale.py
