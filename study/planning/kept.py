@@ -99,7 +99,8 @@ def settle(
     data = _Data(decode)
     for trial in trials if decode else ():
         if store.trial(trial.id).status() != "finished":
-            data.digest(trial)
+            for second in _sources(trial):
+                data.digest(trial, second)
     found: dict[str, list[tuple[Trial, TrialFolder]]] = {}
     for trial in of_study(study, store, trials):
         folder = store.trial(trial.id)
@@ -166,15 +167,18 @@ class _Data:
         told = not self._decode and "content" in trial.identity["data"]
         key = f"{told} {json.dumps(config, sort_keys=True)}"
         if key not in self._known:
-            self._known[key] = None if told and not source.decoded() else _digest(source)
+            field = "transfer" if second else "data"
+            self._known[key] = None if told and not source.decoded() else _digest(field, config, source)
         return self._known[key]
 
 
-def _digest(source: "DataSource") -> str:
+def _digest(field: str, config: dict[str, Any], source: "DataSource") -> str:
     try:
         return source.load().digest
     except (ValueError, OSError) as error:
-        raise ConfigError([f"data: {error}"]) from None
+        from study.planning.beside import told_of
+
+        raise ConfigError([told_of(field, config, error)]) from None
 
 
 def _keep(trial: "Trial", folder: TrialFolder, data: _Data) -> None:

@@ -54,8 +54,7 @@ def location(storage: Path | str) -> Path:
     text = str(storage)
     if "://" not in text:
         folder = Path(text).expanduser().absolute()
-        nearest = next(path for path in (folder, *folder.parents) if path.exists())
-        if not nearest.is_dir():
+        if not (nearest := _nearest(folder)).is_dir():
             raise ConfigError([f"storage: {nearest} is a file, not a folder; give another --storage"])
         return folder
     if not urlsplit(text).netloc:
@@ -70,6 +69,11 @@ def location(storage: Path | str) -> Path:
         ) from None
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder, or the one above it that there is."""
+    return next((path for path in (folder, *folder.parents) if path.exists()), folder)
+
+
 def default_storage() -> Path:
     """$STUDY_STORAGE, else ./runs."""
     return location(os.environ.get(STORAGE_VARIABLE, "runs"))
@@ -81,9 +85,10 @@ def is_local(path: Path) -> bool:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise ConfigError unless a file can be written and taken away again in the folder."""
+    """Raise ConfigError unless a file can be written and taken away again in the folder, or, where that is to be made,
+    in the one above it: nothing is left behind."""
     try:
-        probe = folder / f".probe-{uuid.uuid4().hex[:8]}"
+        probe = (_nearest(folder) if is_local(folder) else folder) / f".probe-{uuid.uuid4().hex[:8]}"
         write_atomically(probe, "x")
         probe.unlink()
     except ImportError as error:

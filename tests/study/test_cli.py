@@ -1,5 +1,6 @@
 """The command: quick help, JSON for scripts, and wrong input refused before anything starts."""
 
+import itertools
 import json
 import os
 import resource
@@ -173,8 +174,12 @@ def test_a_class_folder_without_images_and_a_truncated_image_are_named(
     cut.write_bytes(cut.read_bytes()[:40])
     assert main(["plan", recipe, *wanted, "--set", "data.skip_unreadable=true"]) == 0
     assert nothing_started(tmp_path)
-    assert main(["trial", recipe, "--cell", "1", "--seed", "0", *wanted]) == 2  # a plan reads no image
-    assert "007.png" in capsys.readouterr().err
+    beside = ["--set", f"transfer=[{{name: image_folder, root: {tmp_path / 'images'}}}]"]
+    for verb, data in itertools.product(("trial", "run"), (wanted, beside)):  # a plan reads no image
+        assert main([verb, recipe, *data]) == 2
+        assert f"{data[1].partition('=')[0]}: " in (error := capsys.readouterr().err)
+        assert "007.png" in error
+    assert not (tmp_path / "runs").exists()
 
 
 def test_one_trial_runs_in_this_process_and_status_and_report_show_it(
