@@ -1,18 +1,20 @@
 """AG News (Zhang, Zhao & LeCun, 2015, 1509.01626): titles and descriptions of articles in four topics."""
 
 import csv
+import hashlib
 import html
 import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from study.data.cache import data_home
+from study.data.cache import data_home, remembered
 from study.data.dataset import DATASETS, Dataset, DataSource, Split
 from study.data.files import absolute, entries, place, state
 
@@ -29,7 +31,7 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 class AgNews(DataSource):
     """AG News: titles and descriptions of news articles in 4 topics, as padded word ids."""
 
-    root: str | None = None
+    root: str | None = field(default=None, metadata={"identity": "content"})
     """Folder or archive with train.csv (or train_subset.csv) and test.csv (None: ag_news in $STUDY_DATA)."""
     vocabulary: int = 20_000
     """Word ids at most, 0 (padding) and 1 (unknown) included: the most frequent words of the training texts."""
@@ -45,23 +47,35 @@ class AgNews(DataSource):
             raise ValueError(f"max_length must be at least 1 word, not {self.max_length}")
 
     def fingerprint(self) -> dict[str, Any]:
-        return super().fingerprint() | {"files": state(self._location())}
+        return super().fingerprint() | {"content": self.content()}
+
+    def content(self) -> str:
+        """Digest of the two files, whatever holds them. They are read for it once in each of their states."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> str:
+        root = self._location()
+        return str(remembered({"source": "ag_news", "files": state(root)}, lambda: _digest(_read_files(root))))
 
     def decode(self) -> Dataset:
         """Raises ValueError where a file is missing or a row is not (class, title, description)."""
         root = self._location()
         files = _read_files(root)
-        train_file = next((name for name in _TRAIN_FILES if name in files), None)
-        if train_file is None or _TEST_FILE not in files:
-            raise ValueError(f"{root} must hold {_TEST_FILE} and {' or '.join(_TRAIN_FILES)}; set data.root to them")
-        train_labels, train_texts = _parse(files[train_file], train_file)
-        test_labels, test_texts = _parse(files[_TEST_FILE], _TEST_FILE)
+        if _digest(files) != self.content():
+            raise ValueError(f"{root} holds other texts than those that were planned with; plan again, or copy them")
+        (train_labels, train_texts), (test_labels, test_texts) = (
+            _parse(_text(content, root / name), name) for name, content in files.items()
+        )
         vocabulary = build_vocabulary(train_texts, self.vocabulary)
         train = Split(encode(train_texts, vocabulary, self.max_length), train_labels)
         test = Split(encode(test_texts, vocabulary, self.max_length), test_labels)
-        notes = {"source": f"{root.name}: {train_file}, {_TEST_FILE}"}
         size = len(vocabulary) + 2
-        return Dataset("ag_news", "text", train, test, _CLASSES, vocabulary_size=size, notes=notes)
+        return Dataset("ag_news", "text", train, test, _CLASSES, vocabulary_size=size, notes={"files": list(files)})
+
+    def described(self, whole: Dataset) -> Dataset:
+        """Equal texts elsewhere are the same arrays."""
+        return replace(whole, notes={"source": self._location().name, **whole.notes})
 
     def _location(self) -> Path:
         return place(self.root) if self.root else data_home() / "ag_news"
@@ -89,10 +103,18 @@ def encode(texts: list[list[str]], vocabulary: dict[str, int], length: int) -> n
     return ids
 
 
-def _read_files(root: Path) -> dict[str, str]:
+def _read_files(root: Path) -> dict[str, bytes]:
+    """By their names: the training file, then the test file."""
     wanted = {*_TRAIN_FILES, _TEST_FILE}
-    found = ((entry.path.name, entry.read()) for entry in entries(root) if entry.read and entry.path.name in wanted)
-    return {name: _text(content, root / name) for name, content in found}
+    found = {e.path.name: e.read() for e in entries(root) if e.read and e.path.name in wanted}
+    train = next((name for name in _TRAIN_FILES if name in found), None)
+    if train is None or _TEST_FILE not in found:
+        raise ValueError(f"{root} must hold {_TEST_FILE} and {' or '.join(_TRAIN_FILES)}; set data.root to them")
+    return {name: found[name] for name in (train, _TEST_FILE)}
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in files.values())).hexdigest()[:32]
 
 
 def _text(content: bytes, path: Path) -> str:

@@ -23,6 +23,7 @@ from study.storage.trial_result import TrialResult
 from study.trial.run import described, run_trial
 from study.trial.trial import Trial
 from tests.conftest import TINY
+from tests.end_to_end.test_ag_news import article_files
 
 SOURCE = '''
 from dataclasses import dataclass
@@ -275,6 +276,31 @@ def test_images_changed_since_a_trial_known_by_their_place_are_refused(tmp_path:
     swap_classes(root)
     settle(of_images(root), store, check_study(of_images(root)), "anew")
     assert of_images(root).plan(storage=tmp_path / "runs").done == 2, "the first images count too"
+
+
+def test_texts_too_are_known_by_their_content(tmp_path: Path) -> None:
+    """The identity by the place is what it was when there was no other: trials that are stored so are kept."""
+    root, store = article_files(tmp_path), Store.of("s", tmp_path / "runs")
+    texts = {"encoder": "bag-of-embeddings", "augmentation": "erase-replace", "evaluations": ["linear"]}
+
+    def of_texts(root: Path) -> Study:
+        return study(base=TrialConfig(**{**TINY, **texts, "data": {"name": "ag_news", "root": str(root)}}), seeds=1)
+
+    trial = check_study(of_texts(root))[0]
+    data = {"name": "ag_news", "vocabulary": 20_000, "max_length": 64, "train_size": None, "test_size": None,
+            "validation_size": None}  # fmt: skip
+    assert trial.identity["data"] == data | {"content": trial.parts.data.content()}
+    before = run_formerly(of_texts(root), store)
+    assert before[0].identity == trial.identity | {"data": data | {"root": str(root)}}
+    assert of_texts(root).plan(storage=tmp_path / "runs").done == 2
+    with tarfile.open(tmp_path / "elsewhere.tar.gz", "w:gz") as archive:
+        archive.add(root / "train.csv", "of/train_subset.csv")
+        archive.add(root / "test.csv", "of/test.csv")
+    assert check_study(of_texts(tmp_path / "elsewhere.tar.gz"))[0].id == trial.id
+    with (root / "test.csv").open("a") as file:
+        file.write('"1","a treaty","of today"\n')
+    with pytest.raises(ConfigError, match=rf"^the images or texts of ag_news in {root} have changed since these 2"):
+        of_texts(root).plan(storage=tmp_path / "runs")
 
 
 def test_data_changed_since_a_trial_began_are_refused(tmp_path: Path) -> None:
