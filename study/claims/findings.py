@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -133,9 +134,21 @@ class Findings(tuple[Finding, ...]):
         return self.frame().to_html(index=False, border=0) if self else f"<p>{escape(str(self))}</p>"
 
 
+_TOLD: WeakKeyDictionary[Results, tuple[tuple[Any, ...], Findings]] = WeakKeyDictionary()
+"""Results → the claims that were registered then, and what was found: a run's end asks twice, to print and to send."""
+
+
 def findings(results: Results) -> Findings:
     """The study's verdict on each registered claim; p-values are adjusted over those that it can tell of, or, where it
-    is looked at after each seed, over those that it may come to tell of."""
+    is looked at after each seed, over those that it may come to tell of. Worked out once of the same results."""
+    claims = tuple(CLAIMS.values())
+    told = _TOLD.get(results)
+    if told is None or told[0] != claims:
+        told = _TOLD[results] = claims, _findings(results)
+    return told[1]
+
+
+def _findings(results: Results) -> Findings:
     cells = Cells(results)
     known, others = spoken_to(cells, results.measured)
     found = [_Evidence(name, claim, parts, cells, results) for name, claim, parts in known]

@@ -44,7 +44,7 @@ def decidable(trials: "Sequence[Trial]") -> dict[str, frozenset[int]]:
     from study.results import Results
     from study.results.frames import pending
 
-    known = {name for trial in trials for of in trial.parts.evaluations.values() for name in of.reports}
+    known = set[str]().union(*(trial.reports for trial in trials))
     known |= {m for name in CLAIMS for m in CLAIMS[name]().metrics if m.startswith(WITHOUT_EVALUATION)}
     rows = [
         {"id": trial.id, "cell": trial.cell, "config": trial.config, "seed": trial.seed,

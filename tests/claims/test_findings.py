@@ -53,6 +53,14 @@ def test_of_two_cells_the_test_is_the_paired_t_test():
     assert len(found.trials) == 8
 
 
+def test_the_same_results_are_judged_once_until_other_claims_are_registered(monkeypatch):
+    results = study_of(PAIR, [50, 51], seeds=4, noise=0.5)
+    found = findings(results)
+    assert findings(results) is found
+    monkeypatch.setitem(CLAIMS._entries, "another", CLAIMS[NAME])
+    assert [one.name for one in findings(results)] == [NAME, "another"]
+
+
 def test_contexts_are_one_effect_with_their_parts():
     results = study_of(grid(k=(16, 64), negatives=("all", "false_negative_cancellation")), [50, 53, 60, 61], noise=0.0)
     found = the_finding(results)
