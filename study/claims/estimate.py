@@ -71,14 +71,13 @@ class Judged(NamedTuple):
 class Sample:
     """The trials of a study that have a claim's value: outcomes [trials], their cells of `cells`, and seeds.
 
-    first: of a study that is looked at after each seed, those under its own seeds.
+    anytime: whether the study is looked at after each seed.
     """
 
     def __init__(
-        self, of_cells: Indices, seeds: Indices, outcomes: Array, cells: int, first: "Sample | None" = None
+        self, of_cells: Indices, seeds: Indices, outcomes: Array, cells: int, *, anytime: bool = False
     ) -> None:
-        self.of_cells, self.outcomes, self.first = of_cells, outcomes, first
-        self._beside: dict[bytes, tuple[float, int]] = {}
+        self.of_cells, self.outcomes, self.anytime = of_cells, outcomes, anytime
         self.seeds = np.unique(seeds, return_inverse=True)[1]
         self.there = np.zeros((cells, int(self.seeds.max(initial=-1)) + 1), dtype=bool)
         self.there[of_cells, self.seeds] = True
@@ -90,10 +89,14 @@ class Sample:
     def paired(self, weights: Array) -> Estimate | None:
         """Of weights [conditions, cells] that sum to 0: the model cell + seed over all cells of the study, whose pooled
         residual is the noise. Where a cell has more noise than the others (Cochran 1941, p ≤ 1 %), over the cells with
-        a weight alone, if these have a residual. None where no noise can be told."""
+        a weight alone, if these have a residual. None where no noise can be told.
+
+        Looked at after each seed, as `level`: a contrast's values by seed are alike normal whatever the noise of each
+        cell, and which trials a look holds follows from their number alone.
+        """
+        if self.anytime:
+            return self.level(weights)
         own = np.flatnonzero((weights != 0).any(axis=0))
-        if self.first is not None:
-            return self._after_each_seed(weights, own, *self.first.beside(own))
         alone = _Model(self, own) if self._unequal and len(own) < len(self.there) else None
         model = alone if alone is not None and alone.design.df else self._all
         if not model.design.df:
@@ -101,29 +104,6 @@ class Sample:
         contrast = weights[:, model.cells] @ model.design.weights
         errors = model.sigma * np.linalg.norm(contrast, axis=1)
         return Estimate(contrast @ model.outcomes, errors, model.design.df, len(self.shared(weights)))
-
-    def _after_each_seed(self, weights: Array, own: Indices, squares: float, df: int) -> Estimate | None:
-        """As `paired`, from these cells and a residual of others: which trials of the claim come next is then known
-        beforehand, and only their number depends on what was seen."""
-        model = _Model(self, own)
-        df += model.design.df
-        if not df:
-            return None
-        contrast = weights[:, model.cells] @ model.design.weights
-        norms = np.linalg.norm(contrast, axis=1)
-        errors = np.sqrt((model.squares + squares) / df) * norms
-        worth = (np.linalg.norm(weights, axis=1) / norms) ** 2
-        return Estimate(contrast @ model.outcomes, errors, df, len(self.shared(weights)), worth)
-
-    def beside(self, own: Indices) -> tuple[float, int]:
-        """Sum of squares and degrees of freedom that the residual of all cells has beside that of these; none where a
-        cell has more noise than the others."""
-        if (known := self._beside.get(own.tobytes())) is None:
-            alone = _Model(self, own)
-            df = self._all.design.df - alone.design.df
-            known = (self._all.squares - alone.squares, df) if df and not self._unequal else (0.0, 0)
-            self._beside[own.tobytes()] = known
-        return known
 
     def level(self, weights: Array) -> Estimate | None:
         """Of any weights: Student's t over the seeds that all cells with a weight have in common."""
@@ -134,7 +114,7 @@ class Sample:
         values[self.of_cells, self.seeds] = self.outcomes
         by_seed = values[:, seeds].T @ weights.T  # [seeds, conditions]
         errors = by_seed.std(axis=0, ddof=1) / np.sqrt(len(seeds))
-        worth = None if self.first is None else np.full(len(weights), float(len(seeds)))
+        worth = np.full(len(weights), float(len(seeds))) if self.anytime else None
         return Estimate(by_seed.mean(axis=0), errors, len(seeds) - 1, len(seeds), worth)
 
     @cached_property
@@ -158,4 +138,3 @@ class _Model:
         self.outcomes = sample.outcomes[trials]
         self.design = block_design(codes, np.unique(sample.seeds[trials], return_inverse=True)[1])
         self.sigma = float(self.design.sigma(self.outcomes))
-        self.squares = self.sigma**2 * self.design.df if self.design.df else 0.0

@@ -196,27 +196,28 @@ class _Evidence:
     def p_value(self) -> float:
         return self.judged.p_value if self.judged else math.nan
 
-    def _sample(self, which: np.ndarray, first: Sample | None = None) -> Sample:
+    def _sample(self, which: np.ndarray) -> Sample:
         rows, seeds = np.flatnonzero(which), self.trials["seed"].to_numpy()
-        return Sample(self.cells.of_trial[rows], seeds[rows], self.outcomes[rows], len(self.cells), first)
+        of_cells, outcomes = self.cells.of_trial[rows], self.outcomes[rows]
+        return Sample(of_cells, seeds[rows], outcomes, len(self.cells), anytime=self.anytime)
 
     def _after_each_seed(self) -> list[Sample]:
         """The trials under the study's own seeds, of its cells all, then with those of the claim under each further
         seed, up to the first that a cell has no result of: what a look shows is no choice by what was seen."""
         added, seeds = self.trials["added"].to_numpy(dtype=bool), self.trials["seed"].to_numpy()
-        first = self._sample(self.measured & ~added)
-        self.within_reach = [part for part in self.parts if len(first.shared(part.weights))]
+        known = self.measured & ~added
+        found = [self._sample(known)]
+        self.within_reach = [part for part in self.parts if len(found[0].shared(part.weights))]
         own = self._rows(self.within_reach)
         over = np.isin(self.trials["status"], ("finished", "failed"))
-        cells, known = np.unique(self.cells.of_trial[own]), self.measured & ~added
-        found = [self._sample(known, first)]
+        cells = np.unique(self.cells.of_trial[own])
         for seed in np.unique(seeds[added]):
             block = own & added & (seeds == seed)
             if not np.isin(cells, self.cells.of_trial[block & over]).all():
                 break
             if np.isin(cells, self.cells.of_trial[block & self.measured]).all():
                 known = known | block
-                found.append(self._sample(known, first))
+                found.append(self._sample(known))
         return found
 
     def _looks(self, samples: list[Sample]) -> list[Estimate]:

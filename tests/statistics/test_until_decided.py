@@ -71,16 +71,6 @@ def test_an_effect_at_the_margin_is_not_equal_at_any_look(measured: Measured, cl
 
 
 @pytest.mark.parametrize("claims", [(BETTER,)], indirect=True)
-def test_a_loud_cell_at_any_look(measured: Measured, claims: None) -> None:
-    wrong = [verdicts(of_noise(repetition, loud=1)) != ["undecided"] for repetition in range(STUDIES)]
-    measured.tell(
-        "until decided: a verdict on a claim without effect: its cell is loud",
-        f"10 cells × {OWN} seeds, then to {MOST}, one with 5 times the noise",
-        wrong,
-    )
-
-
-@pytest.mark.parametrize("claims", [(BETTER,)], indirect=True)
 @pytest.mark.parametrize(("cells", "effect"), [(PAIR, 2.0), (AMONG, 2.0)])
 def test_an_effect_is_decided_and_with_how_many_seeds(
     measured: Measured, claims: None, cells: list[dict[str, object]], effect: float
