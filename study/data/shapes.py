@@ -1,13 +1,14 @@
 """The built-in data set: 20 shapes that are WordNet nouns, drawn at random poses, colours and backgrounds."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from models.registry import UnknownName, added
 from study.data.dataset import DATASETS, MOST_HELD_OUT, Dataset, DataShape, DataSource, Split, proportional_counts
 
 SIDE = 32
@@ -140,53 +141,71 @@ SHAPES: dict[str, Shape] = {
 @DATASETS.register("shapes")
 @dataclass(frozen=True, kw_only=True)
 class Shapes(DataSource):
-    """20 drawn shapes that are WordNet nouns, 32×32, built in; class priors and the meaning of colours can be set."""
+    """20 drawn shapes that are WordNet nouns, 32×32, built in; their priors, turns and colours can be set."""
 
     train_size: int = 4000
     """Training images to draw."""
     test_size: int = 1000
     """Test images to draw."""
     class_priors: Literal["uniform"] | float | tuple[float, ...] = "uniform"
-    """Of both splits: uniform, the exponent s > 0 of a Zipf law (class c has weight c^−s), or 20 weights."""
+    """Of both splits: uniform, the exponent s > 0 of a Zipf law (class c has weight c^−s), or a weight a class."""
     colour_semantics: float = 0.6
     """Share of an image's colour that its class's meaning sets, the rest being random: 0 = nothing, 1 = all of it."""
     drawing_seed: int = 0
     """Seed of the drawn images; apart from a trial's seed."""
+    classes: tuple[str, ...] | None = added(None)
+    """The shapes that are drawn, by name, such as (circle, square, cube); by default all 20."""
+    turn: float = added(1.0)
+    """Each shape is turned by up to this share of a full turn, in [0, 1]: fewer angles are learned sooner."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        least = len(self.chosen)
         for name in ("train_size", "test_size"):
-            if (size := getattr(self, name)) < len(SHAPES):
-                raise ValueError(f"{name} must be at least {len(SHAPES)} (one image per class), not {size}")
-        if 0 < (self.validation_size or 0) < len(SHAPES):
-            raise ValueError(f"validation_size must be 0 or at least {len(SHAPES)}, not {self.validation_size}")
-        if not 0 <= self.colour_semantics <= 1:
-            raise ValueError(f"colour_semantics must lie between 0 and 1, not {self.colour_semantics}")
+            if (size := getattr(self, name)) < least:
+                raise ValueError(f"{name} must be at least {least} (one image per class), not {size}")
+        if 0 < (self.validation_size or 0) < least:
+            raise ValueError(f"validation_size must be 0 or at least {least}, not {self.validation_size}")
+        for name in ("colour_semantics", "turn"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {value}")
         self.priors()
+
+    @property
+    def chosen(self) -> dict[str, Shape]:
+        """The classes by name, in their order; ValueError for names that there are not, or fewer than two."""
+        names = tuple(SHAPES) if self.classes is None else tuple(self.classes)
+        if len(set(names)) < max(2, len(names)):
+            raise ValueError(f"classes must be two or more different shapes, not {list(names)}; by default all 20")
+        for name in names:
+            if name not in SHAPES:
+                raise UnknownName("shape", name, list(SHAPES))
+        return {name: SHAPES[name] for name in names}
 
     def priors(self) -> np.ndarray:
         """π [C], the class priors of both splits."""
+        count = len(self.chosen)
         match self.class_priors:
             case "uniform":
-                weights = np.ones(len(SHAPES))
+                weights = np.ones(count)
             case float() | int() as exponent if 0 < exponent < math.inf:
-                weights = np.arange(1.0, len(SHAPES) + 1) ** -exponent
-            case tuple() | list() as weights if len(weights) == len(SHAPES) and min(weights) > 0:
+                weights = np.arange(1.0, count + 1) ** -exponent
+            case tuple() | list() as weights if len(weights) == count and min(weights) > 0:
                 weights = np.array(weights, dtype=float)
             case other:
                 raise ValueError(
-                    f'class_priors must be "uniform", a Zipf exponent above 0, or {len(SHAPES)} weights above 0, '
+                    f'class_priors must be "uniform", a Zipf exponent above 0, or {count} weights above 0, '
                     f"not {other!r}"
                 )
         return weights / weights.sum()
 
     def available(self) -> DataShape:
-        return DataShape(self.train_size, self.test_size, tuple(SHAPES), (SIDE, SIDE), validation=self._drawn)
+        return DataShape(self.train_size, self.test_size, tuple(self.chosen), (SIDE, SIDE), validation=self._drawn)
 
     @property
     def _drawn(self) -> int:
         """Images drawn for validation beside those to train on: by default a tenth as many."""
-        tenth = max(min(self.train_size // 10, MOST_HELD_OUT), len(SHAPES))
+        tenth = max(min(self.train_size // 10, MOST_HELD_OUT), len(self.chosen))
         return tenth if self.validation_size is None else self.validation_size
 
     def fingerprint(self) -> dict[str, object]:
@@ -200,43 +219,53 @@ class Shapes(DataSource):
             train=self._draw(self.train_size, split=0),
             test=self._draw(self.test_size, split=1),
             validation=self._draw(self._drawn, split=2) if self._drawn else None,
-            classes=tuple(SHAPES),
-            notes={"source": "drawn", "synsets": [shape.synset for shape in SHAPES.values()]},
+            classes=tuple(self.chosen),
+            notes={"source": "drawn", "synsets": [shape.synset for shape in self.chosen.values()]},
         )
 
     def _draw(self, size: int, split: int) -> Split:
         generator = np.random.default_rng([self.drawing_seed, split])
         counts = proportional_counts(self.priors(), size)
-        labels = generator.permutation(np.repeat(np.arange(len(SHAPES)), counts))
+        labels = generator.permutation(np.repeat(np.arange(len(counts)), counts))
         chunks = [labels[start : start + _CHUNK] for start in range(0, size, _CHUNK)]
-        images = [paint(chunk, self.colour_semantics, generator=generator) for chunk in chunks]
+        shapes = tuple(self.chosen.values())
+        images = [
+            paint(chunk, self.colour_semantics, shapes=shapes, turn=self.turn, generator=generator) for chunk in chunks
+        ]
         return Split(np.concatenate(images), labels)
 
 
-def paint(labels: np.ndarray, colour_semantics: float, *, generator: np.random.Generator) -> np.ndarray:
-    """Images uint8 [N, 32, 32, 3] of the classes `labels` [N], each at its own pose, colour and background."""
+def paint(
+    labels: np.ndarray,
+    colour_semantics: float,
+    *,
+    shapes: Sequence[Shape] = tuple(SHAPES.values()),
+    turn: float = 1.0,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Images uint8 [N, 32, 32, 3] of the shapes `labels` [N], each at its own pose, colour and background."""
     count = len(labels)
-    layers = np.stack(list(_masks(labels, generator))).astype(np.float32) / 255  # [N, 32, 32, 2]
+    masks = list(_masks([shapes[label] for label in labels], turn, generator))
+    layers = np.stack(masks).astype(np.float32) / 255  # [N, 32, 32, 2]
     light, coverage = 2 * layers[..., :1], layers[..., 1:]
-    meaning = np.array([shape.colour for shape in SHAPES.values()])[labels]  # [N, 3]
+    meaning = np.array([shape.colour for shape in shapes])[labels]  # [N, 3]
     colour = colour_semantics * meaning + (1 - colour_semantics) * generator.uniform(size=(count, 3))
     image = coverage * light * colour[:, None, None] + (1 - coverage) * _backgrounds(colour, generator)
     image += generator.normal(scale=0.04, size=image.shape)
     return (255 * image).round().clip(0, 255).astype(np.uint8)
 
 
-def _masks(labels: np.ndarray, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """For each label an array [32, 32, 2]: half the brightness of the shape in each pixel, how much it covers."""
-    outlines = [shape.outline for shape in SHAPES.values()]
+def _masks(shapes: Iterable[Shape], turn: float, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """For each shape an array [32, 32, 2]: half the brightness of the shape in each pixel, how much it covers."""
     side = SIDE * _OVERSAMPLING
-    for label in labels:
+    for shape in shapes:
         parameter, angle, size, right, down = generator.uniform(size=5)
         radius = side * (0.26 + 0.18 * size)
         centre = side / 2 + (side / 2 - radius) * complex(2 * right - 1, 2 * down - 1) * 0.8 + 1j * side / 2
-        pose = radius * np.exp(2j * np.pi * angle)
+        pose = radius * np.exp(2j * np.pi * turn * angle)
         canvas = Image.new("LA", (side, side))
         pen = ImageDraw.Draw(canvas)
-        for face in outlines[label](parameter):
+        for face in shape.outline(parameter):
             points = np.conj(face.points) * pose + centre
             pen.polygon(list(zip(points.real, points.imag, strict=True)), fill=(int(127.5 * face.brightness), 255))
         yield np.asarray(canvas.reduce(_OVERSAMPLING))

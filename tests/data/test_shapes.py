@@ -97,6 +97,13 @@ def test_impossible_priors_are_refused(priors: object) -> None:
         ({"train_size": 19}, r"train_size must be at least 20 \(one image per class\), not 19"),
         ({"test_size": 0}, r"test_size must be at least 1, not 0"),
         ({"colour_semantics": 1.2}, r"colour_semantics must lie between 0 and 1, not 1.2"),
+        ({"turn": -0.1}, r"turn must lie between 0 and 1, not -0.1"),
+        (
+            {"classes": ("circle", "circle")},
+            r"classes must be two or more different shapes, not \['circle', 'circle'\]",
+        ),
+        ({"classes": ("circle", "sqare")}, r"unknown shape 'sqare'; did you mean 'square'"),
+        ({"classes": ("circle", "cube"), "class_priors": (1.0,) * 20}, "or 2 weights above 0"),
     ],
 )
 def test_parameters_out_of_range_are_refused(parameters: dict[str, float], message: str) -> None:
@@ -115,3 +122,23 @@ def test_outlines_stay_within_reach_of_the_frame() -> None:
         for parameter in (0.0, 0.5, 0.999):
             reach = max(np.abs(face.points).max() for face in shape.outline(parameter))
             assert 0.7 < reach < 1.15, name
+
+
+def test_some_of_the_shapes_are_a_data_set_of_their_own() -> None:
+    chosen = ("cube", "circle", "wave")
+    source = Shapes(classes=chosen, train_size=9, test_size=6, validation_size=3)
+    data = source.decode()
+    assert (data.classes, source.shape().classes, data.train.labels.max()) == (chosen, 3, 2)
+    assert data.notes["synsets"] == ["cube.n.01", "circle.n.01", "wave.n.07"]
+
+
+def slanted(turn: float) -> float:
+    """Of the edges of squares: Σ |∂x ∂y| over Σ ∂x² + ∂y², 0 where every edge is upright or level."""
+    draw = {"shapes": (SHAPES["square"],), "generator": np.random.default_rng(0)}
+    image = paint(np.zeros(100, dtype=int), 1.0, turn=turn, **draw).mean(axis=-1)
+    down, right = np.diff(image, axis=1)[:, :, 1:], np.diff(image, axis=2)[:, 1:]
+    return float(np.abs(down * right).sum() / (down**2 + right**2).sum())
+
+
+def test_shapes_are_turned_by_as_much_as_is_asked() -> None:
+    assert slanted(0.0) < 0.15 < 0.23 < slanted(1.0)
