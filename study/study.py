@@ -43,7 +43,7 @@ class Study(StudyConfig):
         trials = check_study(study)
         if not job.cluster_of_job() and not os.environ.get("RAY_ADDRESS"):  # its trials run here
             check_here(study, trials)
-        trials = settle(study, store, trials)
+        trials = settle(study, store, trials, decode=probe)
         return make_plan(study, store, trials, probe=probe)
 
     def run(self, **options: Any) -> "Results":

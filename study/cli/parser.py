@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "kind", nargs="?", help="only this registry (data, encoder, method, negatives, …) or `studies`"
     )
     plan = _verb(found, "plan", verbs.plan_, "check a study, and show what would run and its cost", [*TARGET, "json"])
-    plan.add_argument("--probe", action="store_true", help="time a few steps of each kind of trial")
+    plan.add_argument("--probe", action="store_true", help="time each kind of trial, and a start")
     _until_decided(plan)
     run = _verb(found, "run", verbs.run_, "run what is not finished yet", [*TARGET, "tracking", "json"])
     _until_decided(run)

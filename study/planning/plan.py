@@ -37,7 +37,7 @@ class Plan:
     seconds_per_trial: float | None
     """of one trial: of the finished ones, or as probed"""
     hours: float | None
-    """for all that is not done, at that concurrency"""
+    """for all that is not done, at that concurrency, the start included where it is known"""
     mib_per_trial: float | None
     """memory of one trial: of the finished ones, or as probed"""
     measured: str
@@ -48,6 +48,8 @@ class Plan:
     """of the trials, those of seeds that were added until claims are decided"""
     until_decided: bool = False
     """whether seeds are added to these until claims are decided"""
+    start_seconds: float | None = None
+    """of a run beyond its trials, on this machine"""
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,10 +83,11 @@ class Plan:
 
     def _cost(self) -> str:
         if self.hours is None or self.seconds_per_trial is None:
-            return "time and memory unknown: no trial is finished yet; `study plan --probe` times a few steps"
+            return "time and memory unknown: no trial is finished yet; `study plan --probe` times some"
         memory = "" if self.mib_per_trial is None else f", {self.mib_per_trial:,.0f} MiB a trial"
+        start = "" if self.start_seconds is None else f"{self.start_seconds:,.0f} s to start, "
         return (
-            f"about {_duration(self.hours)} for what is left: {self.seconds_per_trial:,.0f} s a trial, "
+            f"about {_duration(self.hours)} for what is left: {start}{self.seconds_per_trial:,.0f} s a trial, "
             f"{self.concurrent} at once{memory} ({self.measured})"
         )
 
@@ -109,6 +112,7 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
     estimate = cost.probed(trials, study) if probe else cost.observed(folders)
     beside = len(kept.others(store, of_it))
     rounds = -(-left // concurrent)
+    start = cost.start(measure=probe) if left and estimate.seconds is not None else None
     return Plan(
         study=study.name,
         sampler=study.sampler,
@@ -121,7 +125,7 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
         pending=left - min(count["started"], left),
         concurrent=concurrent,
         seconds_per_trial=estimate.seconds,
-        hours=None if estimate.seconds is None else rounds * estimate.seconds / 3600,
+        hours=None if estimate.seconds is None else ((start or 0) + rounds * estimate.seconds) / 3600,
         mib_per_trial=estimate.mib,
         measured=estimate.source,
         notes=(
@@ -131,6 +135,7 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
         ),
         added=added,
         until_decided=study.until_decided,
+        start_seconds=start,
     )
 
 

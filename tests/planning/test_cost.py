@@ -1,16 +1,27 @@
 """Trials that share a GPU, and the reason of a trial that ran out of memory."""
 
+import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from study import Study, TrialConfig
+from study.data.cache import remembered
+from study.planning import cost
 from study.planning.cost import packing, probed
+from study.planning.plan import make_plan
 from study.storage.store import Store
+from study.storage.trial_result import TrialResult
 from study.trial.run import reason_of, run_trial
 from study.trial.training import Training
 from tests.conftest import TINY
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +84,60 @@ def test_a_result_says_that_a_gpus_memory_ran_out(tmp_path: Path, monkeypatch: p
     result = run_trial(trial, Store.of("big", tmp_path).trial(trial.id))
     assert result.out_of_memory is True
     assert result.environment["device"] == "cpu"
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_probe_counts_all_epochs_and_the_evaluation(monkeypatch: pytest.MonkeyPatch, quick: bool) -> None:
+    """Times over times, so that a slow machine is slow throughout; few epochs cost the evaluation most of all."""
+    monkeypatch.setattr(cost, "PROBE_SECONDS", 60.0 if quick else 0.0)
+    found = {}
+    for epochs in (1, 1, 401):  # the first one finds nothing prepared
+        study = Study("s", base=TrialConfig(**TINY | {"epochs": epochs}), seeds=2)
+        found[epochs] = probed(study.trials(), study)
+    assert found[1].source.startswith("probed: two epochs and" if quick else "probed: 3 steps")
+    assert found[401].seconds > 10 * found[1].seconds
+    assert found[1].mib > 50
+
+
+def test_a_plan_counts_the_start_where_it_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    study, store = Study("s", base=TrialConfig(**TINY), seeds=9), Store.of("s", tmp_path)
+    trials = study.trials()
+    for trial in trials[:2]:
+        store.trial(trial.id).write_config({"config": trial.config, "cell": trial.cell, "seed": trial.seed})
+        metrics = {"memory.peak_mib": 1.0}
+        store.trial(trial.id).write_result(
+            TrialResult(status="finished", metrics=metrics, started=0, ended=9, seconds=7)
+        )
+    plan = make_plan(study, store, trials)
+    rounds = -(-7 // plan.concurrent)
+    assert (plan.start_seconds, plan.hours) == (None, pytest.approx(rounds * 7 / 3600))
+    remembered(cost.start_key(), lambda: 30.0)
+    plan = make_plan(study, store, trials)
+    assert (plan.start_seconds, plan.hours) == (30, pytest.approx((30 + rounds * 7) / 3600))
+    assert ": 30 s to start, 7 s a trial" in str(plan)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    assert make_plan(study, store, trials).start_seconds is None, "it is this machine's"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_probe_tells_how_long_a_run_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "s.py").write_text(
+        f"from study import *\nstudy = Study('s', base=TrialConfig(**{TINY | {'epochs': 10}!r}), seeds=4)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def study(*arguments: str) -> str:
+        command = [sys.executable, "-m", "study.cli", *arguments, "--storage", str(tmp_path)]
+        return subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
+
+    hours = json.loads(study("plan", "s.py", "--probe", "--json"))["hours"]
+    began = time.perf_counter()
+    study("run", "s.py")
+    assert hours * 3600 == pytest.approx(time.perf_counter() - began, rel=0.5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
