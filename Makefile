@@ -54,7 +54,8 @@ test-scale: $(READY)  ## run 1,000 trials, and renew the figures of docs/results
 	@SCALE=docs/results/scale.md $(BIN)/python -m pytest -q -m slow tests/execution/test_scale.py
 
 test-statistics: $(READY)  ## simulate studies of known truth, and renew the table of docs/results/statistics.md (10 minutes)
-	@STATISTICS=docs/results/statistics.md $(BIN)/python -m pytest -q -m statistics tests/statistics
+	@OMP_NUM_THREADS=1 STATISTICS=docs/results/statistics.md $(BIN)/python -m pytest -q -n logical --dist worksteal \
+		-m statistics tests/statistics
 
 test-gpu: $(READY)  ## measure on this machine's GPU, and renew the tables of docs/results/gpu.md (9 minutes)
 	@GPU=docs/results/gpu.md $(BIN)/python -m pytest -q -m gpu tests/gpu

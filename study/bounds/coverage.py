@@ -13,7 +13,8 @@ that also miss one class, the anchor's, are a mixture of such sums over that cla
 
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +24,25 @@ _LOG_NEGLIGIBLE = 46.0  # e^−46 = 1e-20: what the aliases and the ends of the 
 _BLOCK = 16  # nodes of the contour that are evaluated at once
 
 
+class _LogProbability(Protocol):
+    def __call__(self, n: int, sizes: Array, total: int | None = None, /) -> float: ...
+
+
+def _remembered(function: _LogProbability) -> _LogProbability:
+    """The function with its last answers: fits, evaluations and tables ask for the same K and classes again."""
+
+    @lru_cache(maxsize=512)
+    def answer(n: int, sizes: bytes, total: int | None) -> float:
+        return function(n, np.frombuffer(sizes), total)
+
+    @wraps(function)
+    def asked(n: int, sizes: Array, total: int | None = None, /) -> float:
+        return answer(n, np.asarray(sizes, dtype=np.float64).tobytes(), total)
+
+    return asked
+
+
+@_remembered
 def log_coverage(n: int, sizes: Array, total: int | None = None) -> float:
     """log υ_n for n ≥ 0 draws, −inf for n < C; the relative error of υ_n is below 1e-10.
 
@@ -49,6 +69,7 @@ def log_coverage(n: int, sizes: Array, total: int | None = None) -> float:
     return min(0.0, float(log_present + np.log(mass) - _log_sum(n, tilt, total)))
 
 
+@_remembered
 def log_free_coverage(k: int, sizes: Array, total: int | None = None) -> float:
     """log P(the K negatives miss the anchor's class and meet all C − 1 others), −inf where that cannot be.
 

@@ -1,6 +1,7 @@
 """Shares over simulated studies, and the table of docs/results/statistics.md made of them."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,11 +55,13 @@ class Measured(list[Row]):
     def _error(rate: float, hits: ArrayLike) -> float:
         return 3 * float(np.sqrt(rate * (1 - rate) / len(np.asarray(hits))))
 
-    def write(self, page: Path) -> None:
-        """Renew the table between the page's marks."""
-        lines = ["| | where | promised | measured | studies |", "|---|---|---|---|---|"]
-        lines += [f"| {r.what} | {r.where} | {r.promised} | {r.share:.1%} | {r.studies:,} |" for r in self]
-        versions = f"{conditions()[:-1]}, numpy {np.__version__}, scipy {scipy.__version__}."
-        table = "\n".join([MARKS[0], versions, "", *lines, MARKS[1]])
-        between = re.compile(f"{re.escape(MARKS[0])}.*{re.escape(MARKS[1])}", re.DOTALL)
-        page.write_text(between.sub(lambda _: table, page.read_text()))
+
+def write(rows: Sequence[Row], seconds: float, page: Path) -> None:
+    """Renew the table between the page's marks; `seconds` of processor time."""
+    lines = ["| | where | promised | measured | studies |", "|---|---|---|---|---|"]
+    lines += [f"| {r.what} | {r.where} | {r.promised} | {r.share:.1%} | {r.studies:,} |" for r in rows]
+    versions = f"{conditions()[:-1]}, numpy {np.__version__}, scipy {scipy.__version__}."
+    took = f"It took {seconds:,.0f} seconds of processor time, with one thread a process."
+    table = "\n".join([MARKS[0], f"{versions} {took}", "", *lines, MARKS[1]])
+    between = re.compile(f"{re.escape(MARKS[0])}.*{re.escape(MARKS[1])}", re.DOTALL)
+    page.write_text(between.sub(lambda _: table, page.read_text()))
