@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from models.encoders.small_maps import multiply_small_maps
 from models.registry import Registry
 
 ENCODERS = Registry("encoder")
@@ -36,6 +37,7 @@ class Encoder(nn.Module):
         self.modality = modality
         if modality == "image":
             self.to(memory_format=torch.channels_last)
+            multiply_small_maps(layers)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs to features h [B, feature_dim]."""
