@@ -157,6 +157,8 @@ class Shapes(DataSource):
     """The shapes that are drawn, by name, such as (circle, square, cube); by default all 20."""
     turn: float = added(1.0)
     """Each shape is turned by up to this share of a full turn, in [0, 1]: fewer angles are learned sooner."""
+    clutter: float = added(0.12)
+    """Standard deviation of the background's colour from place to place, in [0, 1]: a plain one is learned sooner."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -166,7 +168,7 @@ class Shapes(DataSource):
                 raise ValueError(f"{name} must be at least {least} (one image per class), not {size}")
         if 0 < (self.validation_size or 0) < least:
             raise ValueError(f"validation_size must be 0 or at least {least}, not {self.validation_size}")
-        for name in ("colour_semantics", "turn"):
+        for name in ("colour_semantics", "turn", "clutter"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {value}")
         self.priors()
@@ -228,10 +230,8 @@ class Shapes(DataSource):
         counts = proportional_counts(self.priors(), size)
         labels = generator.permutation(np.repeat(np.arange(len(counts)), counts))
         chunks = [labels[start : start + _CHUNK] for start in range(0, size, _CHUNK)]
-        shapes = tuple(self.chosen.values())
-        images = [
-            paint(chunk, self.colour_semantics, shapes=shapes, turn=self.turn, generator=generator) for chunk in chunks
-        ]
+        how = {"shapes": tuple(self.chosen.values()), "turn": self.turn, "clutter": self.clutter}
+        images = [paint(chunk, self.colour_semantics, **how, generator=generator) for chunk in chunks]
         return Split(np.concatenate(images), labels)
 
 
@@ -241,6 +241,7 @@ def paint(
     *,
     shapes: Sequence[Shape] = tuple(SHAPES.values()),
     turn: float = 1.0,
+    clutter: float = 0.12,
     generator: np.random.Generator,
 ) -> np.ndarray:
     """Images uint8 [N, 32, 32, 3] of the shapes `labels` [N], each at its own pose, colour and background."""
@@ -250,7 +251,7 @@ def paint(
     light, coverage = 2 * layers[..., :1], layers[..., 1:]
     meaning = np.array([shape.colour for shape in shapes])[labels]  # [N, 3]
     colour = colour_semantics * meaning + (1 - colour_semantics) * generator.uniform(size=(count, 3))
-    image = coverage * light * colour[:, None, None] + (1 - coverage) * _backgrounds(colour, generator)
+    image = coverage * light * colour[:, None, None] + (1 - coverage) * _backgrounds(colour, clutter, generator)
     image += generator.normal(scale=0.04, size=image.shape)
     return (255 * image).round().clip(0, 255).astype(np.uint8)
 
@@ -271,13 +272,13 @@ def _masks(shapes: Iterable[Shape], turn: float, generator: np.random.Generator)
         yield np.asarray(canvas.reduce(_OVERSAMPLING))
 
 
-def _backgrounds(colour: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _backgrounds(colour: np.ndarray, clutter: float, generator: np.random.Generator) -> np.ndarray:
     """Mottled backgrounds [N, 32, 32, 3], each of a colour far from the shape's `colour` [N, 3]."""
     count = len(colour)
     base = generator.uniform(size=(count, 3))
     near = np.linalg.norm(base - colour, axis=1) < 0.5
     base[near] = (base[near] + 0.5) % 1
-    coarse = generator.normal(scale=0.12, size=(count, 5, 5, 3))
+    coarse = generator.normal(scale=clutter, size=(count, 5, 5, 3))
     position = np.linspace(0, 4, SIDE)
     blend = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(5)))  # bilinear interpolation [32, 5]
     return base[:, None, None] + np.einsum("yj,njkc,xk->nyxc", blend, coarse, blend, optimize=True)

@@ -97,6 +97,7 @@ def test_impossible_priors_are_refused(priors: object) -> None:
         ({"train_size": 19}, r"train_size must be at least 20 \(one image per class\), not 19"),
         ({"test_size": 0}, r"test_size must be at least 1, not 0"),
         ({"colour_semantics": 1.2}, r"colour_semantics must lie between 0 and 1, not 1.2"),
+        ({"clutter": 2}, r"clutter must lie between 0 and 1, not 2"),
         ({"turn": -0.1}, r"turn must lie between 0 and 1, not -0.1"),
         (
             {"classes": ("circle", "circle")},
@@ -142,3 +143,11 @@ def slanted(turn: float) -> float:
 
 def test_shapes_are_turned_by_as_much_as_is_asked() -> None:
     assert slanted(0.0) < 0.15 < 0.23 < slanted(1.0)
+
+
+def test_a_background_is_as_mottled_as_is_asked() -> None:
+    def spread(clutter: float) -> float:
+        images = paint(np.arange(20), 0.6, clutter=clutter, generator=np.random.default_rng(0)) / 255
+        return float(images[:, :4, :, :].std(axis=(1, 2)).mean())  # along the upper edge, which few shapes reach
+
+    assert spread(0.0) < 0.7 * spread(0.12)
