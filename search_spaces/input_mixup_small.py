@@ -1,4 +1,5 @@
-"""Mixing in the input, i-Mix (Lee et al. 2021, arXiv 2010.08887), for two CPU cores, on CIFAR-10.
+"""Mixing in the input for two CPU cores, on CIFAR-10: i-Mix (Lee et al. 2021, arXiv 2010.08887) and Un-Mix (Shen et al.
+2022, arXiv 2003.05438).
 
 Against SimCLR with the same one-directional objective, and against the mixing of hard negatives' embeddings (MoCHi,
 Kalantidis et al. 2020, arXiv 2010.01028). α = 1 is the authors' for images. Their trainings are far larger.
@@ -20,7 +21,7 @@ study = Study(
         temperature=0.2,
     ),
     space=[
-        {"method": grid("simclr", "imix", {"name": "imix", "alpha": 0.2})},
+        {"method": grid("simclr", "imix", {"name": "imix", "alpha": 0.2}, "unmix")},
         {"negatives": grid({"name": "mixing", "n": 16, "s": 16, "s_prime": 8, "warmup_epochs": 2})},
     ],
     seeds=3,

@@ -12,6 +12,7 @@ from models.methods import simsiam as simsiam
 from models.methods import supcon as supcon
 from models.methods import supervised as supervised
 from models.methods import swav as swav
+from models.methods import unmix as unmix
 from models.methods.method import METHODS, Batch, Learner, Method, TrainingContext
 
 __all__ = ["METHODS", "Batch", "Learner", "Method", "TrainingContext"]

@@ -31,8 +31,7 @@ class IMix(Method):
     modality: ClassVar[str] = "image"
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha <= 1:
-            raise ValueError(f"imix: alpha must lie in (0, 1], got {self.alpha}; the authors use 1 for images")
+        check_alpha("imix", self.alpha)
 
     def pool_size(self, batch_size: int, train_count: int, directions: str) -> int:
         return batch_size - 1
@@ -44,11 +43,22 @@ class IMix(Method):
         return _IMix(encoder, head, contrast, self.alpha)
 
 
-class _IMix(Learner):
+class MixedLearner(Learner):
+    """A learner whose anchors are images mixed of two, each the anchor of both."""
+
     def __init__(self, encoder: nn.Module, head: nn.Module, contrast: Contrast, alpha: float) -> None:
         super().__init__(encoder, head)
         self.contrast, self.alpha = contrast, alpha
 
+    def towards(self, member: Tensor, z: Tensor, pool: Pool, context: StepContext) -> Step:
+        """The contrast of the mixed anchors with the instances `member` [B] that are in them; in the order of these."""
+        anchors = torch.empty_like(z).index_copy(0, member, z)
+        own = pool.instance[:, None] == pool.instance
+        offered = offer_from_batch(own, self.contrast.k, generator=context.generator)
+        return self.contrast(anchors, pool.keys, pool, offered, context, labels=pool.labels)
+
+
+class _IMix(MixedLearner):
     def step(self, batch: Batch, context: StepContext) -> Step:
         first, second = batch.views
         generator, count = context.generator, len(first)
@@ -60,12 +70,11 @@ class _IMix(Learner):
         other = self.towards(order, z, pool, replace(context, observe=False))
         return Step(share * one.loss + (1 - share) * other.loss, one.observed)
 
-    def towards(self, member: Tensor, z: Tensor, pool: Pool, context: StepContext) -> Step:
-        """The contrast of the mixed anchors with the instances `member` [B] that are in them; in the order of these."""
-        anchors = torch.empty_like(z).index_copy(0, member, z)
-        own = pool.instance[:, None] == pool.instance
-        offered = offer_from_batch(own, self.contrast.k, generator=context.generator)
-        return self.contrast(anchors, pool.keys, pool, offered, context, labels=pool.labels)
+
+def check_alpha(method: str, alpha: float) -> None:
+    """ValueError where λ ~ Beta(α, α) is not drawn by `beta`."""
+    if not 0 < alpha <= 1:
+        raise ValueError(f"{method}: alpha must lie in (0, 1], got {alpha}; the authors use 1 for images")
 
 
 def beta(alpha: float, *, generator: torch.Generator, device: torch.device | str = "cpu") -> Tensor:

@@ -41,7 +41,7 @@ def test_a_place_is_no_part_of_the_identity_and_other_parameters_always_are() ->
 PUBLISHED = {
     **dict.fromkeys(["simclr", "simclr_same_class", "simclr_easy_positive", "simsiam"], "all"),
     **dict.fromkeys(["byol", "directpred", "swav"], "hidden"),
-    **dict.fromkeys(["moco", "memory_bank", "imix", "supcon", "supervised"], "none"),
+    **dict.fromkeys(["moco", "memory_bank", "imix", "unmix", "supcon", "supervised"], "none"),
 }
 
 

@@ -137,7 +137,8 @@ def test_k_rows_are_offered_and_never_the_anchors_own(name: str, params: dict[st
         given = batch(i)
         trained.contrast = Spy(contrast, given.instance)
         trained.step(given, context(i))
-        assert trained.contrast.called == (2 if params.get("symmetric") or name == "imix" else 1)
+        calls = {"imix": 2, "unmix": 3}.get(name, 1 + bool(params.get("symmetric")))
+        assert trained.contrast.called == calls
         trained.after_step(0.5)
 
 
