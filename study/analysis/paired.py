@@ -1,14 +1,16 @@
 """Comparison of cells that share seeds: differences by seed with a pooled residual, adjusted for their number."""
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import nctdtrinc, stdtr, stdtrit
 
 from study.analysis.intervals import half_width
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -76,7 +78,7 @@ def block_design(cells: Indices, seeds: Indices) -> BlockDesign:
 
 def differences(
     design: BlockDesign, outcomes: Array, pairs: Indices, *, generator: np.random.Generator, margin: float | None = None
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Each pair's first cell minus its second, one row per pair: seeds (in common), difference, low, high, p_value,
     p_adjusted, detectable, verdict. Metric's unit; NaN where a pair has fewer than two seeds in common.
 
@@ -85,15 +87,15 @@ def differences(
     Hothorn, Bretz & Westfall 2008 for any family). detectable: the difference that is found in 80 % of studies.
     verdict: higher or lower where p_adjusted ≤ 5 %; "equal within the margin" where the interval lies in ±margin.
     """
-    table = pd.DataFrame({"seeds": design.shared[pairs[:, 0], pairs[:, 1]]})
-    told = (table["seeds"] > 1).to_numpy()
+    seeds = design.shared[pairs[:, 0], pairs[:, 1]]
+    told = seeds > 1
     contrasts = (design.weights[pairs[:, 0]] - design.weights[pairs[:, 1]])[told]
     family = Family(contrasts, design.df, generator) if told.any() else None
     found: dict[str, Any] = {}
     if family is not None:
         difference, error = contrasts @ outcomes, design.sigma(outcomes) * family.norms
         found = judged(difference, error, design.df, family.critical(), family.p_values(studentized(difference, error)))
-    return _table(table, told, found, margin)
+    return _table(seeds, told, found, margin)
 
 
 def differences_from_best(
@@ -103,7 +105,7 @@ def differences_from_best(
     upwards: bool = True,
     margin: float | None = None,
     chosen_by: Array | None = None,
-) -> tuple[int, pd.DataFrame]:
+) -> "tuple[int, pd.DataFrame]":
     """(best cell by mean, each cell's difference from it as in `differences`, one row per cell; NaN for itself).
 
     chosen_by: the outcomes by whose means the best is chosen, such as those of held-out examples. Which cell is best is
@@ -116,15 +118,15 @@ def differences_from_best(
     effects = design.weights @ (outcomes if chosen_by is None else chosen_by)
     best = int(np.argmax(effects if upwards else -effects))
     cells = len(effects)
-    table = pd.DataFrame({"seeds": design.shared[:, best]})
-    told = (table["seeds"] > 1).to_numpy() & (np.arange(cells) != best)
+    seeds = design.shared[:, best]
+    told = (seeds > 1) & (np.arange(cells) != best)
     found: dict[str, Any] = {}
     if told.any():
         contrasts = (design.weights - design.weights[best])[told]
         difference, error = contrasts @ outcomes, design.sigma(outcomes) * np.linalg.norm(contrasts, axis=1)
         p = studentized_range.sf(np.sqrt(2) * studentized(difference, error), cells, design.df)
         found = judged(difference, error, design.df, tukey(cells, design.df), p)
-    return best, _table(table, told, found, margin)
+    return best, _table(seeds, told, found, margin)
 
 
 def unequal_noise(design: BlockDesign, cells: Indices, outcomes: Array, *, generator: np.random.Generator) -> float:
@@ -208,7 +210,12 @@ def judged(difference: Array, error: Array, df: float, critical: float, p_adjust
     }
 
 
-def _table(table: pd.DataFrame, told: NDArray[np.bool_], found: dict[str, Array], margin: float | None) -> pd.DataFrame:
+def _table(
+    seeds: NDArray[np.int_], told: NDArray[np.bool_], found: dict[str, Array], margin: float | None
+) -> "pd.DataFrame":
+    import pandas as pd  # a plan needs none, and asks this module what its seeds will find
+
+    table = pd.DataFrame({"seeds": seeds})
     for name in COLUMNS:
         table[name] = np.nan
         if found:

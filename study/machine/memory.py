@@ -5,7 +5,6 @@ import gc
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import torch
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -34,6 +33,8 @@ class PeakMemory:
             return torch.cuda.max_memory_allocated(self._device) / 2**20
         if self._marked:
             return _mark_kib() / 2**10
+        import psutil  # where the kernel does not tell
+
         self._met = max(self._met, psutil.Process().memory_info().rss / 2**20)
         return self._met
 
