@@ -11,9 +11,10 @@ study = Study(
     base=TrialConfig(
         data={"name": "cifar10", "train_size": 10_000},
         encoder="conv-small",
-        optimizer={"name": "sgd", "learning_rate": 0.1, "warmup_epochs": 1.5},
+        augmentation={"name": "simclr", "min_scale": 0.2},
+        optimizer={"name": "adamw", "learning_rate": 0.003, "weight_decay": 0.01, "warmup_epochs": 4},
         batch_size=256,
-        epochs=15,
+        epochs=40,
         temperature=0.2,
     ),
     space={

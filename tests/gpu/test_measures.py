@@ -47,7 +47,7 @@ def test_a_trial_that_did_not_finish_is_counted(tmp_path: Path) -> None:
 
 def test_cifar10_small_is_the_recipes_trial_in_another_precision() -> None:
     trial, what = measure.cifar10_small("float32")
-    assert (trial.batch_size, trial.epochs, trial.precision) == (256, 15, "float32")
+    assert (trial.batch_size, trial.epochs, trial.precision) == (256, 40, "float32")
     assert what.startswith("a trial of cifar10_small")
 
 
