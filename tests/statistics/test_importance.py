@@ -33,10 +33,10 @@ def alone(frame: pd.DataFrame, effect: np.ndarray, seed: int) -> np.ndarray:
     return p_values(frame, effect, seed) <= LEVEL
 
 
-def p_values(frame: pd.DataFrame, effect: np.ndarray | float, seed: int) -> np.ndarray:
+def p_values(frame: pd.DataFrame, effect: np.ndarray | float, seed: int, sigma: np.ndarray | float = 1.0) -> np.ndarray:
     draw, design = np.random.default_rng(seed), design_of(frame, PARAMETERS)
     shared = 2 * draw.normal(size=(STUDIES, frame["seed"].nunique()))
-    outcomes = effect + shared[:, frame["seed"]] + draw.normal(size=(STUDIES, len(frame)))
+    outcomes = effect + shared[:, frame["seed"]] + sigma * draw.normal(size=(STUDIES, len(frame)))
     batches = np.split(outcomes, STUDIES // BATCH)
     return np.concatenate([permutation_p_values(batch, design, generator=draw) for batch in batches])
 
@@ -51,6 +51,18 @@ def test_noise_of_a_grid(measured: Measured, seeds: int) -> None:
     where = f"4 K × 2 strategies × {seeds} seeds, noise"
     measured.size("any parameter told from chance, by permutation (Holm)", where, told[:, :2].any(axis=1))
     measured.size("interactions told from chance", where, told[:, 2])
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_noise_of_a_grid_in_which_some_cells_are_loud(measured: Measured, seeds: int) -> None:
+    frame = grid(seeds)
+    loud = frame.groupby(PARAMETERS, sort=False).ngroup().to_numpy() % 4 == 0
+    p = p_values(frame, 0.0, seed=50 + seeds, sigma=np.where(loud, 3.0, 1.0))
+    measured.tell(
+        "any parameter told from chance, by permutation (Holm)",
+        f"4 K × 2 strategies × {seeds} seeds, noise, every fourth cell with 3 times as much",
+        (holm(p[:, :2]) <= LEVEL).any(axis=1),
+    )
 
 
 @pytest.mark.parametrize("seeds", [2, 3])

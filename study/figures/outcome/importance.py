@@ -22,6 +22,11 @@ GRID_CAPTION = (
     "by itself, of what they explain only together, of the seed, and unexplained. Tested by permuting the cells within "
     "each seed ({permutations:,} permutations), adjusted over the parameters (Holm)."
 )
+POWER = (
+    " Grey may still be an effect: in 80 % of studies of {cells} cells × {seeds} seeds a difference of {halves:.1f} σ "
+    "between two halves of the cells is found, or one of {ends:.1f} σ from end to end of four values, each by itself "
+    "(σ: a cell's spread over seeds, alike in all)."
+)
 SEARCH_CAPTION = (
     "Functional ANOVA: what each explains by itself, relative to the others; shares sum to 1 also where nothing "
     "matters. Lines are 95 % ranges over bootstrap resamples of the trials, with a regression tree each. Tested by a "
@@ -54,7 +59,7 @@ class Importance(Figure):
         info = importance_info(records.importance, records.metric)
         shares = zip(info.parameters, info.share, info.words, strict=True)
         told = "; ".join(f"{name} {share:.0%}, {words}".rstrip(", ") for name, share, words in shares)
-        yield Picture("importance", info, info.caption, f"Shares of what moves {info.metric}: {told}")
+        yield Picture("importance", info, info.caption + _power(records), f"Shares of what moves {info.metric}: {told}")
 
     def draw(self, info: ImportanceInfo) -> "Drawing":
         """A bar per row, in colour where it is told from chance, with the words of its test; whiskers: intervals."""
@@ -84,3 +89,16 @@ def importance_info(table: pd.DataFrame, metric: str) -> ImportanceInfo:
     words = tuple(f"{verdict} (p = {value:.2g})" if verdict else "" for verdict, value in zip(verdicts, p, strict=True))
     caption = (SEARCH_CAPTION if searched else GRID_CAPTION).format(permutations=table["permutations"].iloc[0])
     return ImportanceInfo(metric, tuple(names), tuple(share), low, high, words, caption)
+
+
+def _power(records: Records) -> str:
+    """What the seeds of a grid find, in words; empty where they leave the noise unknown."""
+    from study.analysis.paired import detectable_by
+
+    finished = records.results.finished
+    of_cells = finished[finished[records.metric].notna()].groupby(records.results.varying, dropna=False).size()
+    cells, seeds = len(of_cells), int(of_cells.min())
+    if seeds < 2 or "low" in records.importance:
+        return ""
+    _, halves, ends = detectable_by(cells, seeds)
+    return POWER.format(cells=cells, seeds=seeds, halves=halves, ends=ends)

@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from study.analysis.variance import CHANCE, FOUND
 from study.figures.outcome.importance import PALE, Importance, importance_info
 from study.figures.outcome.response import Responses, responses_info
+from study.figures.records import Records
 from study.results import Results
 
 METRIC = "linear.features.top1"
@@ -49,6 +50,16 @@ def test_importance_of_results_is_of_the_studys_first_metric():
     assert "999 permutations" in info.caption
     with pytest.raises(ValueError, match="only k varies"):
         Results(results().frame.query("seed == 0 and negatives == 'all'")).importance()
+
+
+def test_the_caption_says_what_the_seeds_of_a_grid_find():
+    """6 cells × 2 seeds: the t of 5 degrees of freedom, 2.57, is passed in 80 % of studies where an effect has 3.51
+    standard errors, and a difference of two halves of 12 trials has an error of 2 σ / √12."""
+    (picture,) = Importance().of_study(Records(results(), None))
+    assert "of 6 cells × 2 seeds a difference of 2.0 σ between two halves of the cells is found" in picture.caption
+    assert "or one of 3.0 σ from end to end of four values" in picture.caption
+    (alone,) = Importance().of_study(Records(results(seeds=1), None))
+    assert "σ between" not in alone.caption
 
 
 def test_noise_is_said_not_to_be_told_from_chance():
