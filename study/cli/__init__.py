@@ -1,6 +1,7 @@
 """The command `study`: parses, calls, prints."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a batch system's log may not take every character
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    _have_a_home()
     options = parser().parse_args(arguments)
     try:
         with _ended_as_interrupted():
@@ -45,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"study: {count}; nothing was started", file=sys.stderr)
         print(textwrap.indent("\n".join(problems), "  "), file=sys.stderr)
         return 2
+
+
+def _have_a_home() -> None:
+    """Ray and MLflow ask for the user's home when they are imported, also where HOME is not set and the system does not
+    know the user: a folder that does not exist, as such users of the system itself have it."""
+    if os.path.expanduser("~") == "~":
+        os.environ["HOME"] = "/nonexistent"
 
 
 @contextmanager
