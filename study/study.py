@@ -71,8 +71,8 @@ class Study(StudyConfig):
         from study.trial.run import run_trial
 
         seed = self.seeds[0] if seed is None else seed
-        if seed < 0:
-            raise ConfigError([f"seed must be 0 or more, got {seed}"])
+        if not 0 <= seed < 2**63:
+            raise ConfigError([f"seed must lie between 0 and 2**63 - 1, got {seed}"])
         trials = check_study(self)
         check_here(self, trials)
         cells = list({json.dumps(trial.cell): trial for trial in trials}.values())

@@ -200,6 +200,8 @@ def test_one_trial_runs_in_this_process_and_status_and_report_show_it(
     assert not (tmp_path / "paper" / "report.html").exists()
     assert main(["trial", recipe, "--cell", "9"]) == 2
     assert "cell must lie between 0 and 1, got 9" in capsys.readouterr().err
+    assert main(["trial", recipe, "--seed", str(2**63)]) == 2
+    assert "seed must lie between 0 and 2**63 - 1, got 9223372036854775808" in capsys.readouterr().err
 
 
 def test_a_retry_that_is_refused_keeps_why_trials_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
