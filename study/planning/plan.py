@@ -85,9 +85,9 @@ class Plan:
         if self.hours is None or self.seconds_per_trial is None:
             return "time and memory unknown: no trial is finished yet; `study plan --probe` times some"
         memory = "" if self.mib_per_trial is None else f", {self.mib_per_trial:,.0f} MiB a trial"
-        start = "" if self.start_seconds is None else f"{self.start_seconds:,.0f} s to start, "
+        start = "start not counted" if self.start_seconds is None else f"{self.start_seconds:,.0f} s to start"
         return (
-            f"about {_duration(self.hours)} for what is left: {start}{self.seconds_per_trial:,.0f} s a trial, "
+            f"about {_duration(self.hours)} for what is left: {start}, {self.seconds_per_trial:,.0f} s a trial, "
             f"{self.concurrent} at once{memory} ({self.measured})"
         )
 

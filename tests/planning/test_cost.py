@@ -113,6 +113,7 @@ def test_a_plan_counts_the_start_where_it_is_known(monkeypatch: pytest.MonkeyPat
     plan = make_plan(study, store, trials)
     rounds = -(-7 // plan.concurrent)
     assert (plan.start_seconds, plan.hours) == (None, pytest.approx(rounds * 7 / 3600))
+    assert ": start not counted, 7 s a trial" in str(plan)
     remembered(cost.start_key(), lambda: 30.0)
     plan = make_plan(study, store, trials)
     assert (plan.start_seconds, plan.hours) == (30, pytest.approx((30 + rounds * 7) / 3600))
