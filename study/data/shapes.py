@@ -156,7 +156,7 @@ class Shapes(DataSource):
     classes: tuple[str, ...] | None = added(None)
     """The shapes that are drawn, by name, such as (circle, square, cube); by default all 20."""
     turn: float = added(1.0)
-    """Each shape is turned by up to this share of a full turn, in [0, 1]: fewer angles are learned sooner."""
+    """Share of a full turn that a shape's angles lie in, in [0, 1], half to either side: few are learned sooner."""
     clutter: float = added(0.12)
     """Standard deviation of the background's colour from place to place, in [0, 1]: a plain one is learned sooner."""
 
@@ -263,7 +263,7 @@ def _masks(shapes: Iterable[Shape], turn: float, generator: np.random.Generator)
         parameter, angle, size, right, down = generator.uniform(size=5)
         radius = side * (0.26 + 0.18 * size)
         centre = side / 2 + (side / 2 - radius) * complex(2 * right - 1, 2 * down - 1) * 0.8 + 1j * side / 2
-        pose = radius * np.exp(2j * np.pi * turn * angle)
+        pose = radius * np.exp(2j * np.pi * (angle if turn == 1 else turn * (angle - 0.5)))
         canvas = Image.new("LA", (side, side))
         pen = ImageDraw.Draw(canvas)
         for face in shape.outline(parameter):
