@@ -1,6 +1,7 @@
 """The report in each format, and its figures and tables as files of their own."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from study.config import ConfigError
-from study.report.export import latex
+from study.report.export import escape, latex
 from study.report.markdown import markdown
 from study.report.page import write_report
 from study.report.parts import Code, Folded, Points, Section, Table, Words
@@ -81,7 +82,8 @@ def test_every_table_is_latex_with_booktabs_and_csv(written: Path) -> None:
     assert {"findings", "cells", "importance", "settings", "provenance", "trials"} <= names
     for path in written.glob("tables/*.tex"):
         text = path.read_text()
-        (sides,) = re.findall(r"\\begin\{(?:tabular|longtable)\}\{([lr]+)\}", text)
+        (sides,) = re.findall(r"\\begin\{(?:tabular|longtable)\}\{((?:[lr]|p\{\d+em\})+)\}", text)
+        sides = re.sub(r"p\{\d+em\}", "p", sides)
         body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
         assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(sides) - 1}
@@ -93,11 +95,39 @@ def test_every_table_is_latex_with_booktabs_and_csv(written: Path) -> None:
 
 def test_latex_escapes_what_it_would_take_for_its_own() -> None:
     frame = pd.DataFrame({"a_b": ["50 % & {x}"], "top1": ["53.3 ± 0.4 / −1.0"]})
-    assert latex(Table("t", "In #1, `code_1`", frame)) == (
-        "% needs booktabs\n\\begin{table}\n\\centering\n\\caption{In \\#1, \\texttt{code\\_1}}\\label{tab:t}\n"
-        "\\begin{tabular}{lr}\n\\toprule\na\\_b & top1 \\\\\n\\midrule\n"
-        "50 \\% \\& \\{x\\} & 53.3 $\\pm$ 0.4 / $-$1.0 \\\\\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+    lines = latex(Table("t", "In #1, `code_1`", frame)).splitlines()
+    assert r"\caption{In \#1, \texttt{code\_1}}\label{tab:t}" in lines
+    assert r"\begin{tabular}{lr}" in lines
+    assert r"a\_b & top1 \\" in lines
+    assert r"50 \% \& \{x\} & 53.3 $\pm$ 0.4 / $-$1.0 \\" in lines
+
+
+def test_a_cell_that_begins_with_a_bracket_is_no_option_of_the_line_before() -> None:
+    assert "\n{[}0.1, 0.3{]} \\\\\n" in latex(Table("t", "", pd.DataFrame({"k": ["1 | 2", "[0.1, 0.3]"]})))
+    assert escape(r"a\b~c^d$e<f>g|h") == (
+        r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\$e$<$f$>$g\textbar{}h"
     )
+
+
+def test_long_texts_and_headings_are_broken_and_a_wide_table_is_made_to_fit() -> None:
+    frame = pd.DataFrame(
+        {"claim": ["A lower temperature spreads embeddings more uniformly."], "linear probe, %": [1.0]}
+    )
+    text = latex(Table("t", "", frame))
+    assert r"\begin{tabular}{p{18em}r}" in text
+    assert r"claim & \shortstack[r]{linear probe,\\\%} \\" in text
+    assert r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" in text
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex: texlive-latex-recommended")
+def test_every_table_is_typeset(written: Path, tmp_path: Path) -> None:
+    inputs = "".join(rf"\input{{{path}}}\clearpage" for path in sorted(written.glob("tables/*.tex")))
+    packages = r"\documentclass{article}\usepackage{booktabs,longtable,graphicx}"
+    (tmp_path / "all.tex").write_text(rf"{packages}\begin{{document}}{inputs}\end{{document}}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull \\hbox" not in done.stdout
 
 
 def test_a_long_table_goes_over_pages() -> None:
