@@ -56,6 +56,8 @@ class TrialConfig:
     """the data set (`study list data`), with its parameters, such as train_size"""
     encoder: Component = "conv-small"
     """the encoder f"""
+    encoder_chunk: Annotated[int, Field(ge=1, strict=True)] | None = added(None)
+    """inputs that go through the encoder at a time, in a training, so that a large batch fits; by default all"""
     head: Component = "mlp"
     """the projection head g"""
     augmentation: Component = "simclr"

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from models.encoders.chunked import in_chunks
 from models.encoders.small_maps import multiply_small_maps
 from models.registry import Registry
 
@@ -30,6 +31,9 @@ Built = TypeVar("Built")
 class Encoder(nn.Module):
     """Layers, with the width of the features that leave them and the kind of input they read."""
 
+    chunk: int | None = None
+    """inputs that a training takes through the layers at a time; by default all"""
+
     def __init__(self, layers: nn.Module, *, feature_dim: int, modality: Literal["image", "text"]) -> None:
         super().__init__()
         self.layers = layers
@@ -41,6 +45,8 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs to features h [B, feature_dim]."""
+        if self.training and self.chunk is not None:
+            return in_chunks(self.layers, inputs, self.chunk)
         return self.layers(inputs)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from models.encoders import ENCODERS, Encoder, as_encoder, example, seeded
+from models.encoders.chunked import mixes_examples
 from models.encoders.weights import architecture_only
 from study.data import DataShape
 from study.planning.study_config import Saved, StudyConfig
@@ -126,6 +127,23 @@ def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
             "data another size (data.image_size, where it has one), or choose another encoder"
         )
     return ""
+
+
+def undivided(name: str, build: Callable[..., Any], shape: DataShape) -> str:
+    """The reason why an encoder that fits cannot take a batch in chunks, in a line; an empty string where it can."""
+    if ENCODERS.trait(name, "modality") != shape.modality:
+        return ""
+    inputs, draw = example(shape.size, count=3), torch.Generator().manual_seed(0)
+    inputs.normal_(generator=draw) if inputs.is_floating_point() else inputs.random_(1, 9, generator=draw)
+    with architecture_only():
+        encoder = seeded(lambda: as_encoder(build(**_given(build, shape, words=9)), inputs), seed=0)
+    if not mixes_examples(encoder, inputs):
+        return ""
+    return (
+        f"encoder_chunk: {name} mixes the examples of a batch, as batch normalisation does: chunks of one would have "
+        "other features; leave encoder_chunk out, or choose an encoder with layer or group normalisation, such as "
+        "torchvision:vit_b_16"
+    )
 
 
 def _tried(build: Callable[..., Any], shape: DataShape, words: int = 2) -> Encoder:

@@ -29,7 +29,7 @@ from study.data import DATASETS, DataShape
 from study.evaluation import EVALUATIONS
 from study.planning.beside import check_on_the_way, check_transfer, listed, told_of
 from study.planning.classes import Offer, check_classes
-from study.planning.encoders import absolute, content_digest, features_note, for_size, misfit
+from study.planning.encoders import absolute, content_digest, features_note, for_size, misfit, undivided
 from study.storage.code import digest_of
 from study.trial.class_synsets import Meaning, find_meaning
 from study.trial.trial import Parts, Trial
@@ -135,7 +135,7 @@ class Resolver:
         """The trial of a config; ConfigError with every problem found."""
         parts = self._parts(config)
         shape = self._shape(parts["data"])
-        unfit = self._fit(parts, shape)
+        unfit = self._fit(parts, shape, config.encoder_chunk is not None)
         meaning, problems = _meaning(config, parts, shape)
         k, also, notes = _check_parts(config, parts, shape, meaning)
         seconds = {path: self._shape(part, path) for path, part in listed(parts, "transfer").items()}
@@ -213,13 +213,14 @@ class Resolver:
                 parts[path] = found
         return parts, problems
 
-    def _fit(self, parts: dict[str, Resolved], shape: DataShape) -> list[str]:
+    def _fit(self, parts: dict[str, Resolved], shape: DataShape, chunked: bool) -> list[str]:
         """Put the encoder for data of this size in the place of the one that was named; problems of that."""
         fitting, problems = self._look_up({"encoder": for_size(parts["encoder"].plain, shape)})
         parts |= fitting
-        key = json.dumps([parts["encoder"].plain, shape.size], sort_keys=True)
+        key = json.dumps([parts["encoder"].plain, shape.size, chunked], sort_keys=True)
         if key not in self._misfits:
-            self._misfits[key] = misfit(parts["encoder"].plain["name"], parts["encoder"].value, shape)
+            named = parts["encoder"].plain["name"], parts["encoder"].value, shape
+            self._misfits[key] = misfit(*named) or (undivided(*named) if chunked else "")
         return [*problems, *filter(None, [self._misfits[key]])]
 
     def _shape(self, data: Resolved, path: str = "data") -> DataShape:

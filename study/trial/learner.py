@@ -24,6 +24,7 @@ def learner_of(
     parts, seed = trial.parts, trial.seed
     build = supply(parts.encoder, data)
     encoder = seeded(lambda: as_encoder(build(), example(data.shape.size)), seed=seed_of(seed, Stream.ENCODER))
+    encoder.chunk = trial.config["encoder_chunk"]
     if ranks > 1:
         share(encoder)
     head = seeded(lambda: parts.head(encoder.feature_dim), seed=seed_of(seed, Stream.HEAD))
