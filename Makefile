@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test lint test-slow test-faults test-scale test-statistics test-gpu test-data docs lock clean
+.PHONY: help setup study test lint test-slow test-faults test-scale test-statistics test-gpu test-data test-size docs lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -62,6 +62,9 @@ test-gpu: $(READY)  ## measure on this machine's GPU, and renew the tables of do
 
 test-data: $(READY)  ## read odd images and folders of every kind, and renew the tables of docs/data.md
 	@DATA=docs/data.md $(BIN)/python -m pytest -q tests/data/test_data_page.py
+
+test-size: $(READY)  ## 100,000 JPEGs beside a bare DataLoader, on an idle machine; renews a table of docs/data.md
+	@SIZE=docs/data.md $(BIN)/python -m pytest -q -m slow tests/data/test_imagenet_size.py
 
 docs: $(READY)  ## the API reference, from the docstrings, in build/docs
 	@$(BIN)/python docs/reference.py build/docs
