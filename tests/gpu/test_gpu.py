@@ -6,6 +6,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_the_quickstart_study_runs_in_every_precision(found: Found, tmp_path: Pa
 
     space = {**dict(study.space), "precision": grid(*PRECISIONS)}
     rows = measure.trials_of(
-        measure.run_study(study.replace(space=space, gpus=1 / SHARES), tmp_path), "quickstart, gpus=0.25"
+        measure.run_study(replace(study, space=space, gpus=1 / SHARES), tmp_path), "quickstart, gpus=0.25"
     )
     found["studies"] += rows
     assert {row["precision"] for row in rows} == set(PRECISIONS)
