@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import nctdtrinc, stdtr, stdtrit
 
 from study.analysis.intervals import half_width
+from study.analysis.studentized_range import quantile, survival
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,8 +114,6 @@ def differences_from_best(
     1953; Kramer 1956 for unequal variances): c = q(.95; cells, df)/√2. A cell that is not told from the best may be the
     best.
     """
-    from scipy.stats import studentized_range  # it imports for seconds
-
     effects = design.weights @ (outcomes if chosen_by is None else chosen_by)
     best = int(np.argmax(effects if upwards else -effects))
     cells = len(effects)
@@ -124,7 +123,7 @@ def differences_from_best(
     if told.any():
         contrasts = (design.weights - design.weights[best])[told]
         difference, error = contrasts @ outcomes, design.sigma(outcomes) * np.linalg.norm(contrasts, axis=1)
-        p = studentized_range.sf(np.sqrt(2) * studentized(difference, error), cells, design.df)
+        p = survival(np.sqrt(2) * studentized(difference, error), cells, design.df)
         found = judged(difference, error, design.df, tukey(cells, design.df), p)
     return best, _table(seeds, told, found, margin)
 
@@ -142,9 +141,7 @@ def unequal_noise(design: BlockDesign, cells: Indices, outcomes: Array, *, gener
 
 def tukey(cells: int, df: int) -> float:
     """c of all pairs of cells: |difference| > c·σ·√(2/n) in 5 % of studies in which none differ (Tukey 1953)."""
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.ppf(1 - LEVEL, cells, df) / np.sqrt(2))
+    return quantile(LEVEL, cells, df) / float(np.sqrt(2))
 
 
 def detectable_ratio(critical: float, df: float) -> float:

@@ -61,7 +61,7 @@ def design_of(frame: pd.DataFrame, parameters: Sequence[str]) -> Design:
     blocks = _basis([seed], beside=_basis([constant, *columns.values()]))
     others = {SEED: blocks} if blocks.shape[1] else {}
     together = _basis([_indicators(frame[varying])], beside=mains) if varying else mains[:, :0]
-    residual = _basis([np.eye(len(frame))], beside=np.hstack([mains, together]))
+    residual = _complement(np.hstack([mains, together]))
     if not residual.shape[1]:
         residual = together
     elif together.shape[1]:
@@ -79,7 +79,7 @@ def search_design(cells: pd.DataFrame, parameters: Sequence[str]) -> Design:
     return Design(
         effects={name: _basis([columns[name]], beside=beside[name]) for name in parameters},
         others={},
-        residual=_basis([np.eye(len(cells))], beside=whole),
+        residual=_complement(whole),
         blocks=np.zeros(len(cells), dtype=np.intp),
         trends={
             name: _basis([columns[name][:, :1]], beside=beside[name]) for name in parameters if _numbers(cells[name])
@@ -227,6 +227,11 @@ def _basis(columns: Sequence[Any], *, beside: Array | None = None) -> Array:
         stacked = stacked - beside @ (beside.T @ stacked)
     left, singular, _ = np.linalg.svd(stacked, full_matrices=False)
     return left[:, singular > 1e-8]
+
+
+def _complement(basis: Array) -> Array:
+    """Orthonormal basis (trials, trials − rank) of what lies outside the span of an orthonormal one."""
+    return np.linalg.qr(basis, mode="complete")[0][:, basis.shape[1] :]
 
 
 def _squares(outcomes: Array, basis: Array) -> Array:
