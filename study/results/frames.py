@@ -95,6 +95,10 @@ def read_trials(path: Path) -> pd.DataFrame:
     seeds = pd.to_numeric(frame["seed"], errors="coerce")
     if seeds.isna().any():
         raise ValueError(f"{path}: column seed holds whole numbers, got {frame['seed'][seeds.isna()].iloc[0]!r}")
+    for name in list(frame.columns)[list(frame.columns).index("seconds") :]:
+        found = frame[name].dropna()
+        if len(found) and not pd.api.types.is_numeric_dtype(found):
+            raise ValueError(f"{path}: column {name} holds numbers, got {found.iloc[0]!r}; write them as 12.5")
     doubled = frame["trial_id"][frame["trial_id"].duplicated()]
     if len(doubled):
         raise ValueError(f"{path}: trial {doubled.iloc[0]} is in it more than once; keep one row per trial")

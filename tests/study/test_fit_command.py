@@ -69,6 +69,7 @@ def test_fits_of_one_seed_are_printed_and_are_json_without_nan(
         (lambda f: f.assign(status="failed"), "no finished trial has a contrastive loss"),
         (lambda f: f.drop(columns="seed"), "it has no column seed"),
         (lambda f: f.assign(seed="a"), "column seed holds whole numbers, got 'a'"),
+        (lambda f: f.assign(seconds="1,5"), "column seconds holds numbers, got '1,5'; write them as 12.5"),
         (lambda f: f.iloc[[0, *range(len(f))]], "is in it more than once; keep one row per trial"),
         (lambda f: f.assign(class_counts="3"), "column class_counts holds lists such as [500, 500], got '3'"),
     ],
