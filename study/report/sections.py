@@ -71,7 +71,8 @@ def verdicts_table(found: Sequence[Finding]) -> Table:
     columns = ["claim", "source", "verdict", "effect [95 % interval]", "p, adjusted", "seeds", "trials"]
     caption = "Verdicts. Effects are paired by seed; intervals and p are adjusted for the number of claims (Holm)."
     caption += f" {ANYTIME}" * any(one.anytime for one in found)
-    return Table("findings", caption, pd.DataFrame(rows, columns=[*columns, "missing for a verdict"]))
+    table = pd.DataFrame(rows, columns=[*columns, "missing for a verdict"])
+    return Table("findings", caption, table if table["missing for a verdict"].any() else table[columns])
 
 
 def _p(value: float) -> str:

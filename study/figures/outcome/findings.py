@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 VERDICTS = {"supported": COLOURS[2], "contradicted": COLOURS[1], "undecided": GREY}
-LETTERS = 60
+LETTERS = 64
 """Of a line of words beside a strip."""
-LEFT, PITCH, STRIP = 0.46, 0.56, 0.26
+LEFT, PITCH, STRIP = 0.46, 0.6, 0.26
 """Share of the width that is words; inches from strip to strip, and of a strip."""
 CAPTION = (
     "A claim is supported where its bar lies wholly in the shade, contradicted where it lies wholly outside it. Dot: "
