@@ -110,8 +110,9 @@ def expected_log_collisions(k: ArrayLike, priors: int | ArrayLike) -> Floats:
 
 
 def _for_each(values: np.ndarray, function: Any) -> Floats:
-    answers = [float(function(int(value))) for value in values.ravel()]
-    return np.array(answers).reshape(values.shape)[()]
+    distinct_values, places = np.unique(values, return_inverse=True)
+    answers = np.array([float(function(int(value))) for value in distinct_values])
+    return answers[places.reshape(values.shape)][()]
 
 
 def _log1m(p: Array) -> Array:

@@ -32,10 +32,11 @@ class Records:
     @cached_property
     def cells(self) -> dict[str, list[TrialFolder]]:
         """Cell, in words → its finished trials; by value."""
-        folders = {folder.id: folder for folder in self.store.trials()}
         by = self.results.varying
         return {
-            cell_label(dict(zip(by, values, strict=True))) or "all trials": [folders[i] for i in rows["trial_id"]]
+            cell_label(dict(zip(by, values, strict=True))) or "all trials": [
+                self.store.trial(i) for i in rows["trial_id"]
+            ]
             for values, rows in by_value(self.results.finished, by)
         }
 

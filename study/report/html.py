@@ -63,13 +63,12 @@ class Html:
 
     def inline(self, text: str) -> Markup:
         """Text with `code`, and links to trials."""
-        made = Markup("")
-        for place, piece in enumerate(text.split("`")):
-            if place % 2 and piece in self.trials:
-                made += Markup('<a href="#trial-{0}"><code>{0}</code></a>').format(piece)
-            else:
-                made += Markup("<code>{}</code>").format(piece) if place % 2 else escape(piece)
-        return made
+        return Markup("").join(self._piece(piece, bool(place % 2)) for place, piece in enumerate(text.split("`")))
+
+    def _piece(self, piece: str, code: bool) -> Markup:
+        if code and piece in self.trials:
+            return Markup('<a href="#trial-{0}"><code>{0}</code></a>').format(piece)
+        return Markup("<code>{}</code>").format(piece) if code else escape(piece)
 
     def _figure(self, part: Drawn) -> Markup:
         info, figure = part.picture.info, part.figure

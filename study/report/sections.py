@@ -14,7 +14,7 @@ from study.figures.records import Records, in_order, of_all
 from study.report.cells import summary
 from study.report.parts import Drawn, Folded, Part, Points, Section, Table, Words, drawn, figures, section
 from study.results import ACCURACY, cell_label, interval, text
-from study.storage.store import TrialFolder
+from study.storage.trial_result import TrialResult
 
 PAIRS = 6
 """Pairs of classes that are named, of those that follow meaning and of those that go against it."""
@@ -131,7 +131,7 @@ def _negatives(records: Records) -> Iterator[Part]:
     if not metrics:
         yield from made
         return
-    yield from map(Words, _reasons(folder for folders in records.cells.values() for folder in folders))
+    yield from map(Words, _reasons(records.outcomes))
     yield from made
     yield from _class_pairs(records)
     table = results.table(metrics).rename(columns={name: name.removeprefix("negatives.") for name in metrics})
@@ -184,8 +184,7 @@ def _class_pairs(records: Records) -> Iterator[Part]:
     yield Table("class_pairs", note, pd.DataFrame(shown))
 
 
-def _reasons(folders: Iterable[TrialFolder]) -> list[str]:
+def _reasons(outcomes: Iterable[TrialResult]) -> list[str]:
     """Why something of the negatives was left out, each reason once."""
-    skipped = [result.skipped for folder in folders if (result := folder.result())]
-    reasons = [reasons[name] for reasons in skipped for name in ("meaning", "negatives") if name in reasons]
+    reasons = [one.skipped[name] for one in outcomes for name in ("meaning", "negatives") if name in one.skipped]
     return list(dict.fromkeys(f"Left out: {reason}" for reason in reasons))

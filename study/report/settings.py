@@ -124,15 +124,16 @@ def _provenance(records: Records) -> Iterator[Part]:
 
 def facts(outcomes: Sequence[TrialResult]) -> dict[str, str]:
     """Fact → its value; several where the trials differ."""
+    alike = Counter(json.dumps([outcome.environment, outcome.data]) for outcome in outcomes)  # most are
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by their JSON: labels take longer
     sizes = {"train": "training examples", "test": "test examples"}
-    for outcome in outcomes:
-        data = outcome.data
+    for text, count in alike.items():
+        environment, data = json.loads(text)
         known = {f"data, {sizes.get(key, key)}": value for key, value in data.items() if key != "classes"}
         if "classes" in data:
             known["data, classes"] = len(data["classes"])
-        for name, value in (outcome.environment | known).items():
-            found[name.replace("_", " ")][json.dumps(value)] += 1
+        for name, value in (environment | known).items():
+            found[name.replace("_", " ")][json.dumps(value)] += count
     return {
         name: label(json.loads(next(iter(counts))))
         if len(counts) == 1
