@@ -51,6 +51,7 @@ class Status:
         """Trials in each state."""
         states = [trial.status for trial in self.trials]
         counts = {state: states.count(state) for state in ("finished", "started", "failed", "pending")}
+        counts |= {"pruned": states.count("pruned")} if "pruned" in states else {}
         return counts | {"pending": counts["pending"] + self.unseen}
 
     def __str__(self) -> str:

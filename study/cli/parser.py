@@ -91,6 +91,15 @@ def _running(verb: argparse.ArgumentParser) -> None:
         metavar="{all,best,none}",
         help="whose trained encoders stay in the storage (default: all, if they take 2 GiB at most; else the best)",
     )
+    verb.add_argument(
+        "--prune",
+        dest="set",
+        action="append",
+        type="prune={}".format,
+        metavar="median",
+        help="give up a cell, all of its seeds, whose first seed lags behind the median of the finished ones by "
+        "accuracy on the way; what that does to means is in docs/metrics.md. A run without it goes on with them",
+    )
     verb.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
     changed = verb.add_mutually_exclusive_group()
     changed.add_argument(

@@ -100,7 +100,7 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
     def announce(plan: "Plan") -> None:
         if not plans and not options.json:
             print(plan)
-            if plan.done + plan.failed == plan.trials and not (retry or plan.until_decided):
+            if plan.over == plan.trials and not (retry or plan.until_decided):
                 print("nothing to run: every trial has its result")
         plans.append(plan)
 
@@ -128,6 +128,10 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
         print(f"next: study report {options.study} | study ui")
         if after.failed:
             print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")
+        if after.pruned:
+            print(
+                f"{after.pruned} pruned, counted nowhere; `study run {options.study}` without --prune goes on with them"
+            )
         if after.started:
             print(f"{after.started} not finished; `study run {options.study}` resumes them")
         if after.pending and (options.max_hours or options.max_trials):

@@ -101,6 +101,10 @@ class Progress:
     def end(self, trial_id: str, label: str, result: TrialResult) -> None:
         """A trial is over, here or, where it never started, elsewhere."""
         self.running.pop(trial_id, None)
+        if result.status == "pruned":  # and with it its cell's other seeds
+            self.plan = replace(self.plan, pruned=self.plan.pruned + self.plan.seeds)
+            self.console.print(f"[yellow]pruned[/yellow] {label}: {result.reason}", highlight=False, soft_wrap=True)
+            return
         if not result.finished:
             self.failed += 1
             self.console.print(f"[red]failed[/red] {label}: {result.reason}", highlight=False, soft_wrap=True)
@@ -112,7 +116,7 @@ class Progress:
             self.best = (value, label)
         self._refresh()
         if not self._watched:
-            done = self.plan.done + self.plan.failed + self.finished + self.failed
+            done = self.plan.over + self.finished + self.failed
             shown = "" if value is None else f": {self.metric} {value:.2f}"
             self.console.print(f"{done}/{self.plan.trials} {label}{shown}", highlight=False, soft_wrap=True)
 
@@ -130,7 +134,7 @@ class Progress:
 
     def _numbers(self) -> dict[str, str]:
         over = self.finished + self.failed
-        left = self.plan.trials - self.plan.done - self.plan.failed - over
+        left = self.plan.trials - self.plan.over - over
         elapsed = time.monotonic() - self._started
         share = over + sum(trial.epoch / trial.epochs for trial in self.running.values())
         best = "" if self.best is None else f"{self.best[0]:.2f} ({self.best[1]})"

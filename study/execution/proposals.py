@@ -21,7 +21,7 @@ from study.config import ConfigError
 from study.execution import job, ray_compat
 from study.execution.progress import Progress
 from study.execution.queue import Queue
-from study.execution.samplers import Wait, sampler_of
+from study.execution.samplers import Wait, prunable, sampler_of
 from study.execution.worker import directory, resources, work
 from study.planning.study_config import StudyConfig
 from study.results import cell_label
@@ -62,6 +62,8 @@ class Proposals(Searcher):
         self._study, self._store, self._tracker, self._progress = study, store, tracker, progress
         self._trials: dict[str, Trial] = {}
         self._best = best
+        self._first = [trial.id for trial in trials if trial.seed == study.seeds[0]]
+        self._prunable = prunable(study, trials, store) if study.prune else set()
         self._until, self._longest = until, 0.0
         self._left = most
         self._alone: deque[Trial] = deque()
@@ -106,6 +108,8 @@ class Proposals(Searcher):
             "threads": self._study.threads,
             "ranks": self._study.ranks,
             "checkpoints": self._study.kept,
+            "epochs": trial.config["epochs"],
+            "beside": self._first if trial.id in self._prunable else [],
         }
 
     def start(self, trial_id: str) -> None:

@@ -67,7 +67,7 @@ def run(
     encoders, said = saved(study, trials)
     if announce:
         announce(replace(plan, notes=(*plan.notes, *filter(None, [said, not_found_again(trials)]))))
-    left = plan.trials - plan.done - (0 if retry else plan.failed)
+    left = plan.trials - plan.over + (plan.failed if retry else 0)
     address = address or job.cluster_of_job()
     if left or study.until_decided:
         _check_place(study, trials, address)

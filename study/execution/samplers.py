@@ -1,6 +1,7 @@
 """Which trial of a study runs next: a fixed list, or what a search proposes from the finished ones."""
 
 import statistics
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from study.planning.until_decided import further, ladder
 from study.results import Results
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
+from study.trial.run import described
 from study.trial.trial import Trial
 
 
@@ -43,15 +45,20 @@ def sampler_of(
     what is added to them and why, and how many trials that is."""
     if study.until_decided:
         return UntilDecided(study, trials, store, say)
+    if study.prune:
+        return FirstSeeds(study, trials, store)
     return Searched(study, store) if study.searches else Listed(trials, store)
 
 
 class Listed:
-    """The trials of a grid or random study that have no result, interrupted ones first."""
+    """The trials of a grid or random study that have no result, interrupted ones first. Pruned ones go on."""
 
     def __init__(self, trials: list[Trial], store: Store) -> None:
         status = {trial.id: store.trial(trial.id).status() for trial in trials}
-        left = [trial for trial in trials if status[trial.id] in ("started", "pending")]
+        left = [trial for trial in trials if status[trial.id] in ("started", "pending", "pruned")]
+        for trial in left:
+            if status[trial.id] == "pruned":
+                store.trial(trial.id).reset()
         self._left = deque(sorted(left, key=lambda trial: status[trial.id] != "started"))
 
     def next(self) -> Trial | None:
@@ -59,6 +66,51 @@ class Listed:
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
         """A list does not depend on results."""
+
+
+class FirstSeeds:
+    """Every cell's first seed; the others of a cell once that is over, unless it was pruned: then they are so too.
+
+    So each cell has all of its seeds or none that counts.
+    """
+
+    def __init__(self, study: StudyConfig, trials: list[Trial], store: Store) -> None:
+        self._store, self._left = store, deque[Trial]()
+        first = {key_of(trial.cell): trial for trial in trials if trial.seed == study.seeds[0]}
+        self._rest = {
+            trial.id: [other for other in trials if key_of(other.cell) == cell and other is not trial]
+            for cell, trial in first.items()
+        }
+        """the first trial of each cell that is not over → the cell's others"""
+        for trial in first.values():
+            result = store.trial(trial.id).result()
+            if result is None:
+                self._left.append(trial)
+            else:
+                self.tell(trial, result)
+
+    def next(self) -> Trial | Wait | None:
+        if self._left:
+            return self._left.popleft()
+        return Wait() if self._rest else None
+
+    def tell(self, trial: Trial, result: TrialResult) -> None:
+        rest = [other for other in self._rest.pop(trial.id, []) if self._store.trial(other.id).result() is None]
+        if result.status != "pruned":
+            self._left.extend(rest)
+            return
+        for other in rest:
+            folder, now = self._store.trial(other.id), time.time()
+            folder.write_config(described(other))
+            reason = f"its cell was given up: {result.reason}"
+            folder.write_result(TrialResult(status="pruned", reason=reason, started=now, ended=now))
+
+
+def prunable(study: StudyConfig, trials: list[Trial], store: Store) -> set[str]:
+    """The first trials of cells that can be given up: no other seed has a result, which would go on counting."""
+    rest = (trial for trial in trials if trial.seed != study.seeds[0])
+    over = {key_of(trial.cell) for trial in rest if store.trial(trial.id).result() is not None}
+    return {trial.id for trial in trials if trial.seed == study.seeds[0] and key_of(trial.cell) not in over}
 
 
 class UntilDecided:

@@ -16,6 +16,8 @@ from study.trial.trial import Trial
 if TYPE_CHECKING:
     from ray import tune
 
+    from study.trial.run import Report
+
 
 def resources(config: dict[str, Any]) -> "tune.PlacementGroupFactory":
     """CPUs and GPUs of a trial."""
@@ -35,7 +37,7 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     Where a GPU that it shares with others was full, its failure is forgotten (its checkpoints are not), and said as one
     to be tried again alone.
     """
-    from ray import cloudpickle, tune
+    from ray import cloudpickle
 
     folder, retry_alone = TrialFolder(location(config["folder"])), False
     result = folder.result()
@@ -52,7 +54,7 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
         how: dict[str, Any] = {
             "threads": config["threads"],
             "checkpoints": config["checkpoints"],
-            "report": lambda epoch, metrics: tune.report({"epoch": epoch, "loss": metrics["train.loss"]}),
+            "report": _report(config, folder),
         }
         if config["ranks"] > 1:
             result = run_over_ranks(trial, folder, ranks=config["ranks"], gpus=config["gpus"] > 0, **how)
@@ -66,6 +68,21 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
             folder.reset()
     stored = folder.result() is not None
     return {"status": result.status, "reason": result.reason, "stored": stored, "retry_alone": retry_alone}
+
+
+def _report(config: dict[str, Any], folder: TrialFolder) -> "Report":
+    """Tell Ray of each epoch; of a cell's first trial in a study that prunes, see whether the cell is given up."""
+    from ray import tune
+
+    from study.trial.probes.pruning import Pruning
+
+    def report(epoch: int, metrics: dict[str, float]) -> None:
+        tune.report({"epoch": epoch, "loss": metrics["train.loss"]})
+
+    if not config["beside"]:
+        return report
+    others = tuple(TrialFolder(folder.path.parent / trial) for trial in config["beside"])
+    return Pruning(folder, others, config["epochs"], report)
 
 
 def user_modules(trials: list[Trial]) -> list[str]:

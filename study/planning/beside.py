@@ -1,13 +1,17 @@
 """Checks of what is measured beside the evaluations: the encoder on second data sets, and on the way."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from study.config import TrialConfig
+from study.config import ConfigError, TrialConfig
 from study.data import DataShape
 from study.evaluation.classifier import Classifier
+from study.planning.study_config import StudyConfig
 from study.trial.probes.quick import SHARE, Sizes, sizes
+
+if TYPE_CHECKING:
+    from study.trial.trial import Trial
 
 Part = TypeVar("Part")
 
@@ -105,3 +109,17 @@ def _too_often(config: TrialConfig, views: int, shape: DataShape) -> list[str]:
         f"held-out and {few.bank} training examples can be measured, of {shape.classes} classes; "
         + (f"set it to {least} or more" if least else "leave it out, the training is too short for it")
     ]
+
+
+def check_prunable(study: StudyConfig, trials: "Sequence[Trial]") -> None:
+    """Refuse, with ConfigError, a study that is to prune cells whose accuracies on the way do not compare."""
+    if not study.prune:
+        return
+    if not all(trial.config["accuracy_every"] for trial in trials):
+        raise ConfigError(["prune: it goes by the accuracy on the way; set accuracy_every, such as accuracy_every=5"])
+    alike = [{"method.views": trial.parts.method.views} | trial.config for trial in trials]
+    for path in ("data", "epochs", "accuracy_every", "method.views"):
+        if any(config[path] != alike[0][path] for config in alike):
+            raise ConfigError(
+                [f"prune: cells of other {path} do not compare on the way; fix {path}, or leave prune out"]
+            )

@@ -48,8 +48,15 @@ class Plan:
     """of the trials, those of seeds that were added until claims are decided"""
     until_decided: bool = False
     """whether seeds are added to these until claims are decided"""
+    pruned: int = 0
+    """of cells that a study that prunes has given up; without that option they are among the pending"""
     start_seconds: float | None = None
     """of a run beyond its trials, on this machine"""
+
+    @property
+    def over(self) -> int:
+        """Trials that have their result."""
+        return self.done + self.failed + self.pruned
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -58,6 +65,7 @@ class Plan:
         more = f" + {self.added} of added seeds" if self.added else ""
         size = f"{self.cells} cells × {self.seeds} seeds{more} = {self.trials} trials ({self.sampler})"
         states = f"{self.done} done, {self.failed} failed, {self.started} started, {self.pending} pending"
+        states += f", {self.pruned} pruned" if self.pruned else ""
         notes = "".join(f"\n  {note}" for note in self.notes)
         return f"{self.study}: {size}\n  {states}\n  {self._cost()}{self._power()}{notes}"
 
@@ -107,7 +115,8 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
     folders = [store.trial(trial.id) for trial in of_it]
     statuses = [folder.status() for folder in folders]
     count = {name: statuses.count(name) for name in ("finished", "failed", "started")}
-    left = max(number - count["finished"] - count["failed"], 0)
+    pruned = statuses.count("pruned") if study.prune else 0
+    left = max(number - count["finished"] - count["failed"] - pruned, 0)
     concurrent = cost.concurrency(study)
     estimate = cost.probed(trials, study) if probe else cost.observed(folders)
     beside = len(kept.others(store, of_it))
@@ -135,6 +144,7 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
         ),
         added=added,
         until_decided=study.until_decided,
+        pruned=pruned,
         start_seconds=start,
     )
 
@@ -187,11 +197,13 @@ def _check_precisions(trials: "list[Trial]") -> None:
 
 def check_study(study: StudyConfig) -> "list[Trial]":
     """The trials of a study: all of a grid or random one, or those that stand for a tpe one's space."""
+    from study.planning.beside import check_prunable
     from study.planning.until_decided import check_decidable
 
     trials = trials_of(study) if not study.searches else resolve_cells(study, list(_corners(study)))
     _check_metrics(study, trials)
     check_decidable(study, trials)
+    check_prunable(study, trials)
     _check_ranks(study.ranks, trials)
     if not study.gpus and any(trial.config["precision"] == "float16" for trial in trials):
         raise ConfigError(["precision: float16 is for GPUs, and gpus=0 is the CPU; set gpus=1, or precision=auto"])

@@ -60,6 +60,8 @@ class StudyConfig:
     encoders stay in the storage, "all", that of the "best" trial, or "none"; by default all, where they are small.
     `until_decided`: once every cell has the study's seeds, further ones are added, to at most `max_seeds` of a cell, to
     the cells that an undecided claim needs; its findings then pay for looking after each.
+    `prune`: "median" gives up cells, with all of their seeds, whose first seed lags behind the median of the finished
+    ones in accuracy on the way (`study.trial.probes.pruning`). They count nowhere, and a run without it resumes them.
     Raises ConfigError with every problem.
     """
 
@@ -85,6 +87,7 @@ class StudyConfig:
     save_encoders: Annotated[Saved | None, takes("all, best or none")] = None
     until_decided: Annotated[bool, Strict(), takes("true or false")] = False
     max_seeds: Whole = 20
+    prune: Annotated[Literal["median"] | None, takes("median")] = None
 
     @pydantic.model_validator(mode="wrap")
     @classmethod
@@ -243,6 +246,9 @@ def _problems(study: StudyConfig) -> Iterator[str]:
     yield from _unshared(study)
     if study.until_decided:
         yield from _undecidable(study)
+    if study.prune and (study.searches or study.until_decided):
+        other = f'sampler "{study.sampler}" decides by' if study.searches else "until_decided: claims need"
+        yield f"prune: {other} cells that have all of their seeds; leave prune out"
     for key in ("checkpoint_every", "checkpoints"):
         if (value := getattr(study, key)) < 1:
             yield f"{key} must be a whole number of at least 1, got {value!r}"

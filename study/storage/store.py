@@ -316,17 +316,17 @@ class TrialFolder:
 
     def write_result(self, result: TrialResult, *, keep: int = 0) -> None:
         """The trial is over. Where it finished, all but the last `keep` of its checkpoints are dropped; where it failed
-        they stay, for `study retry`."""
+        or was pruned they stay, for it may go on."""
         write_atomically(self.path / "result.json", json.dumps(result.plain(), indent=1), durable=True)
         if result.finished:
             self._drop_checkpoints(keep)
 
     def reset(self) -> None:
-        """Forget a failure, so that the trial is pending again; journal and checkpoints stay."""
+        """Forget that it failed or was pruned, so that it is pending again; journal and checkpoints stay."""
         (self.path / "result.json").unlink(missing_ok=True)
 
     def status(self) -> str:
-        """finished, failed, started (a journal or checkpoint, no result: running, or to be resumed), or pending."""
+        """finished, failed, pruned, started (a journal or checkpoint, no result: it runs or stopped), or pending."""
         result = self.result()
         if result is not None:
             return result.status

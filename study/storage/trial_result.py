@@ -13,15 +13,15 @@ ORDER = ("status", "reason", "metrics", "started", "seconds", "data", "skipped",
 class TrialResult:
     """A trial that is over. What was not measured or did not happen is empty, and absent in the file."""
 
-    status: Literal["finished", "failed"]
+    status: Literal["finished", "failed", "pruned"]
     reason: str | None = None
-    """why it failed"""
+    """why it failed, or was pruned"""
     metrics: dict[str, float] = field(default_factory=dict)
     started: float
     """seconds since 1970"""
     ended: float
     seconds: float | None = None
-    """of training and evaluation, without waits and interruptions; None where it failed"""
+    """of training and evaluation, without waits and interruptions; None where it did not finish"""
     data: dict[str, Any] = field(default_factory=dict)
     """the data set: name, digest, sizes, classes and their counts"""
     skipped: dict[str, str] = field(default_factory=dict)

@@ -42,7 +42,8 @@ def _planned(client: "MlflowClient", parent: str) -> int:
 
 def _state(client: "MlflowClient", trial_id: str, run: Any) -> dict[str, Any]:
     known = {**run.data.tags, **run.data.params}
-    status = {"FINISHED": "finished", "FAILED": "failed"}.get(run.info.status, "started")
+    pruned = run.info.status == "KILLED" and known.get("status") == "pruned"
+    status = "pruned" if pruned else {"FINISHED": "finished", "FAILED": "failed"}.get(run.info.status, "started")
     epochs = int(known.get("epochs", 0))
     epoch = epochs
     if status != "finished":

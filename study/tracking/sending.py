@@ -114,9 +114,9 @@ class Sender:
             self._log(trial, sent, metrics, schema.outcome(result, again=sent.ended is not None))
             self._finish(sent, result)
         elif lines or not sent.status:
-            if sent.status not in ("", "RUNNING"):  # it was interrupted, or it failed and is tried again
+            if again := sent.status not in ("", "RUNNING"):  # interrupted, failed or pruned, and goes on
                 self.client.update_run(sent.run, status="RUNNING")
-            self._log(trial, sent, metrics, {})
+            self._log(trial, sent, metrics, {"status": "started"} if again else {})
             sent.status = "RUNNING"
         sent.lines += len(lines)
 
@@ -132,7 +132,8 @@ class Sender:
     def _finish(self, sent: Sent, result: TrialResult) -> None:
         if result.data:
             self.client.log_inputs(sent.run, [mlflow_client.dataset(result.data)])
-        sent.status, sent.ended = result.status.upper(), result.ended
+        sent.status = "KILLED" if result.status == "pruned" else result.status.upper()  # MLflow has no word for it
+        sent.ended = result.ended
         self.client.set_terminated(sent.run, sent.status, mlflow_client.milliseconds(result.ended))
 
 

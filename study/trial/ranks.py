@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from study.storage.store import Checkpoints, TrialFolder
 from study.storage.trial_result import TrialResult
+from study.trial.probes.pruning import Pruned
 
 if TYPE_CHECKING:
     from study.trial.trial import Trial
@@ -79,6 +80,11 @@ def run_over_ranks(
                 there.close()
                 started.append((process, here))
             return _outcome(started, folder, report)
+        except Pruned as given_up:
+            times = [*folder.times(), time.time()]
+            pruned = TrialResult(status="pruned", reason=str(given_up), started=times[0], ended=max(times))
+            folder.write_result(pruned)
+            return pruned
         finally:
             for child, _ in started:
                 child.kill()

@@ -21,6 +21,7 @@ from study.trial import checkpoint
 from study.trial.encode import evaluate, on_the_way
 from study.trial.probes import transfer
 from study.trial.probes.floor import floors
+from study.trial.probes.pruning import Pruned
 from study.trial.probes.quick import Quick
 from study.trial.probes.untrained import TABLE as UNTRAINED
 from study.trial.probes.untrained import untrained
@@ -46,8 +47,9 @@ def run_trial(
     A trial that cannot finish (a loss that is not finite, an error) is recorded as failed with its reason; only a
     kill or an interrupt leaves it open, to be resumed to the same numbers. `device`: cpu, cuda or cuda:N; ConfigError
     for another, failed where CUDA cannot be used. `threads` of the processor (default: torch's own choice) are part of
-    what makes numbers equal. `report` is called after every epoch. A result that the storage does not take (a full
-    disk) is returned as a failure; the trial stays open, to be resumed. `ranks`: see `Training`; this is the first.
+    what makes numbers equal. `report` is called after every epoch; where it raises Pruned, the trial ends so. A result
+    that the storage does not take (a full disk) is returned as a failure; the trial stays open, to be resumed.
+    `ranks`: see `Training`; this is the first.
     """
     place = devices.named(str(device))
     kept = checkpoints or Checkpoints()
@@ -72,6 +74,8 @@ def run_trial(
         ran_on |= devices.described(place) | modes | ({"processes": ranks} if ranks > 1 else {})
         measured = _run(training, folder, cache, report, kept, clock)
         found = {"status": "finished", "started": folder.times()[0]} | measured
+    except Pruned as given_up:
+        found |= {"status": "pruned", "reason": str(given_up)}
     except (Diverged, ConfigError) as error:
         found["reason"] = str(error)
     except Exception as error:

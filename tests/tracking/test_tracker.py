@@ -196,12 +196,14 @@ def test_driver_that_starts_anew_continues_the_runs(tracker, lines):
     assert history(tracker, runs(tracker)["aaa"]) == expected_losses(5)
 
 
-def test_retried_trial_goes_on_in_its_run_without_the_old_reason(tracker):
+@pytest.mark.parametrize(("status", "there"), [("failed", "FAILED"), ("pruned", "KILLED")])
+def test_trial_that_goes_on_does_so_in_its_run_without_the_old_reason(tracker, status, there):
     trial = start(tracker)
-    finish(trial, "failed", "the loss is nan in epoch 3")
+    finish(trial, status, "the loss is nan in epoch 3")
     tracker.sync()
     failed = runs(tracker)["aaa"]
-    assert (failed.info.status, failed.data.tags["reason"]) == ("FAILED", "the loss is nan in epoch 3")
+    assert (failed.info.status, failed.data.tags["reason"]) == (there, "the loss is nan in epoch 3")
+    assert failed.data.tags["status"] == status
     trial.reset()
     train(trial, 4, 4)
     tracker.sync()

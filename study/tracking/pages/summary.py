@@ -44,6 +44,7 @@ def _numbers(results: Results) -> tuple[dict[str, float], dict[str, str]]:
     cells = results.cells()
     counts = results.frame["status"].value_counts()
     values = {f"trials.{status}": float(counts.get(status, 0)) for status in ("finished", "failed")}
+    values |= {"trials.pruned": float(counts["pruned"])} if "pruned" in counts else {}
     tags = {}
     for metric, direction in results.metrics.items():
         of_cells = cells[cells["metric"] == metric].dropna(subset=["mean"]).sort_values("mean")
