@@ -230,8 +230,8 @@ class Shapes(DataSource):
         counts = proportional_counts(self.priors(), size)
         labels = generator.permutation(np.repeat(np.arange(len(counts)), counts))
         chunks = [labels[start : start + _CHUNK] for start in range(0, size, _CHUNK)]
-        how = {"shapes": tuple(self.chosen.values()), "turn": self.turn, "clutter": self.clutter}
-        images = [paint(chunk, self.colour_semantics, **how, generator=generator) for chunk in chunks]
+        meant, shapes, turn, clutter = self.colour_semantics, tuple(self.chosen.values()), self.turn, self.clutter
+        images = [paint(some, meant, shapes=shapes, turn=turn, clutter=clutter, generator=generator) for some in chunks]
         return Split(np.concatenate(images), labels)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from study.bounds.probabilities import expected_log_collisions
+from study.config import split_component
 from study.figures.outcome.published import published
 from study.recipes import load
 
@@ -17,7 +18,7 @@ def test_each_of_the_recipes_data_is_of_one_of_its_cells() -> None:
     assert len(published()) >= 30
     for row in published():
         recipe = load(row["study"])
-        if row["data"] == recipe.base.data["name"]:
+        if row["data"] == split_component(recipe.base.data)[0]:
             assert int(row["k"]) + 1 in {cell["batch_size"] for cell in recipe.known_cells()}
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from study.config import split_component
 from study.planning.until_decided import decidable
 from study.recipes import load
 
@@ -26,7 +27,7 @@ def test_it_speaks_to_claims_on_both_of_what_it_varies_under_three_seeds() -> No
 
 
 def test_colours_tell_nothing_of_the_class() -> None:
-    assert load("quickstart").base.data["colour_semantics"] == 0
+    assert split_component(load("quickstart").base.data)[1]["colour_semantics"] == 0
 
 
 @pytest.mark.slow

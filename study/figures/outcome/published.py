@@ -1,6 +1,7 @@
 """Accuracies against K beside the published ones of the same data: published.csv has these, with their source."""
 
 import csv
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -86,11 +87,12 @@ def published_info(records: Records) -> PublishedInfo | None:
     rows = [row for row in published() if row["data"] in data and is_percentage(row["metric"])]
     panels = []
     for metric in dict.fromkeys(row["metric"] for row in rows if row["metric"] in frame):
-        theirs = [(int(row["k"]), float(row["value"])) for row in rows if row["metric"] == metric]
-        nothing = [float("nan")] * len(theirs)
+        theirs = {int(row["k"]): float(row["value"]) for row in rows if row["metric"] == metric}
         points = blocked_interval(frame, ["k"], [metric]).sort_values("k")
         here = curve("measured here", *(points[name] for name in ("k", "mean", "half_width", "n")))
-        panels.append(Beside(metric, here, curve("published", *zip(*theirs, strict=True), nothing)))
+        panels.append(Beside(metric, here, curve("published", theirs, list(theirs.values()), [math.nan] * len(theirs))))
+    if not panels:
+        return None
     return PublishedInfo(rows[0]["source"], data.pop(), settings(configs[next(iter(k))]), tuple(panels))
 
 

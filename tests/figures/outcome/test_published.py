@@ -73,6 +73,12 @@ def test_one_k_is_no_trend(tmp_path: Path) -> None:
     assert published_info(records(tmp_path, ks=(31,))) is None
 
 
+def test_a_study_without_a_published_metric_has_no_figure(tmp_path: Path) -> None:
+    full = records(tmp_path)
+    fewer = Results(full.results.frame.drop(columns="linear.embeddings.top1"))
+    assert published_info(Records(fewer, full.store)) is None
+
+
 def test_every_row_says_where_it_is_from() -> None:
     assert {row["data"] for row in published()} == {"cifar10", "cifar100"}
     assert all("arXiv 2102.06866" in row["source"] and row["n"] == "3" for row in published())
