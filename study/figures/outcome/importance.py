@@ -92,7 +92,7 @@ def importance_info(table: pd.DataFrame, metric: str) -> ImportanceInfo:
 
 
 def _power(records: Records) -> str:
-    """What the seeds of a grid find, in words; empty where they leave the noise unknown."""
+    """Effects that the seeds of a grid find, in words; empty where they leave the noise unknown."""
     from study.analysis.paired import detectable_by
 
     finished = records.results.finished
