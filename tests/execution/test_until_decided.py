@@ -78,16 +78,16 @@ def objectives(trials: list[Trial]) -> set[str]:
 
 
 def test_seeds_go_to_the_cells_of_the_claim_that_is_open_until_it_is_decided(tmp_path: Path) -> None:
-    driver = Driver(study(), Store.of("s", tmp_path), gains=(12.0, 2.0))
+    driver = Driver(study(seeds=4), Store.of("s", tmp_path), gains=(60.0, 2.0))
     given = driver.run()
-    first, added = given[:18], given[18:]
-    assert {trial.seed for trial in first} == {0, 1, 2}
+    first, added = given[:24], given[24:]
+    assert {trial.seed for trial in first} == {0, 1, 2, 3}
     assert driver.verdicts() == {GAIN: "supported", TRUTH: "supported"}
     assert objectives(added) == {"nt_xent", "hard"}  # the gain of `debiased` was decided by the first seeds
     assert [trial.seed for trial in added] == sorted(trial.seed for trial in added)
     assert len({trial.id for trial in given}) == len(given)
     assert len(driver.said) == len({trial.seed for trial in added})
-    assert driver.said[0].startswith(f"seed 3 of 4 cells for {TRUTH} (+")
+    assert driver.said[0].startswith(f"seed 4 of 4 cells for {TRUTH} (+")
     assert driver.said[0].endswith(f"; open: {TRUTH}")
 
 
@@ -145,24 +145,24 @@ def test_nothing_is_added_before_the_studys_own_seeds_have_their_results(tmp_pat
 
 
 def test_more_workers_run_as_many_seeds_at_once_as_are_expected_to_be_needed(tmp_path: Path) -> None:
-    driver = Driver(study(), Store.of("s", tmp_path), gains=(12.0, 1.0), noise=2.0)
-    driver.run(limit=18)
+    driver = Driver(study(seeds=4), Store.of("s", tmp_path), gains=(120.0, 1.0), noise=2.0)
+    driver.run(limit=24)
     (open_,) = [one for one in findings(Results.load(driver.store)) if one.open]
     given = []
     while isinstance(trial := driver.queue.next(), Trial):
         given.append(trial)
     assert trial == Wait()
-    assert len(given) == 4 * min(open_.more_seeds, 17)
+    assert len(given) == 4 * min(open_.more_seeds, 16)
 
 
 def test_cells_that_fail_under_every_seed_are_left_alone(tmp_path: Path) -> None:
-    driver = Driver(study(max_seeds=6), Store.of("s", tmp_path), gains=(12.0, 12.0))
+    driver = Driver(study(seeds=4, max_seeds=6), Store.of("s", tmp_path), gains=(60.0, 60.0))
     given = []
     while isinstance(trial := driver.queue.next(), Trial):
         given.append(trial)
         failed = trial.config["objective"]["name"] == "hard"
         driver.finish(trial, "failed" if failed else "finished")
-    assert len(given) == 18
+    assert len(given) == 24
     assert driver.verdicts() == {GAIN: "supported", TRUTH: "undecided"}
 
 
