@@ -114,14 +114,16 @@ def lead(records: Records) -> Iterator[Part]:
 
 
 def facts(records: Records) -> dict[str, str]:
-    """The size of the study: trials, failures, cells, seeds and compute, name → value."""
+    """The size of the study: trials, failures, what was pruned, cells, seeds and compute, name → value."""
     results, plan = records.results, plan_of(records.store)
     planned = f" of {plan['trials']}" if plan.get("trials") else ""
     hours = results.frame["seconds"].sum() / 3600
     seeds = definition(records.store).get("seeds")
+    pruned = int((results.frame["status"] == "pruned").sum())
     return {
         "trials finished": f"{len(results.finished)}{planned}",
         "failed": str(len(results.failed)),
+        **({"pruned": str(pruned)} if pruned else {}),
         "cells": str(len(records.cells)),
         **({"seeds per cell": str(len(seeds))} if seeds else {}),
         "compute": f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min",

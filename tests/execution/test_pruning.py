@@ -7,7 +7,9 @@ import pytest
 
 from study import ConfigError, Study, TrialConfig, grid, uniform
 from study.execution.samplers import Wait, prunable, sampler_of
+from study.figures.records import Records
 from study.planning.plan import check_study, make_plan
+from study.report.page import facts
 from study.results import Results
 from study.status import status
 from study.storage.store import Store
@@ -83,6 +85,7 @@ def test_pruned_trials_are_no_results_and_go_on_in_a_study_that_does_not_prune(t
     assert list(results.finished["trial_id"]) == [kept.id]
     assert results.failed.empty
     assert "3 pruned" in str(results)
+    assert facts(Records(results, store))["pruned"] == "3", "with the seeds that were never begun"
     plain = study(prune=None)
     assert make_plan(plain, store).pending == 5
     left = given(sampler_of(plain, check_study(plain), store))
