@@ -16,6 +16,7 @@ from study.data import DATASETS, Dataset, DataSource
 from study.evaluation.classifier import Labelled
 from study.evaluation.linear import Linear
 from study.execution.worker import user_modules
+from study.planning import cost
 from study.planning.cost import probed
 from study.planning.kept import settle
 from study.planning.plan import check_study
@@ -195,7 +196,8 @@ def test_a_search_may_ask_for_it_and_a_wrong_name_is_told() -> None:
         check_study(Study("s", **of | {"metrics": {"transfer.shape.linear.features.top1": "max"}}))
 
 
-def test_a_plan_counts_its_time_and_memory() -> None:
+def test_a_plan_counts_its_time_by_steps_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "PROBE_SECONDS", 0.0)  # a probe runs what is quick as a whole, second data sets included
     large = {"name": "shapes", "train_size": 3000, "test_size": 1000, "drawing_seed": 3}
     plain, more = (Study("s", base=TrialConfig(**{**TRANSFER, "transfer": t})) for t in ([], [large]))
     before, after = (probed(study.trials(), study) for study in (plain, more))
