@@ -10,6 +10,7 @@ import pytest
 from models.registry import UnknownName
 from study import ConfigError, Study, TrialConfig, choice, grid, loguniform, randint
 from study.config import plain_value
+from study.planning import cost
 from study.recipes import from_yaml, load
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
@@ -35,7 +36,8 @@ def test_a_plan_counts_cells_seeds_and_what_is_done(tmp_path: Path) -> None:
     assert "from 1 finished trials" in str(plan)
 
 
-def test_a_probe_times_real_steps(tmp_path: Path) -> None:
+def test_a_probe_times_real_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "start", lambda measure: 7.0)  # a run on Ray: in the slow tests of tests/planning
     plan = study(seeds=1).plan(storage=tmp_path, probe=True)
     assert plan.seconds_per_trial is not None
     assert 0 < plan.seconds_per_trial < 60
