@@ -19,6 +19,10 @@ from tests.conftest import TINY
 from tests.execution.test_samplers import finish
 
 WATCHED = {**TINY, "data": {"name": "shapes", "train_size": 500, "test_size": 40}, "epochs": 8, "accuracy_every": 2}
+LEARNED = {
+    "name": "shapes", "train_size": 1500, "test_size": 40, "colour_semantics": 0.0, "turn": 0.1, "clutter": 0.05,
+    "classes": ("circle", "square", "pentacle", "spiral", "wave"),
+}  # fmt: skip
 DONE = {"linear.features.top1": 50.0, "memory.peak_mib": 1.0}
 
 
@@ -127,18 +131,21 @@ def test_pruning_changes_no_trials_identity() -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore")
 def test_a_study_on_ray_prunes_whole_cells_and_goes_on_with_them_without_the_option(tmp_path: Path) -> None:
-    """Encoders of one to two channels come after wide ones; all trials one by one."""
-    widths = {"encoder.width": grid(16, 15, 14, 13, 12, 1, 2)}
-    of = study(space=widths, seeds=2, cpus=2, base={"epochs": 16, "evaluations": ["knn"]})
+    """Two of seven cells hardly learn; all trials one by one."""
+    rates = {"optimizer.learning_rate": grid(0.003, 0.004, 0.005, 0.006, 0.007, 1e-9, 2e-9)}
+    base = {"data": LEARNED, "encoder": {"name": "conv-small", "width": 16}, "batch_size": 64, "evaluations": ["knn"]}
+    base |= {"optimizer": "adamw", "augmentation": {"name": "simclr", "min_scale": 0.4, "grey_probability": 0.5}}
+    settings: dict[str, Any] = {"space": rates, "seeds": 2, "cpus": 2}
+    of = study(**settings, base=base)
     frame = of.run(storage=tmp_path).frame
     pruned, finished = (frame[frame["status"] == state] for state in ("pruned", "finished"))
     assert len(pruned) + len(finished) == 14
-    assert set(pruned["encoder.width"]) == {1, 2}
-    assert pruned.groupby("encoder.width").size().eq(2).all(), "with all of their seeds"
-    assert of.run(storage=tmp_path).frame["status"].value_counts().to_dict() == {"finished": 10, "pruned": 4}
+    assert 0 < pruned["optimizer.learning_rate"].nunique() <= 2, "of seven, five are seen to their ends"
+    assert pruned.groupby("optimizer.learning_rate").size().eq(2).all(), "with all of their seeds"
+    assert of.run(storage=tmp_path).frame["status"].value_counts().to_dict() == frame["status"].value_counts().to_dict()
     from study.tracking.queries import states
 
     _, found = states("s", None, tmp_path)
-    assert sum(state["status"] == "pruned" for state in found) == 4
-    without = study(space=widths, seeds=2, cpus=2, base={"epochs": 16, "evaluations": ["knn"]}, prune=None)
+    assert sum(state["status"] == "pruned" for state in found) == len(pruned)
+    without = study(**settings, base=base, prune=None)
     assert (without.run(storage=tmp_path).frame["status"] == "finished").all()
