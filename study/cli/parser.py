@@ -78,26 +78,28 @@ def _until_decided(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def _setting(verb: argparse.ArgumentParser, name: str, values: str, meaning: str) -> None:
+    """An option that is short for `--set NAME=VALUE`."""
+    option, as_set = f"--{name.replace('_', '-')}", f"{name}={{}}".format
+    verb.add_argument(option, dest="set", action="append", type=as_set, metavar=values, help=meaning)
+
+
 def _running(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--max-hours", type=float, help="start none that would end after so many hours, by the longest trial"
     )
     verb.add_argument("--max-trials", type=int, help="start so many trials at most, and go on at the next run")
-    verb.add_argument(
-        "--save-encoders",
-        dest="set",
-        action="append",
-        type="save_encoders={}".format,
-        metavar="{all,best,none}",
-        help="whose trained encoders stay in the storage (default: all, if they take 2 GiB at most; else the best)",
+    _setting(
+        verb,
+        "save_encoders",
+        "{all,best,none}",
+        "whose trained encoders stay in the storage (default: all, if they take 2 GiB at most; else the best)",
     )
-    verb.add_argument(
-        "--prune",
-        dest="set",
-        action="append",
-        type="prune={}".format,
-        metavar="median",
-        help="give up a cell, all of its seeds, whose first seed lags behind the median of the finished ones by "
+    _setting(
+        verb,
+        "prune",
+        "median",
+        "give up a cell, all of its seeds, whose first seed lags behind the median of the finished ones by "
         "accuracy on the way; what that does to means is in docs/metrics.md. A run without it goes on with them",
     )
     verb.add_argument("--address", help="a running Ray cluster (default: Ray on this machine)")
