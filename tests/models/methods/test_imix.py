@@ -2,38 +2,19 @@
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from models.contrast import Contrast, StepContext
-from models.encoders import Encoder
-from models.methods import METHODS, Batch, Learner, TrainingContext
+from models.contrast import StepContext
+from models.methods import METHODS
 from models.methods.imix import beta
-from models.negatives import STRATEGIES
-from models.objectives import OBJECTIVES
+from tests.models.methods.mixed import B, batch, learner
 
-B, T = 6, 0.2
-
-
-def learner(**params: float) -> Learner:
-    torch.manual_seed(0)
-    head = nn.Linear(6, 4)
-    head.output_dim = 4
-    encoder = Encoder(nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.Tanh()), feature_dim=6, modality="image")
-    contrast = Contrast(STRATEGIES["all"](), OBJECTIVES["info_nce"], directions="one")
-    training = TrainingContext(B, 64, 4, 10, torch.Generator().manual_seed(0))
-    return METHODS["imix"](**params).learner(encoder, head, contrast, training).double()
-
-
-def batch() -> Batch:
-    g = torch.Generator().manual_seed(1)
-    views = tuple(torch.randn(B, 3, 2, 2, generator=g, dtype=torch.float64) for _ in range(2))
-    return Batch(views, torch.arange(B) + 10, None)
+T, SIDE = 0.2, 2
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_loss_is_the_cross_entropy_with_mixed_virtual_labels(seed: int) -> None:
-    trained, given = learner(), batch()
+    trained, given = learner("imix", side=SIDE), batch(side=SIDE)
     loss = trained.step(given, StepContext(torch.Generator().manual_seed(seed), T)).loss
     g = torch.Generator().manual_seed(seed)
     share, order = beta(1.0, generator=g).double(), torch.randperm(B, generator=g)

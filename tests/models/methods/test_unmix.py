@@ -2,33 +2,15 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from models.contrast import Contrast, StepContext
-from models.encoders import Encoder
-from models.methods import METHODS, Batch, Learner, TrainingContext
+from models.contrast import StepContext
+from models.methods import METHODS
 from models.methods.imix import beta
-from models.negatives import STRATEGIES
-from models.objectives import OBJECTIVES
+from tests.models.methods.mixed import B, batch, learner
 
-B, T, SIDE = 6, 0.2, 8
-
-
-def learner(**params: float) -> Learner:
-    torch.manual_seed(0)
-    head = nn.Linear(6, 4)
-    head.output_dim = 4
-    encoder = Encoder(nn.Sequential(nn.Flatten(), nn.Linear(192, 6), nn.Tanh()), feature_dim=6, modality="image")
-    contrast = Contrast(STRATEGIES["all"](), OBJECTIVES["info_nce"], directions="one")
-    training = TrainingContext(B, 64, 4, 10, torch.Generator().manual_seed(0))
-    return METHODS["unmix"](**params).learner(encoder, head, contrast, training).double()
-
-
-def batch() -> Batch:
-    g = torch.Generator().manual_seed(1)
-    views = tuple(torch.randn(B, 3, SIDE, SIDE, generator=g, dtype=torch.float64) for _ in range(2))
-    return Batch(views, torch.arange(B) + 10, None)
+T, SIDE = 0.2, 8
 
 
 def listing(x: Tensor, *, whole: float, seed: int) -> tuple[Tensor, float]:
@@ -50,7 +32,7 @@ def listing(x: Tensor, *, whole: float, seed: int) -> tuple[Tensor, float]:
 @pytest.mark.parametrize("whole", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("seed", range(6))
 def test_the_loss_is_that_of_originals_and_of_mixtures_in_both_orders(seed: int, whole: float) -> None:
-    trained, given = learner(whole=whole), batch()
+    trained, given = learner("unmix", side=SIDE, whole=whole), batch(side=SIDE)
     loss = trained.step(given, StepContext(torch.Generator().manual_seed(seed), T)).loss
     mixed, lam = listing(given.views[0], whole=whole, seed=seed)
     keys = trained.project(given.views[1])
@@ -65,7 +47,11 @@ def test_the_loss_is_that_of_originals_and_of_mixtures_in_both_orders(seed: int,
 
 
 def test_both_ways_of_mixing_are_met_as_often_as_asked() -> None:
-    trained, images, g = learner(whole=0.25), batch().views[0], torch.Generator().manual_seed(0)
+    trained, images, g = (
+        learner("unmix", side=SIDE, whole=0.25),
+        batch(side=SIDE).views[0],
+        torch.Generator().manual_seed(0),
+    )
     boxes = [((taken := trained.taken(images, g)) == taken.round()).all().item() for _ in range(400)]
     assert sum(boxes) == pytest.approx(300, abs=35)
 
