@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 POSITIONS = 16
@@ -64,24 +63,27 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, stride: tuple[int, int], size: tuple[int, int]) -> Tensor:
         count, (height, width), (_, *kernel, _) = len(inputs), size, weight.shape
         ctx.windows = _windows(kernel, stride, size)
-        patches = torch.cat([inputs[window] for window in ctx.windows], dim=3)  # [B, H', W', h·w·C]
-        ctx.save_for_backward(patches, weight)
-        ctx.shape = inputs.shape
-        return (patches.flatten(0, 2) @ weight.flatten(1).T).view(count, height, width, -1)
+        ctx.save_for_backward(inputs, weight)
+        return (_patches(inputs, ctx.windows).flatten(0, 2) @ weight.flatten(1).T).view(count, height, width, -1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
-        patches, weight = ctx.saved_tensors
+        inputs, weight = ctx.saved_tensors
+        patches = _patches(inputs, ctx.windows)
         rows = gradient.flatten(0, 2)  # [B·H'·W', O]
         of_weight = (rows.T @ patches.flatten(0, 2)).view_as(weight)
         of_inputs = None
         if ctx.needs_input_grad[0]:
             of_patches = (rows @ weight.flatten(1)).view_as(patches)
-            of_inputs = gradient.new_zeros(ctx.shape)
+            of_inputs = gradient.new_zeros(inputs.shape)
             for window, part in zip(ctx.windows, of_patches.chunk(len(ctx.windows), dim=3), strict=True):
                 of_inputs[window] += part
         return of_inputs, of_weight, None, None
+
+
+def _patches(inputs: Tensor, windows: list[tuple[slice, ...]]) -> Tensor:
+    """[B, H', W', h·w·C]"""
+    return torch.cat([inputs[window] for window in windows], dim=3)
 
 
 def _windows(kernel: list[int], stride: tuple[int, int], size: tuple[int, int]) -> list[tuple[slice, ...]]:

@@ -114,3 +114,11 @@ def test_a_step_over_a_small_map_costs_less_than_the_convolution() -> None:
         ratios.append(seconds[0] / seconds[1])
     torch.set_num_threads(threads)
     assert statistics.median(ratios) < 1, ratios
+
+
+@pytest.mark.parametrize(("settings", "size"), CASES.values(), ids=CASES)
+def test_gradients_of_gradients_are_those_of_the_convolution(settings, size) -> None:
+    """As of a penalty on the gradient; torch's numerical check of both."""
+    product = pair(settings)[1]
+    inputs = torch.linspace(-1, 1, 2 * 5 * size[0] * size[1], dtype=torch.float64).sin().reshape(2, 5, *size)
+    assert torch.autograd.gradgradcheck(product, inputs.requires_grad_(), fast_mode=True)
