@@ -1,5 +1,5 @@
 # Each target sets up what it needs; the set-up is skipped when it is done.
-unexport PYTHONDONTWRITEBYTECODE  # compiled once, imports take a fifth of the time
+unexport PYTHONDONTWRITEBYTECODE  # compiled once, at set-up, imports take a fifth of the time
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,9 +16,9 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 ifdef UV_TORCH_BACKEND  # other builds of torch than the locked ones, such as cpu: the same versions, other files
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-verify-hashes --constraint requirements.lock --editable '.[dev]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-verify-hashes --constraint requirements.lock --editable '.[dev]'
 else
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 endif
 	@touch $@
