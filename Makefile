@@ -63,8 +63,8 @@ test-gpu: $(READY)  ## measure on this machine's GPU, and renew the tables of do
 test-data: $(READY)  ## read odd images and folders of every kind, and renew the tables of docs/data.md
 	@DATA=docs/data.md $(BIN)/python -m pytest -q tests/data/test_data_page.py
 
-test-size: $(READY)  ## 100,000 JPEGs beside a bare DataLoader, on an idle machine; renews a table of docs/data.md
-	@SIZE=docs/data.md $(BIN)/python -m pytest -q -m slow tests/data/test_imagenet_size.py
+test-size: $(READY)  ## decoding by two cores, and 100,000 JPEGs beside a bare DataLoader, on an idle machine; renews docs/data.md
+	@SIZE=docs/data.md $(BIN)/python -m pytest -q -m slow tests/data/test_decoding_speed.py tests/data/test_imagenet_size.py
 
 docs: $(READY)  ## the API reference, from the docstrings, in build/docs
 	@$(BIN)/python docs/reference.py build/docs

@@ -16,8 +16,9 @@ import numpy as np
 SIDE, BATCH = 224, 50
 
 
-def write_jpegs(root: Path, count: int, *, test: int = 20, distinct: int | None = None) -> Path:
-    """train/<class>/ and test/<class>/ of 10 classes: coloured clouds, of 256 to 384 by 256 pixels, about 20 KB each.
+def write_jpegs(root: Path, count: int, *, test: int = 20, distinct: int | None = None, side: int = 256) -> Path:
+    """train/<class>/ and test/<class>/ of 10 classes: coloured clouds, `side` to `side` + 128 pixels by `side`; with
+    256, about 20 KB each.
 
     `distinct`: links repeat the first so many images of the training split.
     """
@@ -29,15 +30,15 @@ def write_jpegs(root: Path, count: int, *, test: int = 20, distinct: int | None 
                 first = i % distinct
                 file.hardlink_to(root / split / f"class{first % 10}" / f"{first:07}.jpg")
             elif not file.exists():
-                file.write_bytes(_clouds(i, split == "test"))
+                file.write_bytes(_clouds(i, split == "test", side))
     return root
 
 
-def _clouds(seed: int, test: bool) -> bytes:
+def _clouds(seed: int, test: bool, side: int) -> bytes:
     from PIL import Image
 
     draw = np.random.default_rng((seed, test))
-    size = (256 + 8 * int(draw.integers(0, 17)), 256)
+    size = (side + 8 * int(draw.integers(0, 17)), side)
     total = np.zeros((size[1], size[0], 3))
     for cells, weight in ((4, 1.0), (16, 0.5), (64, 0.25)):
         noise = Image.fromarray(draw.integers(0, 256, (cells, cells, 3), dtype=np.uint8))

@@ -1,7 +1,6 @@
 """The tables of docs/data.md, made by what is found here: `make test-data` renews them."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from study.data.pixels import UnreadableImage, decode_image
 from study.semantics import UnresolvedClasses, classes, synsets_of
 from tests.data.odd_images import RAMP, RAMPS, encoded, png, tiff
 from tests.data.odd_layouts import LAYOUTS, write
-
-PAGE = Path(__file__).parents[2] / "docs" / "data.md"
+from tests.data.page import renew, told
 
 
 def flat(mode: str, form: str, colour: object = (200, 30, 60), **options: object) -> bytes:
@@ -127,8 +125,5 @@ def test_the_page_tells_what_is_found(name: str, tmp_path: Path, monkeypatch: py
         "layouts": lambda: table(name, "what lies at the root | what it gives, training + test", layouts(tmp_path)),
         "names": lambda: table(name, "class folder | synset", class_names()),
     }[name]()
-    there = re.compile(f"<!-- {name}: .*<!-- end of {name} -->", re.DOTALL)
-    if page := os.environ.get("DATA"):
-        Path(page).write_text(there.sub(lambda _: found, Path(page).read_text()))
-    (told,) = there.findall(PAGE.read_text())
-    assert told == found, "make test-data renews the table"
+    renew(name, found, os.environ.get("DATA"))
+    assert told(name) == found, "make test-data renews the table"

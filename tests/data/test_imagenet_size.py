@@ -5,7 +5,6 @@
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from study.machine.environment import environment
 from tests.data.imagenet_size import compare, write_jpegs
+from tests.data.page import renew
 
 IMAGES, DISTINCT, ROUND = 100_000, 5_000, 1_000
 MOST_MIB = 1536
@@ -75,9 +75,7 @@ def test_a_hundred_thousand_jpegs_are_cropped_as_fast_as_by_a_bare_loader_and_ta
     command = [sys.executable, "-c", TRIAL, str(root), str(tmp_path)]
     ran = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     status, reason, mib = json.loads(ran.stdout.splitlines()[-1])
-    if page := os.environ.get("SIZE"):
-        there = re.compile("<!-- size: .*<!-- end of size -->", re.DOTALL)
-        Path(page).write_text(there.sub(lambda _: told(ratios, found["ours"], mib), Path(page).read_text()))
+    renew("size", told(ratios, found["ours"], mib), os.environ.get("SIZE"))
     assert statistics.median(ratios) >= 0.95, ratios
     assert (status, reason) == ("finished", None)
     assert mib <= MOST_MIB
