@@ -3,7 +3,7 @@
 from study.claims import published  # noqa: F401  (registers them)
 from study.claims.agreement import Agreement, Agreements, compare_findings
 from study.claims.claim import CLAIMS, Claim, Direction
-from study.claims.comparisons import Against, Comparison, Level, Optimum, Trend
+from study.claims.comparisons import Against, Comparison, Level, Optimum, Trend, TrendOverClasses
 from study.claims.findings import ANYTIME, Finding, Findings, findings
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Level",
     "Optimum",
     "Trend",
+    "TrendOverClasses",
     "compare_findings",
     "findings",
 ]

@@ -1,7 +1,8 @@
 """A study's cells as a claim looks for them: by the names of their components."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -63,10 +64,13 @@ class Cells:
             yield self.words(members[0], others), members
 
     def numbers(self, path: str) -> NDArray[np.float64]:
-        """[cells] of a path, NaN for what is none. Where K follows from the batch, B − 1 is taken for it."""
+        """[cells] of a path, or of the parameter of a component that varies, as `negatives.lo`; NaN for what is none.
+        Where K follows from the batch, B − 1 is taken for it."""
         column = self.paths_of(path)[0]
+        component, _, parameter = path.rpartition(".")
         if column not in self.varying:
-            return np.full(len(self), np.nan)
+            found = [_given(parameter).search(text) for text in self._shown.get(component, [""] * len(self))]
+            return pd.to_numeric(pd.Series([m and m[1] for m in found]), errors="coerce").to_numpy(dtype=float)
         return pd.to_numeric(self.frame[column], errors="coerce").to_numpy(dtype=float) - (column != path)
 
     def paths_of(self, path: str) -> list[str]:
@@ -82,16 +86,33 @@ class Cells:
         """The places of a cell's values among these names: what comes first is preferred."""
         return [_place(self._shown[path][cell], wanted) for path, wanted in names.items()]
 
-    def words(self, cell: int, paths: Collection[str] | None = None) -> str:
-        """A cell's values, or those at these paths."""
-        return ", ".join(f"{path}={self._shown[path][cell]}" for path in self.varying if paths is None or path in paths)
+    def parameters(self, cell: int, paths: Collection[str]) -> list[str]:
+        """Those of the components at these paths, without their names."""
+        return [self._shown[path][cell].partition("(")[2] for path in paths]
+
+    def words(self, cell: int, paths: Collection[str] | None = None, *, but: str = "") -> str:
+        """A cell's values, or those at these paths; `but`: a component's parameter that is left out of them."""
+        component, _, parameter = but.rpartition(".")
+        shown = {path: self._shown[path][cell] for path in self.varying if paths is None or path in paths}
+        if component in shown:
+            shown[component] = _given(parameter).sub("", shown[component])
+        return ", ".join(f"{path}={value}" for path, value in shown.items())
 
     @cached_property
     def draws(self) -> NDArray[np.float64]:
         """[cells]: how many draws hold every class of the test split, on average; ∞ where it is not known."""
-        counts = self._trials.groupby(self.of_trial)["class_counts"].agg(lambda texts: max(texts, key=len))
-        known = {text: _draws(text) for text in counts.unique()}
-        return counts.map(known).to_numpy(dtype=float)
+        return self._of_priors(lambda prior: expected_draws(prior) if len(prior) else np.inf)
+
+    @cached_property
+    def classes(self) -> NDArray[np.float64]:
+        """[cells]: 1 / Σ p², the number of classes as two draws meet them, C where they are equal; NaN if not known."""
+        return self._of_priors(lambda prior: float(1 / (prior @ prior)) if len(prior) else np.nan)
+
+    def _of_priors(self, of: Callable[[NDArray[np.float64]], float]) -> NDArray[np.float64]:
+        """[cells]: a function of the class priors [C] of the test split, which are empty where they are not known."""
+        texts = self._trials.groupby(self.of_trial)["class_counts"].agg(lambda texts: max(texts, key=len))
+        known = {text: of(_prior(text)) for text in texts.unique()}
+        return texts.map(known).to_numpy(dtype=float)
 
     @cached_property
     def _k(self) -> NDArray[np.float64]:
@@ -99,6 +120,11 @@ class Cells:
         if "train.k" not in self._trials:
             return np.full(len(self), np.nan)
         return self._trials["train.k"].groupby(self.of_trial).mean().to_numpy(dtype=float)
+
+
+def _given(parameter: str) -> re.Pattern[str]:
+    """A parameter in a component's label, with the mark before it."""
+    return re.compile(rf"[(\s]{re.escape(parameter)}=([^,)]+)")
 
 
 def _place(shown: str, wanted: tuple[str, ...]) -> int:
@@ -109,6 +135,6 @@ def _place(shown: str, wanted: tuple[str, ...]) -> int:
     return len(wanted)
 
 
-def _draws(class_counts: str) -> float:
-    counts = np.array([count for count in json.loads(class_counts) if count])
-    return expected_draws(counts / counts.sum()) if len(counts) else np.inf
+def _prior(class_counts: str) -> NDArray[np.float64]:
+    counts = np.array([count for count in json.loads(class_counts) if count], dtype=float)
+    return counts / counts.sum()

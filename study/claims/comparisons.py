@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,12 +54,15 @@ class Against(Comparison):
 
     treated: Names
     control: Names
+    alike: bool = False
+    """whether the control has its cell's parameters: `difficulty_control(lo=0.1)` those of `difficulty(lo=0.1)`"""
 
     def parts(self, cells: Cells) -> list[Part]:
         return [Part(where, _weights(cells, {one: 1.0, other: -1.0})) for where, one, other in self.pairs(cells)]
 
     def needs(self) -> str:
-        return f"cells with {_told(self.treated)}, and with {_told(self.control)} at the same other values"
+        same = "parameters and other values" if self.alike else "other values"
+        return f"cells with {_told(self.treated)}, and with {_told(self.control)} at the same {same}"
 
     def pairs(self, cells: Cells) -> Iterator[tuple[str, int, int]]:
         """(context, treated cell, control cell)."""
@@ -70,12 +73,13 @@ class Against(Comparison):
             return
         for where, members in cells.contexts(paths):
             ones, others = ([i for i in members if which[i]] for which in (treated, control))
-            if not ones or not others:
-                continue
-            other = min(others, key=lambda i: cells.rank(i, self.control))
             for one in ones:
                 own = cells.words(one, paths) if len(ones) > 1 else ""
-                yield ", ".join(filter(None, [where, own])), one, other
+                given = cells.parameters(one, paths)
+                known = [i for i in others if not self.alike or cells.parameters(i, paths) == given]
+                if known:
+                    other = min(known, key=lambda i: cells.rank(i, self.control))
+                    yield ", ".join(filter(None, [where, own])), one, other
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,41 @@ class Trend(Comparison):
 
 
 @dataclass(frozen=True)
+class TrendOverClasses(Comparison):
+    """How much the slope over log₂ of a number grows when the classes double: the slope of these slopes over log₂ C, by
+    least squares, C = 1 / Σ p² of the test split; of cells that differ in the number and in `data` only."""
+
+    path: str
+
+    @property
+    def per(self) -> str:  # type: ignore[override]
+        return f"per doubling of {self.path} and of the classes"
+
+    def parts(self, cells: Cells) -> list[Part]:
+        of_data = [path for path in cells.varying if path.partition(".")[0] == "data"]
+        curves = Trend(self.path).parts(cells)
+        found = []
+        for where, members in cells.contexts([*cells.paths_of(self.path), *of_data]):
+            slopes = [part.weights for part in curves if part.weights[:, members].any()]
+            doublings = [np.log2(cells.classes[weights[0] != 0][0]) for weights in slopes]
+            if len(set(doublings)) > 1 and np.isfinite(doublings).all():
+                found.append(Part(where, np.tensordot(_slopes(np.array(doublings)), np.array(slopes), axes=1)))
+        return found
+
+    def needs(self) -> str:
+        return f"cells with two values of {self.path} or more, on data of two numbers of classes or more"
+
+
+@dataclass(frozen=True)
 class Optimum(Comparison):
     """A maximum within the range of a number: the slope of a parabola over log₂ of it at the lower end, and minus that
     at the upper end, are both above 0 (Sasabuchi 1980; Lind & Mehlum 2010, "With or without U?")."""
 
     path: str
+    of: Against | None = None
+    """the maximum of these differences, in place of that of the metric"""
+    near_one_class: float = 0.0
+    """f > 1: the ends are Σ p² / f and f · Σ p² (1/C where classes are equal), in place of the least and greatest"""
 
     @property
     def per(self) -> str:  # type: ignore[override]
@@ -130,15 +164,24 @@ class Optimum(Comparison):
 
     def parts(self, cells: Cells) -> list[Part]:
         found, numbers = [], cells.numbers(self.path)
-        for where, points in _points(cells, self.path, None):
+        for where, points in _points(cells, self.path, self.of):
             there = [(numbers[at], weights) for at, weights in points if numbers[at] > 0]
             if len({value for value, _ in there}) > 2:
-                ends = _end_slopes(np.log2([value for value, _ in there]))
-                found.append(Part(where, _weighted(cells, [weights for _, weights in there], ends)))
+                x = np.log2([value for value, _ in there])
+                ends = self._ends(x, cells.classes[points[0][0]])
+                if x.min() <= ends[0] and ends[1] <= x.max() + 1e-9:
+                    found.append(Part(where, _weighted(cells, [weights for _, weights in there], _end_slopes(x, ends))))
         return found
 
+    def _ends(self, x: Array, classes: float) -> tuple[float, float]:
+        if not self.near_one_class:
+            return x.min(), x.max()
+        return -np.log2(classes * self.near_one_class), np.log2(self.near_one_class / classes)
+
     def needs(self) -> str:
-        return f"cells with three values of {self.path} or more"
+        among = f", each {self.of.needs().removeprefix('cells ')}" if self.of else ""
+        wide = f", from 1/({self.near_one_class:g} C) to {self.near_one_class:g}/C" if self.near_one_class else ""
+        return f"cells with three values of {self.path} or more{wide}{among}"
 
 
 @dataclass(frozen=True)
@@ -167,8 +210,8 @@ def _points(cells: Cells, path: str, of: Against | None) -> Iterator[tuple[str, 
     pairs = {one: {one: 1.0, other: -1.0} for _, one, other in of.pairs(cells)}
     for where, members in cells.contexts([*moving, *paths]):
         rows = [i for i in members if i in pairs]
-        for own in dict.fromkeys(cells.words(i, paths) for i in rows):
-            yield where, [(i, pairs[i]) for i in rows if cells.words(i, paths) == own]
+        for own in dict.fromkeys(cells.words(i, paths, but=path) for i in rows):
+            yield where, [(i, pairs[i]) for i in rows if cells.words(i, paths, but=path) == own]
 
 
 def _weights(cells: Cells, of: dict[int, float]) -> Array:
@@ -190,11 +233,10 @@ def _slopes(x: Array) -> Array:
     return centred / (centred**2).sum()
 
 
-def _end_slopes(x: Any) -> Array:
+def _end_slopes(x: Array, ends: tuple[float, float]) -> Array:
     """[2, points]: of y's parabola over x, the slope at the lower end, and minus that at the upper end."""
-    x = np.asarray(x, dtype=float)
     coefficients = np.linalg.pinv(np.stack([np.ones_like(x), x, x**2], axis=1))  # [3, points]
-    low, high = x.min(), x.max()
+    low, high = ends
     return np.stack([coefficients[1] + 2 * low * coefficients[2], -(coefficients[1] + 2 * high * coefficients[2])])
 
 

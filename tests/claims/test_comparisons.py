@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from study.claims.cells import ALL, INFO_NCE, Cells
-from study.claims.comparisons import Against, Level, Optimum, Trend
+from study.claims.comparisons import Against, Level, Optimum, Trend, TrendOverClasses
 from tests.claims.studies import grid, study_of
 
 HARDEST = Against({"negatives": ("hardest_5pct",)}, {"negatives": ALL})
@@ -123,3 +123,59 @@ def test_the_slopes_at_the_ends_are_those_of_the_parabola():
     slope = np.poly1d(np.polyfit(np.log2(ts), means, 2)).deriv()
     assert part.weights @ means == pytest.approx([slope(np.log2(0.05)), -slope(np.log2(0.8))])
     assert Optimum("temperature").parts(cells_of(grid(temperature=(0.1, 0.2)))) == []
+
+
+SHARES = (0.001, 0.02, 0.05, 0.1, 0.2, 0.4)
+REMOVED = Against({"negatives": ("difficulty",)}, {"negatives": ("difficulty_control",)}, alike=True)
+
+
+def removed(counts, shares=SHARES):
+    """Cells that remove these shares of the hardest negatives, and as many at random, on data of these class counts."""
+    cells = [
+        {"negatives": f"{name}(lo={share:g})"} for name in ("difficulty", "difficulty_control") for share in shares
+    ]
+    return cells_of([*cells, {"negatives": "all"}], class_counts=[str(counts)] * (2 * len(shares) + 1))
+
+
+def test_a_control_may_have_to_have_the_parameters_of_its_cell():
+    found = told(REMOVED, removed([50] * 10, (0.1, 0.2)))
+    assert list(found.values()) == [
+        {f"negatives=difficulty(lo={lo})": 1, f"negatives=difficulty_control(lo={lo})": -1} for lo in (0.1, 0.2)
+    ]
+    assert told(REMOVED, cells_of(grid(negatives=("difficulty(lo=0.1)", "difficulty_control(lo=0.2)")))) == {}
+
+
+def test_an_optimum_near_one_class_has_its_end_slopes_at_a_factor_from_it():
+    cells = removed([50] * 10)
+    (part,) = Optimum("negatives.lo", of=REMOVED, near_one_class=4).parts(cells)
+    gains, common = np.array([0.1, 0.5, 2, 3, 1, -2]), np.array([50.0, 50, 49, 48, 47, 45])
+    slope = np.poly1d(np.polyfit(np.log2(SHARES), gains, 2)).deriv()
+    means = np.concatenate([common + gains, common, [50.0]])
+    assert part.weights @ means == pytest.approx([slope(np.log2(0.1 / 4)), -slope(np.log2(0.1 * 4))])
+
+
+def test_no_optimum_is_looked_for_near_a_share_that_was_not_studied():
+    near = Optimum("negatives.lo", of=REMOVED, near_one_class=4)
+    assert len(near.parts(removed([50] * 100))) == 1  # from 0.0025 to 0.04
+    assert near.parts(removed([50] * 1000)) == []  # from 0.00025
+    assert near.parts(removed([50] * 5)) == []  # to 0.8
+
+
+def test_a_trend_over_classes_is_how_much_the_slope_grows_when_they_double():
+    counts = {4: str([25] * 4), 16: str([25] * 16), 20: str([200] + [1] * 19)}  # the last: 1.2 as two draws meet them
+    cells = grid(k=(8, 32, 128), **{"data.classes": ("few", "many")}, temperature=(0.1, 0.5))
+    of = {"few": counts[4], "many": counts[16]}
+    studied = cells_of(cells, class_counts=[of[cell["data.classes"]] for cell in cells])
+    found = TrendOverClasses("k").parts(studied)
+    assert [part.where for part in found] == ["temperature=0.1", "temperature=0.5"]
+    slopes = {("few", 0.1): 1.0, ("many", 0.1): 4.0, ("few", 0.5): 2.0, ("many", 0.5): 1.0}
+    means = np.array([slopes[c["data.classes"], c["temperature"]] * np.log2(c["k"]) for c in cells])
+    assert [float(part.weights[0] @ means) for part in found] == pytest.approx([3 / 2, -1 / 2])
+    assert studied.classes[:1] == pytest.approx([4.0])
+    assert cells_of(cells[:1], class_counts=[counts[20]]).classes == pytest.approx(219**2 / (200**2 + 19))
+
+
+def test_of_one_number_of_classes_there_is_no_trend_over_them():
+    cells = cells_of(grid(k=(8, 32), **{"data.size": (100, 200)}), class_counts=[str([25] * 4)] * 4)
+    assert TrendOverClasses("k").parts(cells) == []
+    assert TrendOverClasses("k").parts(cells_of(grid(k=(8, 32), **{"data.name": ("a", "b")}))) == []  # not known

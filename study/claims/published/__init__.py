@@ -1,6 +1,7 @@
 """The claims of publications, one publication a file."""
 
 from study.claims.published import (  # noqa: F401  (registers them)
+    ash2021,
     cai2020,
     chuang2020,
     controls,
