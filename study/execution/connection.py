@@ -49,7 +49,7 @@ def _connect(address: str | None) -> None:
         _token_without_home()
     for attempt in range(1, STARTS + 1):
         try:
-            with _signals_kept(), ray_compat.on_loopback() if address is None else nullcontext():
+            with _signals_kept(), _for_itself() if address is None else nullcontext():
                 ray.init(
                     address=address or "local",
                     num_cpus=cores() if address is None else None,
@@ -76,6 +76,13 @@ def _token_without_home() -> None:
         kept = False
     if not kept:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+@contextmanager
+def _for_itself() -> Iterator[None]:
+    """Ray that starts within serves this process alone."""
+    with ray_compat.on_loopback(), ray_compat.few_processes():
+        yield
 
 
 @contextmanager

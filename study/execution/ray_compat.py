@@ -8,11 +8,12 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
-from ray._private import ray_constants
+from ray._private import parameter, ray_constants
+from ray._private.node import Node
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler
@@ -59,6 +60,24 @@ def on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = usual
+
+
+@contextmanager
+def few_processes() -> Iterator[None]:
+    """Ray started within has only the processes that trials on one machine need: three of its Python ones are left out.
+
+    These are the autoscaler's monitor, the reader of workers' logs, which `log_to_driver=False` leaves running, and the
+    dashboard's server, which `include_dashboard=False` leaves running to report usage, and which `ray.init` waits for:
+    two of eight seconds of Ray's start on two cores, and 4 s of processor time. The parameters of the first two are
+    Ray's own (`RayParams`, 2.60), but no option of `ray.init` sets them; the third has none. No upstream issue known.
+    """
+    usual = parameter.RayParams, Node.start_api_server
+    parameter.RayParams = partial(parameter.RayParams, no_monitor=True, include_log_monitor=False)
+    Node.start_api_server = lambda self, **options: None
+    try:
+        yield
+    finally:
+        parameter.RayParams, Node.start_api_server = usual
 
 
 _task_failed = RayActorManager._actor_task_failed

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import psutil
 import pytest
 import ray
 from packaging.requirements import Requirement
-from ray._private import ray_constants, services
+from ray._private import parameter, ray_constants, services
+from ray._private.node import Node
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.execution.tune_controller import TuneController, _get_max_pending_trials
@@ -20,6 +22,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from study.execution import ray_compat
+from study.execution.connection import connected
 
 RAY = Path(ray.__file__).parent
 
@@ -65,6 +68,18 @@ def test_the_constant_switches_the_address_that_ray_listens_at(monkeypatch: pyte
     with ray_compat.on_loopback():
         assert services.get_node_ip_address() in ("127.0.0.1", "::1")
     assert services.get_node_ip_address() == "192.0.2.1"
+
+
+def test_ray_that_starts_for_a_study_has_no_process_that_no_trial_needs() -> None:
+    usual = parameter.RayParams, Node.start_api_server
+    with connected(None):
+        assert ray.get(ray.remote(lambda: 7).remote()) == 7
+        started = set(ray._private.worker._global_node.all_processes)
+        running = " ".join(word for one in psutil.Process().children() for word in one.cmdline())
+    assert started == {"gcs_server", "raylet"} | started & {"reaper"}
+    assert "gcs_server" in running
+    assert not re.search(r"dashboard/dashboard\.py|monitor\.py", running)
+    assert (parameter.RayParams, Node.start_api_server) == usual, "a cluster that is started elsewhere has them"
 
 
 @pytest.fixture
