@@ -22,7 +22,8 @@ from study.trial.run import run_trial
 from study.trial.timing import time_steps
 from study.trial.training import Training
 from tests.faults.harness import Driver
-from tests.trial.test_run import Killed, numbers
+from tests.trial.conftest import Killed
+from tests.trial.test_run import numbers
 
 Row = dict[str, Any]
 CIFAR10 = Path(__file__).parents[2].parent / "shared/data/cifar10-images.tar.xz"

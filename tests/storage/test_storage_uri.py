@@ -17,7 +17,8 @@ from study.tracking.uri import TrackingRefused
 from study.tracking.uri import absolute as tracking_uri
 from study.trial.run import run_trial
 from tests.conftest import TINY
-from tests.trial.test_run import Killed, numbers
+from tests.trial.conftest import Killed
+from tests.trial.test_run import numbers
 
 pytestmark = [
     # aiobotocore leaves its connections to the garbage collector; botocore, moto and MLflow use what is deprecated.

@@ -11,9 +11,8 @@ from study.planning.resolve import resolve
 from study.storage import store
 from study.storage.store import Checkpoints, Store, TrialFolder
 from study.trial.run import run_trial
-from tests.trial.test_run import Killed, numbers
-
-pytestmark = pytest.mark.usefixtures("each_precision")
+from tests.trial.conftest import Killed
+from tests.trial.test_run import numbers
 
 
 def folder(tmp_path: Path, name: str = "a") -> TrialFolder:
@@ -30,10 +29,10 @@ def killed_after(trial, at: TrialFolder, last: int, **options) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "one bad byte", "empty"])
-def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path, tiny: TrialConfig, damage) -> None:
-    trial, at = resolve(tiny), folder(tmp_path)
-    whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
-    killed_after(trial, at, 2)
+def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(
+    begun: TrialFolder, whole: TrialFolder, tiny: TrialConfig, damage
+) -> None:
+    trial, at = resolve(tiny), begun
     last, before = at.checkpoints()
     content = bytearray(last.read_bytes())
     weights = max(map(zipfile.ZipFile(last).read, zipfile.ZipFile(last).namelist()), key=len)
@@ -42,20 +41,21 @@ def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(tmp_path: Pat
     resumed = []
     result = run_trial(trial, at, threads=1, report=lambda epoch, metrics: resumed.append(epoch))
     assert resumed == [2, 3], "from the checkpoint of epoch 1"
-    assert numbers(result) == numbers(whole)
+    assert numbers(result) == numbers(whole.result())
     assert [line["epoch"] for line in at.journal()] == [1, 2, 3]
     assert last.with_name(f"{last.name}.unreadable").exists()
     assert before.name == "000001.pt"
 
 
-def test_checkpoints_are_written_and_kept_as_the_study_says(tmp_path: Path, tiny: TrialConfig) -> None:
+def test_checkpoints_are_written_and_kept_as_the_study_says(
+    tmp_path: Path, tiny: TrialConfig, whole: TrialFolder
+) -> None:
     study = Study("s", base=tiny, checkpoint_every=2, checkpoints=1, keep_checkpoint=True)
     trial, at = resolve(tiny), folder(tmp_path)
-    whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
-    assert folder(tmp_path, "whole").checkpoints() == []
+    assert whole.checkpoints() == []
     killed_after(trial, at, 2, checkpoints=study.kept)
     assert [path.name for path in at.checkpoints()] == ["000002.pt"]
-    assert numbers(run_trial(trial, at, threads=1, checkpoints=study.kept)) == numbers(whole)
+    assert numbers(run_trial(trial, at, threads=1, checkpoints=study.kept)) == numbers(whole.result())
     assert [path.name for path in at.checkpoints()] == ["000003.pt"]
     with pytest.raises(ConfigError, match="checkpoints must be a whole number of at least 1, got 0"):
         Study("s", checkpoints=0)
@@ -63,10 +63,9 @@ def test_checkpoints_are_written_and_kept_as_the_study_says(tmp_path: Path, tiny
 
 @pytest.mark.parametrize("name", ["000002.pt", "journal.jsonl", "result.json", "config.json"])
 def test_a_full_disk_fails_the_trial_with_its_reason_and_a_retry_goes_on(
-    tmp_path: Path, tiny: TrialConfig, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, tiny: TrialConfig, whole: TrialFolder, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     trial, at = resolve(tiny), folder(tmp_path)
-    whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
     write, full = store.write_plainly, [True]
 
     def write_until_full(path: Path, data: bytes, durable: bool) -> None:
@@ -84,5 +83,5 @@ def test_a_full_disk_fails_the_trial_with_its_reason_and_a_retry_goes_on(
     assert not list(at.path.glob("**/.*")), "no half-written file stays to fill the disk"
     full.clear()
     at.reset()
-    assert numbers(run_trial(trial, at, threads=1)) == numbers(whole)
+    assert numbers(run_trial(trial, at, threads=1)) == numbers(whole.result())
     assert [line["epoch"] for line in at.journal()] == [1, 2, 3]

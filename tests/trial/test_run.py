@@ -21,8 +21,9 @@ from study.trial.streams import Stream, layers_draw, seed_of
 from study.trial.training import Training
 from study.trial.trial import Trial
 from tests.conftest import TINY
+from tests.trial.conftest import Killed
 
-pytestmark = pytest.mark.usefixtures("each_precision")
+in_each_precision = pytest.mark.usefixtures("each_precision")
 
 
 def folder(tmp_path: Path, name: str = "t") -> TrialFolder:
@@ -43,10 +44,7 @@ def exact(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if not name.startswith(noisy)}
 
 
-class Killed(BaseException):
-    """As abrupt as a kill: nothing catches it."""
-
-
+@in_each_precision
 @pytest.mark.parametrize(
     "method", ["simclr", {"name": "moco", "queue_size": 128, "momentum": 0.9}], ids=["simclr", "moco"]
 )
@@ -87,19 +85,20 @@ def test_a_trial_that_goes_on_where_the_clock_is_behind_has_a_steady_one(
     assert times[-1] <= result.ended < times[0] + 600
 
 
-def test_seeds_differ_and_a_seed_repeats(tmp_path: Path, tiny: TrialConfig) -> None:
-    trial = resolve(tiny)
-    first, again = (run_trial(trial, folder(tmp_path, name), threads=1) for name in "ab")
-    other = run_trial(trial.under(1), folder(tmp_path, "c"), threads=1)
+@in_each_precision
+def test_seeds_differ_and_a_seed_repeats(tmp_path: Path, tiny: TrialConfig, whole: TrialFolder) -> None:
+    trial, first = resolve(tiny), whole.result()
+    again = run_trial(trial, folder(tmp_path, "a"), threads=1)
+    other = run_trial(trial.under(1), folder(tmp_path, "b"), threads=1)
     assert numbers(first) == numbers(again)
     assert numbers(first)["train.loss"] != numbers(other)["train.loss"]
 
 
-def test_a_finished_trial_is_not_run_again(tmp_path: Path, tiny: TrialConfig) -> None:
-    first = run_trial(resolve(tiny), folder(tmp_path), threads=1)
-    assert run_trial(resolve(tiny), folder(tmp_path), threads=1) == first
+def test_a_finished_trial_is_not_run_again(tiny: TrialConfig, whole: TrialFolder) -> None:
+    assert run_trial(resolve(tiny), whole, threads=1) == whole.result()
 
 
+@in_each_precision
 def test_a_loss_that_is_not_finite_fails_the_trial_with_the_place_and_what_to_do(tmp_path: Path) -> None:
     optimizer = {"name": "sgd", "learning_rate": 1e30, "warmup_epochs": 0}
     result = run_trial(resolve(TrialConfig(**TINY, optimizer=optimizer)), folder(tmp_path), threads=1)
@@ -118,10 +117,9 @@ def test_an_error_on_the_way_is_the_trials_reason(tmp_path: Path, tiny: TrialCon
 
 
 def test_a_checkpoint_that_cannot_be_read_is_set_aside_and_no_epoch_counts_twice(
-    tmp_path: Path, tiny: TrialConfig
+    tmp_path: Path, tiny: TrialConfig, whole: TrialFolder
 ) -> None:
     trial, at = resolve(tiny), folder(tmp_path)
-    whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
 
     def kill(epoch: int, metrics: dict[str, float]) -> None:
         raise Killed
@@ -130,11 +128,12 @@ def test_a_checkpoint_that_cannot_be_read_is_set_aside_and_no_epoch_counts_twice
         run_trial(trial, at, threads=1, report=kill)
     (checkpoint,) = at.checkpoints()
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    assert numbers(run_trial(trial, at, threads=1)) == numbers(whole)
+    assert numbers(run_trial(trial, at, threads=1)) == numbers(whole.result())
     assert [line["epoch"] for line in at.journal()] == [1, 2, 3]
     assert checkpoint.with_name("000001.pt.unreadable").exists()
 
 
+@in_each_precision
 def test_k_is_what_an_anchor_is_offered_and_collisions_are_a_class_share(tmp_path: Path) -> None:
     config = TrialConfig(**{**TINY, "epochs": 1}, k=20, negatives="without_same_class")
     metrics = run_trial(resolve(config), folder(tmp_path), threads=1).metrics
@@ -145,13 +144,10 @@ def test_k_is_what_an_anchor_is_offered_and_collisions_are_a_class_share(tmp_pat
 
 
 def test_the_untrained_floor_is_shared_by_trials_that_differ_in_nothing_of_it(
-    tmp_path: Path, tiny: TrialConfig, cache: Path
+    tmp_path: Path, whole: TrialFolder
 ) -> None:
-    floors = {
-        run_trial(trial, folder(tmp_path, name), threads=1).metrics["linear.floor.top1"]
-        for name, trial in {"a": resolve(tiny), "b": resolve(TrialConfig(**TINY, temperature=0.1))}.items()
-    }
-    assert len(floors) == 1
+    other = run_trial(resolve(TrialConfig(**{**TINY, "epochs": 1}, temperature=0.1)), folder(tmp_path), threads=1)
+    assert other.metrics["linear.floor.top1"] == whole.result().metrics["linear.floor.top1"]
 
 
 def test_batches_see_each_example_once_an_epoch_in_another_order(tiny: TrialConfig) -> None:
@@ -177,6 +173,7 @@ class StochasticDepth(nn.Module):
         return h * torch.bernoulli(torch.full((len(h), 1), 0.8)) if self.training else h
 
 
+@in_each_precision
 def test_layers_that_draw_give_the_same_numbers_under_the_same_seed_resumed_or_not(
     tiny: TrialConfig, tmp_path: Path
 ) -> None:

@@ -16,8 +16,9 @@ from study.trial.probes.quick import Quick, sizes
 from study.trial.run import run_trial
 from study.trial.training import Training
 from tests.conftest import TINY
+from tests.trial.conftest import Killed
 from tests.trial.probes.test_transfer import votes_of_the_definition
-from tests.trial.test_run import Killed, exact
+from tests.trial.test_run import exact
 
 WATCHED: dict[str, Any] = {
     **TINY,
