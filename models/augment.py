@@ -32,7 +32,11 @@ RATIO = (3 / 4, 4 / 3)
 
 @runtime_checkable
 class Cropping(Protocol):
-    """An augmentation that begins with a random resized crop and a flip, which may be made for it."""
+    """An augmentation that begins with a random resized crop and a flip, which may be made for it.
+
+    One with an attribute `max_scale`, the greatest area of a crop, or `size`, the side of what it makes, is given such
+    crops; without them an area of up to 1, at the images' size.
+    """
 
     min_scale: float
     """Least area of a crop, as a share of the image's area."""
@@ -200,13 +204,15 @@ def random_crop_flip(planes: Tensor, *, min_scale: float, generator: torch.Gener
     return resized_crop(planes, boxes, flip)
 
 
-def random_boxes(count: int, height: int, width: int, *, min_scale: float, generator: torch.Generator) -> Tensor:
+def random_boxes(
+    count: int, height: int, width: int, *, min_scale: float, max_scale: float = 1.0, generator: torch.Generator
+) -> Tensor:
     """Crop boxes [B, 4] = top, left, height, width in whole pixels, on the CPU.
 
-    Area U(min_scale, 1) of the image's, width / height log-uniform in RATIO, position uniform. As in torchvision, a
-    box that does not fit is drawn anew, at most ten times; after that the crop is the whole image.
+    Area U(min_scale, max_scale) of the image's, width / height log-uniform in RATIO, position uniform. As in
+    torchvision, a box that does not fit is drawn anew, at most ten times; after that the crop is the whole image.
     """
-    area = torch.rand(count, 10, generator=generator).mul_(1 - min_scale).add_(min_scale) * height * width
+    area = torch.rand(count, 10, generator=generator).mul_(max_scale - min_scale).add_(min_scale) * height * width
     low, high = map(math.log, RATIO)
     ratio = torch.rand(count, 10, generator=generator).mul_(high - low).add_(low).exp_()
     widths, heights = (area * ratio).sqrt_().round_(), (area / ratio).sqrt_().round_()

@@ -45,6 +45,7 @@ class Batch:
     views: tuple[Tensor, ...]
     instance: Tensor  # int64 [B], index in the training split
     labels: Tensor | None  # int64 [B]; read by methods and strategies with uses_labels, else only for statistics
+    small: tuple[Tensor, ...] = ()  # small views of the instances; none for a method that takes_small_views not
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class Learner(nn.Module, ABC):
         """Unit embeddings z = g(f(x)) / ‖g(f(x))‖ in float32. Shape: inputs [B, …] → [B, D]."""
         return unit_rows(self.head(self.encoder(inputs)))
 
+    def project_small(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Unit embeddings [B, D] of each small view; they pass the encoder together, and apart from the full ones."""
+        return self.project(torch.cat(batch.small)).chunk(len(batch.small)) if batch.small else ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Method(ABC):
@@ -87,6 +92,8 @@ class Method(ABC):
     default_objective: ClassVar[str | None] = "info_nce"
     modality: ClassVar[str] = "any"
     """the inputs that it can take: images, texts or both"""
+    takes_small_views: ClassVar[bool] = False
+    """whether small views of an augmentation are of use to it"""
     trains_head: ClassVar[bool] = True
     head: ClassVar[Mapping[str, Any]] = {"batch_norm": "none"}
     """what its authors' projection head has; a config's own values come first"""

@@ -24,10 +24,12 @@ class SimCLR(Method):
     """
 
     default_objective: ClassVar[str | None] = "nt_xent"
+    takes_small_views: ClassVar[bool] = True
     head: ClassVar[Mapping[str, Any]] = {"batch_norm": "all"}
 
     further_views: int = 0
-    """views beyond the two, which are neither anchors nor pool: an anchor has M = 1 + further_views positives"""
+    """views beyond the two, which are neither anchors nor pool: an anchor has M = 1 + further_views positives, and as
+    many more as there are small views"""
     k_counts: Literal["rows", "instances"] = added("rows")
     """what K is a number of: embeddings, or instances, of which both views are met by objectives of both directions"""
 
@@ -80,7 +82,7 @@ class _SimCLR(Learner):
             labels = key_labels = None if batch.labels is None else batch.labels.repeat(2)
         pool = Pool(keys, key_instance, key_labels)
         positive = self.mined(anchors, positive, pool, instance, labels)
-        further = [z.repeat(len(anchors) // len(z1), 1) for z in further]
+        further = [z.repeat(len(anchors) // len(z1), 1) for z in (*further, *self.project_small(batch))]
         further += self.of_its_class(positive, pool, instance, labels, generator=context.generator)
         if further:
             positive = torch.stack([positive, *further], dim=1)  # [B, M, D]

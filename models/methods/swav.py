@@ -19,10 +19,12 @@ class SwAV(Method):
     """SwAV: each view predicts the other's balanced assignment to prototypes; no negatives.
 
     The assignments come from Sinkhorn iterations on raw cosines over epsilon, the predictions from cosines over t.
+    Small views of multi-crop predict the assignments of both full views, and are assigned to none themselves.
     """
 
     has_negatives: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = None
+    takes_small_views: ClassVar[bool] = True
     head: ClassVar[Mapping[str, Any]] = {"batch_norm": "hidden"}
 
     prototypes: int = 300
@@ -77,7 +79,7 @@ class _SwAV(Learner):
         self.at = context.step
         with torch.no_grad():
             self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
-        z = [self.project(x) for x in batch.views]  # [B, D] each
+        z = [*map(self.project, batch.views), *self.project_small(batch)]  # [B, D] each
         with no_autocast(z[0].device):
             scores = torch.stack([view @ self.prototypes.weight.T for view in z])  # [V, B, M]
             codes = torch.stack([self._assign(view, z[view].detach(), scores[view].detach()) for view in (0, 1)])

@@ -144,7 +144,7 @@ def _point(training: Training, watch: Stopwatch) -> dict[str, float]:
         "wall_s": watch.wall,
         "cpu_s": watch.cpu,
         "epochs": training.epoch,
-        "views": training.trial.parts.method.views * training.batch_size * training.steps * training.epoch,
+        "views": training.views * training.batch_size * training.steps * training.epoch,
     }
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from models.multi_crop import small_views, work_in_views
 from study.config import ConfigError, TrialConfig
 from study.data import DataShape
 from study.evaluation.classifier import Classifier
@@ -75,7 +76,7 @@ def _wrong(same: bool, shape: DataShape, second: DataShape) -> Iterator[str]:
 
 def check_on_the_way(config: TrialConfig, parts: Mapping[str, Component], shape: DataShape) -> list[str]:
     """The problems of what is measured every so many epochs."""
-    problems = []
+    problems, method = [], parts["method"].value
     if config.negatives_every is not None:
         if all(part.plain["name"] != "negatives" for part in listed(parts, "evaluations").values()):
             problems.append("negatives_every: evaluations lack `negatives`; add it there, or leave negatives_every out")
@@ -90,11 +91,11 @@ def check_on_the_way(config: TrialConfig, parts: Mapping[str, Component], shape:
             "leave accuracy_every out"
         )
     elif config.accuracy_every and config.batch_size <= shape.train:
-        problems += _too_often(config, parts["method"].value.views, shape)
+        problems += _too_often(config, work_in_views(method.views, parts["augmentation"].value, shape.size), shape)
     return problems
 
 
-def _too_often(config: TrialConfig, views: int, shape: DataShape) -> list[str]:
+def _too_often(config: TrialConfig, views: float, shape: DataShape) -> list[str]:
     """A problem where a measurement that costs no more than it may has not an example of each class."""
 
     def at(every: int) -> Sizes:
@@ -117,9 +118,14 @@ def check_prunable(study: StudyConfig, trials: "Sequence[Trial]") -> None:
         return
     if not all(trial.config["accuracy_every"] for trial in trials):
         raise ConfigError(["prune: it goes by the accuracy on the way; set accuracy_every, such as accuracy_every=5"])
-    alike = [{"method.views": trial.parts.method.views} | trial.config for trial in trials]
-    for path in ("data", "epochs", "accuracy_every", "method.views"):
+    alike = [_work(trial) | trial.config for trial in trials]
+    for path in ("data", "epochs", "accuracy_every", "method.views", "augmentation.small_views"):
         if any(config[path] != alike[0][path] for config in alike):
             raise ConfigError(
                 [f"prune: cells of other {path} do not compare on the way; fix {path}, or leave prune out"]
             )
+
+
+def _work(trial: "Trial") -> dict[str, Any]:
+    """The settings that decide how much there is to encode of an example in a step."""
+    return {"method.views": trial.parts.method.views, "augmentation.small_views": small_views(trial.parts.augmentation)}

@@ -138,7 +138,7 @@ def _by_steps(trial: "Trial", device: "torch.device") -> _Probe:
     forward += len(data.validation or ())
     of_transfer = [_examples(source) for source in trial.parts.transfer.values()]
     forward += 2 * sum(of_transfer)  # trained and, for the floor, untrained
-    evaluation = forward / (trial.parts.method.views * training.batch_size) * per_step / 3
+    evaluation = forward / (training.views * training.batch_size) * per_step / 3
     epoch = per_step * training.steps
     held = FEATURE_BYTES * cast(int, training.learner.encoder.feature_dim) * max(of_transfer, default=0)
     whole = PROBE_EPOCHS * epoch + evaluation

@@ -129,6 +129,22 @@ def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     return ""
 
 
+def too_large_for(side: int, name: str, build: Callable[..., Any], shape: DataShape) -> str:
+    """The reason why an encoder that fits cannot take small views of that side, in a line; an empty string where it
+    can, and for side 0, of none."""
+    if not side or ENCODERS.trait(name, "any_size") or ENCODERS.trait(name, "modality") != shape.modality:
+        return ""
+    try:
+        _tried(build, shape, side=side)
+        return ""
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+    return (
+        f"encoder: {name} takes images of {'×'.join(map(str, shape.size))}, and no small views of {side}×{side} "
+        f"({why}); give the augmentation another small_size, or choose an encoder of any size, such as resnet18"
+    )
+
+
 def undivided(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     """The reason why an encoder that fits cannot take a batch in chunks, in a line; an empty string where it can."""
     if ENCODERS.trait(name, "modality") != shape.modality:
@@ -146,17 +162,20 @@ def undivided(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     )
 
 
-def _tried(build: Callable[..., Any], shape: DataShape, words: int = 2) -> Encoder:
-    """The encoder without its weights file, if that can be made and run; as shapes alone, where it is large."""
+def _tried(build: Callable[..., Any], shape: DataShape, words: int = 2, *, side: int = 0) -> Encoder:
+    """The encoder without its weights file, if that can be made and run; as shapes alone, where it is large.
+
+    `side`: of small views that it is to take, too; 0: of none.
+    """
     given = _given(build, shape, words)
     with architecture_only():
         try:
             with torch.device("meta"):
                 if not _is_small(build(**given), shape):
-                    return _try(build, given, shape)
+                    return _try(build, given, shape, side)
         except (RuntimeError, NotImplementedError):  # also of what shapes do not tell: is it so on a processor?
             pass
-        return seeded(lambda: _try(build, given, shape), seed=0)
+        return seeded(lambda: _try(build, given, shape, side), seed=0)
 
 
 def _is_small(network: Any, shape: DataShape) -> bool:
@@ -170,7 +189,7 @@ def _given(build: Callable[..., Any], shape: DataShape, words: int = 2) -> dict[
 
 
 @torch.no_grad()
-def _try(build: Callable[..., Any], given: dict[str, Any], shape: DataShape) -> Encoder:
+def _try(build: Callable[..., Any], given: dict[str, Any], shape: DataShape, side: int) -> Encoder:
     """Make it, and run it as in evaluations and as in a training."""
     batch = example(shape.size)
     encoder = as_encoder(build(**given), batch)
@@ -180,4 +199,6 @@ def _try(build: Callable[..., Any], given: dict[str, Any], shape: DataShape) -> 
             f"in training it returns a {type(features).__name__}, not features [B, F]; leave out what returns more, "
             "such as encoder.options={aux_logits: false}"
         )
+    if side and (width := encoder(example((side, side))).shape[1]) != encoder.feature_dim:
+        raise ValueError(f"it makes {width} features of them, and {encoder.feature_dim} of others; pool, flatten")
     return encoder

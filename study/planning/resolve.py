@@ -19,6 +19,7 @@ from models.contrast import Contrast
 from models.encoders import ENCODERS
 from models.heads import HEADS
 from models.methods import METHODS, Method
+from models.multi_crop import small_views
 from models.negatives import STRATEGIES, Strategy
 from models.objectives import OBJECTIVES
 from models.optim import OPTIMIZERS
@@ -29,7 +30,8 @@ from study.data import DATASETS, DataShape
 from study.evaluation import EVALUATIONS
 from study.planning.beside import check_on_the_way, check_transfer, listed, told_of
 from study.planning.classes import Offer, check_classes
-from study.planning.encoders import absolute, content_digest, features_note, for_size, misfit, undivided
+from study.planning.encoders import absolute, content_digest, features_note, for_size, misfit, too_large_for, undivided
+from study.planning.small_views import check_small_views
 from study.storage.code import digest_of
 from study.trial.class_synsets import Meaning, find_meaning
 from study.trial.trial import Parts, Trial
@@ -217,10 +219,11 @@ class Resolver:
         """Put the encoder for data of this size in the place of the one that was named; problems of that."""
         fitting, problems = self._look_up({"encoder": for_size(parts["encoder"].plain, shape)})
         parts |= fitting
-        key = json.dumps([parts["encoder"].plain, shape.size, chunked], sort_keys=True)
+        side = small_views(parts["augmentation"].value).size
+        key = json.dumps([parts["encoder"].plain, shape.size, chunked, side], sort_keys=True)
         if key not in self._misfits:
             named = parts["encoder"].plain["name"], parts["encoder"].value, shape
-            self._misfits[key] = misfit(*named) or (undivided(*named) if chunked else "")
+            self._misfits[key] = misfit(*named) or too_large_for(side, *named) or (undivided(*named) if chunked else "")
         return [*problems, *filter(None, [self._misfits[key]])]
 
     def _shape(self, data: Resolved, path: str = "data") -> DataShape:
@@ -299,6 +302,7 @@ def _check_parts(
     if not shape.labelled:
         users = [f for f in ("method", "negatives") if f in parts and parts[f].value.uses_labels]
         problems += [f"{f}: {parts[f].plain['name']} uses labels, but the data has none" for f in users]
+    problems += check_small_views(parts, shape)
     problems += _refused("optimizer", parts["optimizer"].value.check, config.epochs)
     problems += _refused("method", method.check, config.batch_size, shape.train, config.epochs)
     if not method.has_negatives:
@@ -346,10 +350,12 @@ def _check_contrast(config: TrialConfig, parts: Mapping[str, Resolved], shape: D
             f"objective: {name} has a loss of its own, {method.own_loss}, so {objective} changes nothing; leave "
             "objective out, or choose the method's other loss"
         )
-    if method.positives > 1 and not OBJECTIVES.trait(objective, "many_positives"):
+    small = small_views(parts["augmentation"].value).number if method.takes_small_views else 0
+    met, few = method.positives + small, small or method.views > 2
+    if met > 1 and not OBJECTIVES.trait(objective, "many_positives"):
         problems.append(
-            f"method: {name} here has {method.positives} positives an anchor, and {objective} takes one; choose one of "
-            f"{', '.join(_with_trait('many_positives'))}" + (", or two views" if method.views > 2 else "")
+            f"method: {name} here has {met} positives an anchor, and {objective} takes one; choose one of "
+            f"{', '.join(_with_trait('many_positives'))}" + (", or two views" if few else "")
         )
     if parts["negatives"].value.attracts and (method.own_loss or not OBJECTIVES.trait(objective, "attracts")):
         problems.append(

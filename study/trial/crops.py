@@ -15,16 +15,25 @@ from study.data.images.packed import Packed, in_threads
 from study.trial.streams import generator
 
 
+class Kind(NamedTuple):
+    """Crops of one kind, of each example."""
+
+    number: int
+    min_scale: float
+    max_scale: float = 1.0
+    side: int | None = None
+    """by default the images'"""
+
+
 class Wanted(NamedTuple):
     """Crops of a batch."""
 
     examples: bytes
-    min_scale: float
-    views: int
+    kinds: tuple[Kind, ...]
     key: tuple[int, ...]
 
 
-Started = tuple[np.ndarray, list[Future[None]]]
+Started = tuple[list[np.ndarray], list[Future[None]]]
 
 
 class Crops:
@@ -40,9 +49,12 @@ class Crops:
         """Make ready for these batches, [steps, B]: each is begun when the one before it is asked for."""
         self._coming = deque(order)
 
-    def take(self, index: Tensor, *, min_scale: float, count: int, key: tuple[int, ...]) -> np.ndarray:
-        """`count` crops of each example at an index int64 [B], half of them flipped: uint8 [count, B, S, S, 3]."""
-        wanted = Wanted(index.numpy().tobytes(), min_scale, count, key)
+    def take(self, index: Tensor, *kinds: Kind, key: tuple[int, ...]) -> list[np.ndarray]:
+        """Crops of the examples at an index int64 [B], half of them flipped: uint8 [count, B, S, S, 3] of each kind.
+
+        An example is decoded once for all of its crops.
+        """
+        wanted = Wanted(index.numpy().tobytes(), kinds, key)
         crops, jobs = self._started.pop(wanted) if wanted in self._started else self._start(wanted)
         self._started.clear()  # of batches that were not asked for after all
         if self._coming and torch.equal(self._coming[0], index):
@@ -57,21 +69,25 @@ class Crops:
     def _start(self, wanted: Wanted) -> Started:
         places = np.frombuffer(wanted.examples, np.int64)
         rows = places if self._rows is None else self._rows[places]
-        crops = np.empty((wanted.views, len(places), *self._packed.shape[1:]), np.uint8)
+        sides = [kind.side or self._packed.shape[1] for kind in wanted.kinds]
+        forms = [(kind.number, len(places), side, side, 3) for kind, side in zip(wanted.kinds, sides, strict=True)]
+        crops = [np.empty(form, np.uint8) for form in forms]
 
         def make(i: int) -> None:
             image = self._packed.image(int(rows[i]))
             draw = generator("cpu", *wanted.key, int(places[i]))
-            _crop(image, crops[:, i], min_scale=wanted.min_scale, draw=draw)
+            for kind, of_kind in zip(wanted.kinds, crops, strict=True):
+                _crop(image, of_kind[:, i], kind, draw)
 
         return crops, in_threads(make, len(places))
 
 
-def _crop(image: Image.Image, out: np.ndarray, *, min_scale: float, draw: torch.Generator) -> None:
+def _crop(image: Image.Image, out: np.ndarray, kind: Kind, draw: torch.Generator) -> None:
     """Fill out [count, S, S, 3] with crops (bilinear, anti-aliased), each flipped with probability one half."""
-    boxes = random_boxes(len(out), image.height, image.width, min_scale=min_scale, generator=draw).int().tolist()
+    scale = {"min_scale": kind.min_scale, "max_scale": kind.max_scale}
+    boxes = random_boxes(len(out), image.height, image.width, **scale, generator=draw)
     flips = torch.rand(len(out), generator=draw).tolist()
-    for to, (top, left, height, width), flip in zip(out, boxes, flips, strict=True):
+    for to, (top, left, height, width), flip in zip(out, boxes.int().tolist(), flips, strict=True):
         cropped = image.crop((left, top, left + width, top + height))
         resized = cropped.resize((to.shape[1], to.shape[0]), Image.Resampling.BILINEAR)
         to[:] = np.asarray(resized)[:, ::-1] if flip < 0.5 else np.asarray(resized)

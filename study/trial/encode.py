@@ -16,7 +16,7 @@ from study.evaluation.negatives import Negatives
 from study.storage.store import TrialFolder
 from study.trial.streams import Stream, generator, layers_draw
 from study.trial.training import Training
-from study.trial.views import Examples, sent, view_of
+from study.trial.views import Examples, Wanted, sent, view_of
 
 AFTER_TRAINING = (Stream.EVALUATION, 1)
 """The stream of the layers' draws in evaluations, which are of no epoch: a word more than those have."""
@@ -43,7 +43,7 @@ def represent(training: Training, split: Examples, *, view: int | None = None) -
         else:
             here = torch.arange(start, min(start + ENCODE_BATCH, len(split)))
             there = sent(here, device)
-            (x,) = split.views(here, there, training.augmentation, count=1, generator=draw, key=key)
+            ((x,),) = split.views(here, there, Wanted(training.augmentation, 1), generator=draw, key=key)
 
         def through(rows: slice, x: Tensor = x) -> tuple[Tensor, Tensor]:
             with autocast(training.precision, device):

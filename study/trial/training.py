@@ -12,6 +12,7 @@ from torch import Tensor
 from models.contrast import StepContext
 from models.methods import Batch
 from models.methods.method import unit_rows
+from models.multi_crop import work_in_views
 from models.optim import set_learning_rate
 from models.precision import autocast, choose_precision
 from models.ranks import average_gradients
@@ -22,7 +23,7 @@ from study.semantics import selection_statistics
 from study.trial.learner import learner_of, supply
 from study.trial.streams import Stream, generator, layers_draw
 from study.trial.trial import Trial
-from study.trial.views import Examples, sent
+from study.trial.views import Examples, Wanted, sent, wanted
 
 OBSERVED_STEPS = 8
 """Steps of an epoch, evenly spaced, at which what is only logged is computed."""
@@ -56,6 +57,9 @@ class Training:
         self.seed, self.epochs, self.batch_size = config["seed"], config["epochs"], config["batch_size"]
         self.precision = choose_precision(config["precision"], device)
         self.augmentation = supply(trial.parts.augmentation, data)
+        self.wanted = wanted(self.augmentation, trial.parts.method.views)
+        # of an example, small ones by their pixels
+        self.views = work_in_views(trial.parts.method.views, self.augmentation, data.shape.size)
         self.steps = len(data.train) // self.batch_size
         self.semantics = trial.parts.meaning.semantics(data.classes)
         steps = self.steps * self.epochs
@@ -86,7 +90,7 @@ class Training:
             "loss": float(np.mean(losses)),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "temperature": self.trial.parts.temperature.at(self.epoch / self.epochs),
-            "views_per_s": self.trial.parts.method.views * self.batch_size * self.steps / seconds,
+            "views_per_s": self.views * self.batch_size * self.steps / seconds,
         }
         masses = [(seen.pop("mass.selected"), seen.pop("mass.offered")) for seen in observed if "mass.selected" in seen]
         names = observed[0] if observed else {}
@@ -149,16 +153,13 @@ class Training:
         index = torch.from_numpy(np.linspace(0, len(self.data.train) - 1, count).astype(np.int64))
         self.learner.eval()
         draw = generator("cpu", self.seed, Stream.PROBE)
-        views = self._views(index, index.to(self.device), 2, draw, Stream.PROBE)
+        two, key = Wanted(self.augmentation, 2), (self.seed, Stream.PROBE)
+        (views,) = self.train.views(index, index.to(self.device), two, generator=draw, key=key)
         of_head = self.trial.parts.method.trains_head
         with autocast(self.precision, self.device):
             x, y = (self.learner.project(v) if of_head else unit_rows(self.learner.encoder(v)) for v in views)
         prefix = "train" if of_head else "train.features"
         return {f"{prefix}.alignment": float(alignment(x, y)), f"{prefix}.uniformity": float(uniformity(x))}
-
-    def _views(self, here: Tensor, there: Tensor, count: int, draw: torch.Generator, *words: int) -> tuple[Tensor, ...]:
-        key = (self.seed, *words)
-        return self.train.views(here, there, self.augmentation, count=count, generator=draw, key=key)
 
     def step(
         self, step: int, here: Tensor, there: Tensor, draw_views: torch.Generator, draw_step: torch.Generator,
@@ -171,8 +172,9 @@ class Training:
         total = self.steps * self.epochs
         at = self.epoch * self.steps + step
         self.part = "making views"
-        views = self._views(here, there, self.trial.parts.method.views, draw_views, Stream.VIEWS, self.epoch)
-        batch = Batch(views, there, None if self.train.labels is None else self.train.labels[there])
+        key = (self.seed, Stream.VIEWS, self.epoch)
+        views = self.train.views(here, there, *self.wanted, generator=draw_views, key=key)
+        batch = Batch(views[0], there, None if self.train.labels is None else self.train.labels[there], *views[1:])
         context = StepContext(
             draw_step, self.trial.parts.temperature.at(at / total), self.epoch, self.epochs, observe, at
         )

@@ -1,16 +1,18 @@
 """Augmented views, and the examples that they are made of: the one place where an augmentation is called."""
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.augment import Cropping
+from models.multi_crop import small_views
 from models.precision import no_autocast
 from study.data import Split
 from study.data.images.packed import Packed
-from study.trial.crops import Crops
+from study.trial.crops import Crops, Kind
 
 RESIDENT_SHARE = 1 / 16
 """Of a GPU's memory: a split up to that size lies there as a whole, so that a step copies nothing."""
@@ -24,6 +26,28 @@ def view_of(augmentation: Callable[..., Tensor], inputs: Tensor, *, generator: t
     """
     with no_autocast(inputs.device):
         return augmentation(inputs, generator=generator)
+
+
+class Wanted(NamedTuple):
+    """Views of each example."""
+
+    augmentation: Any
+    """called with inputs and a generator"""
+    number: int
+
+    @property
+    def kind(self) -> Kind | None:
+        """The crops that they begin with; None where they are not known to begin with any."""
+        if not isinstance(self.augmentation, Cropping):
+            return None
+        optional = getattr(self.augmentation, "max_scale", 1.0), getattr(self.augmentation, "size", None)
+        return Kind(self.number, self.augmentation.min_scale, *optional)
+
+
+def wanted(augmentation: Any, full: int) -> tuple[Wanted, ...]:
+    """The views of a training's step: so many full ones, and the small ones that the augmentation gives."""
+    few = small_views(augmentation).number
+    return (Wanted(augmentation, full), *([Wanted(augmentation.small, few)] if few else []))
 
 
 class Examples:
@@ -54,18 +78,23 @@ class Examples:
             self._crops.expect(order)
 
     def views(
-        self, index: Tensor, there: Tensor, augmentation: Callable[..., Tensor], *,
-        count: int, generator: torch.Generator, key: tuple[int, ...],
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        """`count` augmented views of the examples at an index, which is given on the CPU and on the device.
+        self, index: Tensor, there: Tensor, *wanted: Wanted, generator: torch.Generator, key: tuple[int, ...]
+    ) -> list[tuple[Tensor, ...]]:
+        """The augmented views that are wanted of the examples at an index, which is given on the CPU and on the device.
 
         `key`: words that seed the crops of packed images, with the example's index; all else is the generator's.
         """
-        if self._crops is None or not isinstance(augmentation, Cropping):
+        kinds = [kind for of in wanted if (kind := of.kind) is not None]
+        if self._crops is None or len(kinds) < len(wanted):
             inputs = self.take(index, there)
-            return tuple(view_of(augmentation, inputs, generator=generator) for _ in range(count))
-        crops = self._crops.take(index, min_scale=augmentation.min_scale, count=count, key=key)
-        return tuple(view_of(augmentation.after_crop, self._sent(each), generator=generator) for each in crops)
+            return [
+                tuple(view_of(of.augmentation, inputs, generator=generator) for _ in range(of.number)) for of in wanted
+            ]
+        crops = self._crops.take(index, *kinds, key=key)
+        return [
+            tuple(view_of(of.augmentation.after_crop, self._sent(each), generator=generator) for each in cropped)
+            for of, cropped in zip(wanted, crops, strict=True)
+        ]
 
     def part(self, start: int, stop: int) -> Tensor:
         """The inputs from one index to another."""

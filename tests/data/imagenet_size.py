@@ -54,7 +54,7 @@ def ours(root: Path) -> Callable[[list[int]], None]:
     import torch
 
     from study.data.image_folder import ImageFolder
-    from study.trial.crops import Crops
+    from study.trial.crops import Crops, Kind
 
     data = ImageFolder(root=str(root), image_size=SIDE, keep="encoded", validation_size=0).load()
     crops = Crops(data.train)
@@ -63,7 +63,7 @@ def ours(root: Path) -> Callable[[list[int]], None]:
         order = torch.tensor(images).view(-1, BATCH)
         crops.expect(order)
         for index in order:
-            crops.take(index, min_scale=0.08, count=1, key=(0, 0))
+            crops.take(index, Kind(1, min_scale=0.08), key=(0, 0))
 
     return read
 

@@ -54,6 +54,8 @@ WIDE = {"triplet": {"margin": 4.0}}
 """All violate it: of a queue's random first rows none is as near as the positive, and there would be no gradient."""
 NEEDED = {"cosine": {"start": 0.1, "end": 0.5}}
 """Parameters without a default."""
+GO_WITH = {"multi-crop": {"augmentation": {"name": "multi-crop", "small_size": 12}, "objective": "hard"}}
+"""Settings that an augmentation needs besides: images have 16 pixels here, and no map may become a single one."""
 ROUNDED = 0.02
 """Greatest distance of bfloat16's loss to float32's, a share: cosines of networks whose every product is rounded to 8
 bits (2⁻⁹) differ by about 0.004 after four layers, over t = 0.5, of losses of about 3."""
@@ -210,7 +212,8 @@ def of_modality(modality: str) -> list[Any]:
 @pytest.mark.parametrize(("encoder", "augmentation"), of_modality("image"))
 def test_every_encoder_and_augmentation_of_images(encoder: str, augmentation: str, cache: Path) -> None:
     deep = math.sqrt(50 / 4)  # errors of as many layers add up like independent ones
-    trains(cache, encoder=encoder, augmentation=augmentation, batch_size=8, examples=8, rounded=deep * ROUNDED)
+    config = {"encoder": encoder, "augmentation": augmentation, **GO_WITH.get(augmentation, {})}
+    trains(cache, batch_size=8, examples=8, rounded=deep * ROUNDED, **config)
 
 
 @pytest.mark.parametrize(("encoder", "augmentation"), of_modality("text"))

@@ -16,6 +16,7 @@ from torch import nn
 from models.contrast import StepContext
 from models.encoders.shared import share
 from models.methods import METHODS, Batch
+from models.multi_crop import small_views
 from models.objectives import OBJECTIVES
 from models.ranks import average_gradients
 from study import ConfigError, TrialConfig
@@ -49,9 +50,13 @@ def resolved(**config: Any) -> Trial:
 def references() -> dict[str, Trial]:
     """Every method, with its authors' head; those with negatives with all candidates."""
     head = {"name": "mlp", "dim": 16}
+    multi_crop = {"augmentation": {"name": "multi-crop", "small_views": 3}, "head": head}
     return {
         f"{name} {params}": resolved(method=component(name, SMALL.get(name, {}), params), head=head)
         for name, params in [*VARIANTS, ("moco", {"batch_norm": "shuffle", "parts": 4})]
+    } | {
+        "simclr with small views": resolved(objective="hard", **multi_crop),
+        "swav with small views": resolved(method=component("swav", SMALL["swav"]), **multi_crop),
     }
 
 
@@ -96,12 +101,11 @@ def _numbers(trial: Trial, data: Dataset, ranks: int) -> Numbers:
     draw, draw_views = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
     size, found = trial.config["batch_size"], {}
     for step in range(STEPS):
-        shape = (size, 3, 8, 8)
-        views = tuple(
-            torch.randn(shape, generator=draw_views, dtype=torch.float64) for _ in range(trial.parts.method.views)
-        )
+        drawn = functools.partial(torch.randn, generator=draw_views, dtype=torch.float64)
+        views = tuple(drawn(size, 3, 8, 8) for _ in range(trial.parts.method.views))
+        small = tuple(drawn(size, 3, 4, 4) for _ in range(small_views(trial.parts.augmentation).number))
         instance = torch.arange(size * step, size * (step + 1)) % len(data.train)
-        batch = Batch(views, instance, torch.tensor(data.train.labels)[instance])
+        batch = Batch(views, instance, torch.tensor(data.train.labels)[instance], small)
         made = learner.step(batch, StepContext(draw, 0.3, epoch=0, epochs=1, observe=True, step=step))
         optimizer.zero_grad(set_to_none=True)
         made.loss.backward()

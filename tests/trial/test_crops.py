@@ -10,16 +10,17 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from models.augment import CropFlip, SimCLRViews, random_boxes
+from models.multi_crop import MultiCrop
 from study import TrialConfig
 from study.data import Split
 from study.data.image_folder import ImageFolder
 from study.data.images.packed import Packed
 from study.planning.resolve import resolve
 from study.storage.store import Store
-from study.trial.crops import Crops
+from study.trial.crops import Crops, Kind
 from study.trial.run import run_trial
 from study.trial.streams import generator
-from study.trial.views import Examples
+from study.trial.views import Examples, Wanted, wanted
 from tests.conftest import TINY
 from tests.data.conftest import image_bytes
 
@@ -33,7 +34,7 @@ def split() -> Split:
 
 
 def crops(split: Split, index: list[int], *, key: tuple[int, ...] = (0, 1), count: int = 2) -> np.ndarray:
-    return Crops(split).take(torch.tensor(index), min_scale=0.2, count=count, key=key)
+    return Crops(split).take(torch.tensor(index), Kind(count, min_scale=0.2), key=key)[0]
 
 
 def test_a_crop_is_torchvisions_of_the_image_at_its_own_size(split: Split) -> None:
@@ -64,9 +65,9 @@ def test_what_is_decoded_ahead_is_what_would_be_decoded_then(split: Split) -> No
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))[:9].view(3, 3)
     ahead = Crops(split)
     ahead.expect(order)
-    ahead.take(torch.tensor([4]), min_scale=0.2, count=2, key=(0, 1))  # of another reader
+    ahead.take(torch.tensor([4]), Kind(2, min_scale=0.2), key=(0, 1))  # of another reader
     for index in order:
-        found = ahead.take(index, min_scale=0.2, count=2, key=(0, 1))
+        (found,) = ahead.take(index, Kind(2, min_scale=0.2), key=(0, 1))
         np.testing.assert_array_equal(found, crops(split, index.tolist()))
 
 
@@ -76,7 +77,7 @@ def test_an_augmentation_goes_on_after_the_crop(split: Split) -> None:
 
     def views(augmentation: CropFlip | SimCLRViews) -> torch.Tensor:
         draw = torch.Generator().manual_seed(0)
-        return torch.stack(examples.views(index, index, augmentation, count=2, generator=draw, key=(0, 1)))
+        return torch.stack(examples.views(index, index, Wanted(augmentation, 2), generator=draw, key=(0, 1))[0])
 
     expected = (
         torch.from_numpy(crops(split, list(range(10)))).permute(0, 1, 4, 2, 3).float().div(255).sub(0.5).div(0.25)
@@ -84,6 +85,32 @@ def test_an_augmentation_goes_on_after_the_crop(split: Split) -> None:
     torch.testing.assert_close(views(CropFlip(min_scale=0.2)), expected)
     torch.testing.assert_close(views(plain), expected, atol=1e-5, rtol=0)
     assert not torch.allclose(views(SimCLRViews(min_scale=0.2)), expected)
+
+
+def test_small_views_are_crops_of_the_originals_that_are_decoded_once_for_all(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    image = Packed.image
+    monkeypatch.setattr(Packed, "image", lambda packed, row: decoded.append(row) or image(packed, row))
+    plain = MultiCrop(strength=0, grey_probability=0, min_scale=0.2, small_views=3, small_size=9)
+    draw, index = torch.Generator().manual_seed(0), torch.arange(10)
+    examples = Examples(split, torch.device("cpu"))
+    full, small = examples.views(index, index, *wanted(plain, 2), generator=draw, key=(0, 1))
+    assert sorted(decoded) == list(range(10))
+    expected = (
+        torch.from_numpy(crops(split, list(range(10)))).permute(0, 1, 4, 2, 3).float().div(255).sub(0.5).div(0.25)
+    )
+    torch.testing.assert_close(torch.stack(full), expected, atol=1e-5, rtol=0)
+    draw = generator("cpu", 0, 1, 7)
+    picture = image(split.inputs, 7)
+    random_boxes(2, picture.height, picture.width, min_scale=0.2, generator=draw), torch.rand(2, generator=draw)
+    boxes = (
+        random_boxes(3, picture.height, picture.width, min_scale=0.05, max_scale=0.14, generator=draw).int().tolist()
+    )
+    for view, box, flip in zip(small, boxes, torch.rand(3, generator=draw).tolist(), strict=True):
+        theirs = functional.to_image(functional.resized_crop(picture, *box, [9, 9])).float().div(255).sub(0.5).div(0.25)
+        torch.testing.assert_close(view[7], theirs.flip(2) if flip < 0.5 else theirs, atol=1e-5, rtol=0)
 
 
 class Killed(BaseException):

@@ -28,6 +28,7 @@ from study.trial.trial import Trial
 from tests.end_to_end.test_ag_news import article_files
 from tests.models.methods.test_conformance import VARIANTS
 from tests.models.test_every_combination import (
+    GO_WITH,
     SMALL,
     TINY,
     candidates_for,
@@ -138,7 +139,8 @@ def test_every_objective(objective: str, cache: Path) -> None:
 
 @pytest.mark.parametrize(("encoder", "augmentation"), of_modality("image"))
 def test_every_encoder_and_augmentation_of_images(encoder: str, augmentation: str, cache: Path) -> None:
-    trial = resolved(encoder=encoder, augmentation=augmentation, batch_size=4)
+    config = {"encoder": encoder, "augmentation": augmentation, **GO_WITH.get(augmentation, {})}
+    trial = resolved(batch_size=4, **config)
     data = trial.parts.data.load(cache)
     assert data.train.labels is not None
     small = Split(np.ascontiguousarray(data.train.inputs[:8, ::2, ::2]), data.train.labels[:8])

@@ -33,9 +33,10 @@ class Sizes(NamedTuple):
     """of the held-out ones, which ask"""
 
 
-def sizes(shape: DataShape, *, views: int, batch_size: int, epochs: int, every: int) -> Sizes:
+def sizes(shape: DataShape, *, views: float, batch_size: int, epochs: int, every: int) -> Sizes:
     """As many as pass the encoder in SHARE of the training: (bank + queries) · measurements ≤ SHARE · PASSES · views of
-    the training. Half of them ask, as far as there are held-out examples; the rest answers."""
+    the training. Half of them ask, as far as there are held-out examples; the rest answers. `views` of an example, of
+    the size of its image."""
     trained = PASSES * views * (shape.train // batch_size) * batch_size * epochs
     affordable = int(SHARE * trained / -(-epochs // every))
     queries = min(affordable // 2, shape.validation)
@@ -51,7 +52,7 @@ class Quick:
         self.every = int(config["accuracy_every"])
         numbers = sizes(
             data.shape,
-            views=training.trial.parts.method.views,
+            views=training.views,
             batch_size=training.batch_size,
             epochs=training.epochs,
             every=self.every,

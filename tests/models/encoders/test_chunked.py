@@ -62,7 +62,9 @@ def check(trials: dict[str, Trial], cache: Path) -> None:
 
 
 def test_losses_and_gradients_in_chunks_are_those_of_the_whole_batch(cache: Path) -> None:
-    check({n: t for n, t in references().items() if n.split()[0] in ("simclr", "moco", "supcon", "byol")}, cache)
+    check(
+        {n: t for n, t in references().items() if n.split()[0] in ("simclr", "swav", "moco", "supcon", "byol")}, cache
+    )
 
 
 @pytest.mark.slow
