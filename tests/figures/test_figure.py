@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 from ray import cloudpickle
 
 from study import TrialConfig
 from study.execution.worker import user_modules
 from study.figures import FIGURES, Figure, Picture, Records
-from study.figures.figure import registered, save_study_figures, save_trial_figures
+from study.figures.figure import registered, save_picture, save_study_figures, save_trial_figures
 from study.figures.negatives.class_maps import difficulty_map
 from study.figures.records import by_value
 from study.planning.resolve import resolve
@@ -75,6 +76,16 @@ def test_a_registered_figure_is_in_the_report_and_among_the_studys_artifacts(
     assert paths[0].read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_as_png_has_the_pixels_that_matplotlib_saves(tmp_path: Path, users: type[Figure]) -> None:
+    picture = Picture("seconds", (1.0, 3.0, 2.0), "", "")
+    save_picture(users(), picture, tmp_path / "ours.png")
+    users().draw(picture.info).savefig(tmp_path / "matplotlib.png", dpi=150)
+    ours, theirs = (imread(tmp_path / name) for name in ("ours.png", "matplotlib.png"))
+    assert ours.shape == (300, 450, 4)
+    assert (ours == theirs).all()
+    assert ours.std() > 0
+
+
 def test_a_users_figure_travels_with_the_trial_to_workers_that_do_not_know_it(users: type[Figure]) -> None:
     trial = resolve(TrialConfig(**TINY))
     modules = user_modules([trial])
@@ -102,14 +113,15 @@ def test_a_figure_that_cannot_be_drawn_is_left_out_of_the_report_and_its_files(
 
 
 def test_a_trial_leaves_its_tables_and_figures_a_users_too(
-    tmp_path: Path, each_precision: str, users: type[Figure]
+    tmp_path: Path, users: type[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("STUDY_BFLOAT16", "1")  # which NumPy does not have
     config = TrialConfig(**{**TINY, "epochs": 1, "evaluations": ["bounds", "negatives", "linear"]})
     folder = Store.of("s", tmp_path).trial("t")
     result = run_trial(resolve(config), folder, threads=1)
     assert result.status == "finished", result.reason
     assert not [name for name in result.skipped if name.startswith("figure")]
-    assert result.environment["precision"] == each_precision
+    assert result.environment["precision"] == "bfloat16"
     names = {path.name for path in folder.artifacts.iterdir()}
     assert {"bounds.profile.json", "negatives.bands.json", "negatives.difficulty.json"} <= names
     assert {name for name in names if name.endswith(".png")} == {
