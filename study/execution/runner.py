@@ -4,8 +4,10 @@ import hashlib
 import json
 import math
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from study.storage.claims import Session
 from study.storage.store import Store, check_writable, write_atomically
 from study.tracking.tracker import Tracker
 from study.tracking.untracked import Untracked
-from study.tracking.uri import is_off
+from study.tracking.uri import check, is_off
 from study.trial.trial import Trial
 
 
@@ -79,14 +81,18 @@ def run(
         write_atomically(store.path / "plan.json", json.dumps(plan.plain(), indent=1))
         record(study, store, trials)
         _keep_diff(store)
-        tracker.open(study_yaml, plan.plain())
-        if retry:  # once nothing is left to be refused: until then, why they failed is kept
-            plan = _forget_failures(study, store, trials)
+        if isinstance(tracker, Tracker):
+            check(tracker.uri)
+        opened = _aside(lambda: tracker.open(study_yaml, plan.plain()))  # seconds, as Ray's start
         left = left or (study.until_decided and sampler_of(study, trials, store).next() is not None)
-        with _ray(study, address) if left else nullcontext(), tracker.background():
-            if left:
-                best = _best_encoder(study, store) if encoders == "best" else None
-                _tune(study, trials, store, session, tracker, plan, until, most, best)
+        with _ray(study, address) if left else nullcontext():
+            opened()
+            if retry:  # once nothing is left to be refused: until then, why they failed is kept
+                plan = _forget_failures(study, store, trials)
+            with tracker.background():
+                if left:
+                    best = _best_encoder(study, store) if encoders == "best" else None
+                    _tune(study, trials, store, session, tracker, plan, until, most, best)
         results = Results.load(store)
         if isinstance(tracker, Tracker):
             _send_outcome(tracker, results, store, encoder=encoders != "none")
@@ -115,7 +121,26 @@ def _ray(study: StudyConfig, address: str | None) -> Iterator[None]:
 
     with connected(address):
         check_resources(study)
+        import ray.tune  # noqa: F401 - takes a second, in which what was begun beside Ray's start goes on
+
         yield
+
+
+def _aside(work: Callable[[], None]) -> Callable[[], None]:
+    """Begin the work in a thread; the returned function waits for its end, and raises what it raised. An interrupt
+    before that does not wait for it."""
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="aside", daemon=True).start()
+    return done.result
 
 
 def _keep_diff(store: Store) -> None:

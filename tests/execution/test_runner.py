@@ -54,7 +54,7 @@ def test_a_study_runs_a_users_strategy_skips_what_is_done_and_keeps_failures_apa
     explosive = {"name": "sgd", "learning_rate": 1e30, "warmup_epochs": 0}
     study = Study(
         "users",
-        base=TrialConfig(**{**TINY, "epochs": 1}),
+        base=TrialConfig(**{**TINY, "epochs": 1, "evaluations": ["contrastive"]}),
         space={"negatives": grid("all", {"name": "nearest_index", "rows": 6}), "optimizer": grid("sgd", explosive)},
         cpus=0.5,
     )
@@ -75,6 +75,22 @@ def test_a_study_runs_a_users_strategy_skips_what_is_done_and_keeps_failures_apa
     assert [path.name for path in (storage / "mlartifacts").rglob("bounds.png")]  # on the study's run
     assert "modules:\n- my_strategies" in (store.path / "study.yaml").read_text()
     sys.modules.pop("my_strategies")
+
+
+def test_a_database_that_is_not_mlflows_is_refused_before_any_trial_starts(tmp_path: Path) -> None:
+    """It is opened while Ray starts."""
+    import ray
+
+    from study import Study, TrialConfig
+    from study.storage.store import Store
+    from study.tracking.uri import TrackingRefused
+    from tests.conftest import TINY
+
+    (tmp_path / "mlflow.db").write_text("no database")
+    with pytest.raises(TrackingRefused, match=r"cannot be used: .*see that .*mlflow\.db is MLflow's"):
+        Study("refused", base=TrialConfig(**TINY)).run(storage=tmp_path)
+    assert not list(Store.of("refused", tmp_path).trials())
+    assert not ray.is_initialized()
 
 
 def test_cores_that_this_machine_does_not_have_are_refused_before_ray_starts(tmp_path: Path) -> None:
@@ -148,7 +164,7 @@ def test_a_trial_for_which_its_share_of_a_gpu_is_full_is_tried_again_once_with_t
 
     seen, named = tmp_path / "seen", devices.named
     strategy = {"name": "full_gpu", "seen": str(seen), "alone_too": alone_too}
-    config = {**TINY, "method": {"name": "moco", "queue_size": 128}, "negatives": strategy}
+    config = {**TINY, "method": {"name": "moco", "queue_size": 128}, "negatives": strategy, "evaluations": []}
     study = Study("packed", base=TrialConfig(**config), gpus=0.5)
     ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     try:
