@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from study import TrialConfig
+
+if TYPE_CHECKING:
+    from study.trial.trial import Trial
 
 TINY: dict[str, Any] = {
     "data": {"name": "shapes", "train_size": 256, "test_size": 100},
@@ -17,6 +20,12 @@ TINY: dict[str, Any] = {
     "batch_size": 64,
     "epochs": 3,
 }
+
+
+def undrawn(trial: "Trial") -> "Trial":
+    """The trial, of which no figures will be drawn: they take as long as all of its training."""
+    vars(trial.parts)["figures"] = {}
+    return trial
 
 
 @pytest.fixture

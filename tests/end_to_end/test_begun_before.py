@@ -15,6 +15,7 @@ import torch
 from study.recipes import load
 from study.storage.store import Store
 from study.trial.run import run_trial
+from tests.conftest import undrawn
 
 FOLDER = Path(__file__).parent / "begun_before"
 NAME = "begun-before"
@@ -36,7 +37,8 @@ def test_its_trials_have_the_ids_that_they_had(store: Store) -> None:
 
 
 def test_what_was_interrupted_goes_on_from_its_checkpoint(store: Store, tmp_path: Path) -> None:
-    (trial,) = [t for t in load(str(store.path / "study.yaml")).trials() if store.trial(t.id).status() == "started"]
+    trials = load(str(store.path / "study.yaml")).trials()
+    trial = undrawn(*[t for t in trials if store.trial(t.id).status() == "started"])
     epochs: list[int] = []
     resumed = run_trial(trial, store.trial(trial.id), threads=1, report=lambda epoch, _: epochs.append(epoch))
     assert resumed.status == "finished", resumed

@@ -15,7 +15,7 @@ from study.planning.resolve import resolve
 from study.semantics import MEASURE_NAMES
 from study.storage.store import Store
 from study.trial.run import run_trial
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 PLACEHOLDERS = {
@@ -57,7 +57,8 @@ def documented() -> dict[str, str]:
 
 def logged(tmp_path: Path, **config: object) -> set[str]:
     folder = Store.of("s", tmp_path).trial("t")
-    result = run_trial(resolve(TrialConfig(**{**TINY, "evaluations": None, **config})), folder, threads=1)
+    trial = undrawn(resolve(TrialConfig(**{**TINY, "evaluations": None, **config})))
+    result = run_trial(trial, folder, threads=1)
     assert result.status == "finished", result.reason
     return set(result.metrics).union(*(line["metrics"] for line in folder.journal()))
 

@@ -22,7 +22,7 @@ from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 from study.trial.run import described, run_trial
 from study.trial.trial import Trial
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 from tests.end_to_end.test_ag_news import article_files
 
 SOURCE = '''
@@ -317,7 +317,7 @@ def test_data_changed_since_a_trial_began_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_trial_goes_on_only_with_the_data_that_it_began_with(tmp_path: Path) -> None:
-    (trial,) = check_study(study(space={"temperature": grid(0.2)}, seeds=1))
+    trial = undrawn(*check_study(study(space={"temperature": grid(0.2)}, seeds=1)))
     folder = Store.of("s", tmp_path).trial(trial.id)
 
     def kill(epoch: int, metrics: dict[str, float]) -> None:

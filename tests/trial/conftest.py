@@ -12,7 +12,7 @@ from study import TrialConfig
 from study.planning.resolve import resolve
 from study.storage.store import Store, TrialFolder
 from study.trial.run import run_trial
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 
 RunOnce = Callable[[str, int | None], TrialFolder]
 
@@ -33,7 +33,7 @@ def run_once(tmp_path_factory: pytest.TempPathFactory) -> RunOnce:
 
         folder = Store.of("once", tmp_path_factory.mktemp("once")).trial("t")
         try:
-            run_trial(resolve(TrialConfig(**TINY)), folder, threads=1, report=kill)
+            run_trial(undrawn(resolve(TrialConfig(**TINY))), folder, threads=1, report=kill)
         except Killed:
             assert last is not None
         return folder

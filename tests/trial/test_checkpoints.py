@@ -11,6 +11,7 @@ from study.planning.resolve import resolve
 from study.storage import store
 from study.storage.store import Checkpoints, Store, TrialFolder
 from study.trial.run import run_trial
+from tests.conftest import undrawn
 from tests.trial.conftest import Killed
 from tests.trial.test_run import numbers
 
@@ -32,7 +33,7 @@ def killed_after(trial, at: TrialFolder, last: int, **options) -> None:
 def test_a_damaged_last_checkpoint_is_set_aside_for_the_one_before(
     begun: TrialFolder, whole: TrialFolder, tiny: TrialConfig, damage
 ) -> None:
-    trial, at = resolve(tiny), begun
+    trial, at = undrawn(resolve(tiny)), begun
     last, before = at.checkpoints()
     content = bytearray(last.read_bytes())
     weights = max(map(zipfile.ZipFile(last).read, zipfile.ZipFile(last).namelist()), key=len)
@@ -51,7 +52,7 @@ def test_checkpoints_are_written_and_kept_as_the_study_says(
     tmp_path: Path, tiny: TrialConfig, whole: TrialFolder
 ) -> None:
     study = Study("s", base=tiny, checkpoint_every=2, checkpoints=1, keep_checkpoint=True)
-    trial, at = resolve(tiny), folder(tmp_path)
+    trial, at = undrawn(resolve(tiny)), folder(tmp_path)
     assert whole.checkpoints() == []
     killed_after(trial, at, 2, checkpoints=study.kept)
     assert [path.name for path in at.checkpoints()] == ["000002.pt"]
@@ -65,7 +66,7 @@ def test_checkpoints_are_written_and_kept_as_the_study_says(
 def test_a_full_disk_fails_the_trial_with_its_reason_and_a_retry_goes_on(
     tmp_path: Path, tiny: TrialConfig, whole: TrialFolder, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    trial, at = resolve(tiny), folder(tmp_path)
+    trial, at = undrawn(resolve(tiny)), folder(tmp_path)
     write, full = store.write_plainly, [True]
 
     def write_until_full(path: Path, data: bytes, durable: bool) -> None:

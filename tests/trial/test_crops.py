@@ -21,8 +21,9 @@ from study.trial.crops import Crops, Kind
 from study.trial.run import run_trial
 from study.trial.streams import generator
 from study.trial.views import Examples, Wanted, wanted
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 from tests.data.conftest import image_bytes
+from tests.trial.conftest import Killed
 
 
 @pytest.fixture
@@ -113,17 +114,14 @@ def test_small_views_are_crops_of_the_originals_that_are_decoded_once_for_all(
         torch.testing.assert_close(view[7], theirs.flip(2) if flip < 0.5 else theirs, atol=1e-5, rtol=0)
 
 
-class Killed(BaseException):
-    """As abrupt as a kill: nothing catches it."""
-
-
 def test_a_trial_of_packed_images_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
     for i in range(48):
         file = tmp_path / "images" / ("train" if i < 36 else "test") / f"c{i % 2}" / f"{i}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(image_bytes(i, (20, 24), "JPEG"))
     data = {"name": "image_folder", "root": str(tmp_path / "images"), "image_size": 16, "keep": "encoded"}
-    trial = resolve(TrialConfig(**(TINY | {"data": data, "batch_size": 8, "epochs": 2, "evaluations": ["knn"]})))
+    config = TINY | {"data": data, "batch_size": 8, "epochs": 2, "evaluations": ["knn"]}
+    trial = undrawn(resolve(TrialConfig(**config)))
     assert isinstance(trial.parts.data, ImageFolder)
 
     def folder(name: str):  # type: ignore[no-untyped-def]

@@ -20,7 +20,7 @@ from study.trial.run import run_trial
 from study.trial.streams import Stream, layers_draw, seed_of
 from study.trial.training import Training
 from study.trial.trial import Trial
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 from tests.trial.conftest import Killed
 
 in_each_precision = pytest.mark.usefixtures("each_precision")
@@ -49,7 +49,8 @@ def exact(metrics: dict[str, float]) -> dict[str, float]:
     "method", ["simclr", {"name": "moco", "queue_size": 128, "momentum": 0.9}], ids=["simclr", "moco"]
 )
 def test_an_interrupted_trial_goes_on_to_the_same_numbers(tmp_path: Path, method: object) -> None:
-    trial = resolve(TrialConfig(**TINY, method=method, k=32, negatives={"name": "uniform", "fraction": 0.5}))
+    config = TrialConfig(**TINY, method=method, k=32, negatives={"name": "uniform", "fraction": 0.5})
+    trial = undrawn(resolve(config))
     whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
 
     def kill(epoch: int, metrics: dict[str, float]) -> None:
@@ -74,10 +75,10 @@ def test_a_trial_that_goes_on_where_the_clock_is_behind_has_a_steady_one(
         raise Killed
 
     with pytest.raises(Killed):
-        run_trial(resolve(tiny), folder(tmp_path), threads=1, report=kill)
+        run_trial(undrawn(resolve(tiny)), folder(tmp_path), threads=1, report=kill)
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() - 3600)
-    result = run_trial(resolve(tiny), folder(tmp_path), threads=1)
+    result = run_trial(undrawn(resolve(tiny)), folder(tmp_path), threads=1)
     times = folder(tmp_path).times()
     assert result.started == times[0]
     assert len(times) == 1 + tiny.epochs
@@ -87,9 +88,9 @@ def test_a_trial_that_goes_on_where_the_clock_is_behind_has_a_steady_one(
 
 @in_each_precision
 def test_seeds_differ_and_a_seed_repeats(tmp_path: Path, tiny: TrialConfig, whole: TrialFolder) -> None:
-    trial, first = resolve(tiny), whole.result()
+    trial, first = undrawn(resolve(tiny)), whole.result()
     again = run_trial(trial, folder(tmp_path, "a"), threads=1)
-    other = run_trial(trial.under(1), folder(tmp_path, "b"), threads=1)
+    other = run_trial(undrawn(trial.under(1)), folder(tmp_path, "b"), threads=1)
     assert numbers(first) == numbers(again)
     assert numbers(first)["train.loss"] != numbers(other)["train.loss"]
 
@@ -119,7 +120,7 @@ def test_an_error_on_the_way_is_the_trials_reason(tmp_path: Path, tiny: TrialCon
 def test_a_checkpoint_that_cannot_be_read_is_set_aside_and_no_epoch_counts_twice(
     tmp_path: Path, tiny: TrialConfig, whole: TrialFolder
 ) -> None:
-    trial, at = resolve(tiny), folder(tmp_path)
+    trial, at = undrawn(resolve(tiny)), folder(tmp_path)
 
     def kill(epoch: int, metrics: dict[str, float]) -> None:
         raise Killed
@@ -136,7 +137,7 @@ def test_a_checkpoint_that_cannot_be_read_is_set_aside_and_no_epoch_counts_twice
 @in_each_precision
 def test_k_is_what_an_anchor_is_offered_and_collisions_are_a_class_share(tmp_path: Path) -> None:
     config = TrialConfig(**{**TINY, "epochs": 1}, k=20, negatives="without_same_class")
-    metrics = run_trial(resolve(config), folder(tmp_path), threads=1).metrics
+    metrics = run_trial(undrawn(resolve(config)), folder(tmp_path), threads=1).metrics
     assert metrics["train.k"] == 20
     assert metrics["train.collision_rate.pool"] == pytest.approx(0.05, abs=0.03)
     assert metrics["train.collision_rate.selection"] == 0
@@ -146,7 +147,8 @@ def test_k_is_what_an_anchor_is_offered_and_collisions_are_a_class_share(tmp_pat
 def test_the_untrained_floor_is_shared_by_trials_that_differ_in_nothing_of_it(
     tmp_path: Path, whole: TrialFolder
 ) -> None:
-    other = run_trial(resolve(TrialConfig(**{**TINY, "epochs": 1}, temperature=0.1)), folder(tmp_path), threads=1)
+    trial = undrawn(resolve(TrialConfig(**{**TINY, "epochs": 1}, temperature=0.1)))
+    other = run_trial(trial, folder(tmp_path), threads=1)
     assert other.metrics["linear.floor.top1"] == whole.result().metrics["linear.floor.top1"]
 
 
@@ -177,7 +179,7 @@ class StochasticDepth(nn.Module):
 def test_layers_that_draw_give_the_same_numbers_under_the_same_seed_resumed_or_not(
     tiny: TrialConfig, tmp_path: Path
 ) -> None:
-    trial = with_parts(resolve(tiny), encoder=functools.partial(StochasticDepth))
+    trial = undrawn(with_parts(resolve(tiny), encoder=functools.partial(StochasticDepth)))
     torch.manual_seed(1)
     before = torch.get_rng_state()
     whole = run_trial(trial, folder(tmp_path, "whole"), threads=1)
@@ -210,7 +212,7 @@ def test_the_public_api_is_lazy() -> None:
 
 def test_negatives_are_measured_on_the_way_without_a_change_to_the_training(tmp_path: Path) -> None:
     config = {**TINY, "evaluations": ["negatives"], "k": 16, "epochs": 4}
-    plain = run_trial(resolve(TrialConfig(**config)), folder(tmp_path, "plain"), threads=1)
+    plain = run_trial(undrawn(resolve(TrialConfig(**config))), folder(tmp_path, "plain"), threads=1)
     trial = resolve(TrialConfig(**config, negatives_every=2))
     watched = run_trial(trial, folder(tmp_path, "watched"), threads=1)
     assert numbers(watched) == numbers(plain)
@@ -233,7 +235,7 @@ def test_negatives_are_measured_on_the_way_without_a_change_to_the_training(tmp_
             raise Killed
 
     with pytest.raises(Killed):
-        run_trial(trial, folder(tmp_path), threads=1, report=kill)
+        run_trial(undrawn(trial), folder(tmp_path), threads=1, report=kill)
     run_trial(trial, folder(tmp_path), threads=1)
     resumed, whole = (f.journal() for f in (folder(tmp_path), folder(tmp_path, "watched")))
     assert [exact(line["metrics"]) for line in resumed] == [exact(line["metrics"]) for line in whole]

@@ -10,6 +10,7 @@ from study.storage.store import Store, TrialFolder
 from study.storage.trial_result import TrialResult
 from study.trial.probes.pruning import BY, Pruning, lags
 from study.trial.run import run_trial
+from tests.conftest import undrawn
 from tests.trial.probes.test_quick import WATCHED
 from tests.trial.test_run import exact
 
@@ -48,7 +49,7 @@ def others(store: Store, accuracy: float) -> tuple[TrialFolder, ...]:
 
 def test_a_pruned_trial_keeps_its_state_and_goes_on_to_the_numbers_of_one_that_was_not(tmp_path: Path) -> None:
     store, seen = Store.of("s", tmp_path), list[int]()
-    trial = resolve(TrialConfig(**WATCHED))
+    trial = undrawn(resolve(TrialConfig(**WATCHED)))
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
         seen.append(epoch)
@@ -71,7 +72,7 @@ def test_a_pruned_trial_keeps_its_state_and_goes_on_to_the_numbers_of_one_that_w
 
 
 def test_a_trial_that_is_ahead_is_not_pruned(tmp_path: Path) -> None:
-    store, trial = Store.of("s", tmp_path), resolve(TrialConfig(**WATCHED))
+    store, trial = Store.of("s", tmp_path), undrawn(resolve(TrialConfig(**WATCHED)))
     folder = store.trial(trial.id)
     pruning = Pruning(folder, others(store, 0.0), 5, lambda epoch, metrics: None)
     assert run_trial(trial, folder, threads=1, report=pruning).finished

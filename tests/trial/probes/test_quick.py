@@ -15,7 +15,7 @@ from study.storage.store import Store
 from study.trial.probes.quick import Quick, sizes
 from study.trial.run import run_trial
 from study.trial.training import Training
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 from tests.trial.conftest import Killed
 from tests.trial.probes.test_transfer import votes_of_the_definition
 from tests.trial.test_run import exact
@@ -83,7 +83,7 @@ def test_the_number_is_that_of_the_definition() -> None:
 
 def test_training_is_the_same_to_the_bit_with_and_without_it(tmp_path: Path) -> None:
     store = Store.of("s", tmp_path)
-    trials = {every: resolve(TrialConfig(**{**WATCHED, "accuracy_every": every})) for every in (0, 2)}
+    trials = {every: undrawn(resolve(TrialConfig(**{**WATCHED, "accuracy_every": every}))) for every in (0, 2)}
     results = {every: run_trial(trial, store.trial(str(every)), threads=1) for every, trial in trials.items()}
     assert all(result.status == "finished" for result in results.values())
     journals = {every: [exact(line["metrics"]) for line in store.trial(str(every)).journal()] for every in trials}
@@ -111,7 +111,7 @@ def test_networks_modes_and_generators_are_as_they_were() -> None:
 
 
 def test_a_resumed_trial_has_the_same_values(tmp_path: Path) -> None:
-    trial, store = resolve(TrialConfig(**WATCHED)), Store.of("s", tmp_path)
+    trial, store = undrawn(resolve(TrialConfig(**WATCHED))), Store.of("s", tmp_path)
 
     def kill(epoch: int, metrics: dict[str, float]) -> None:
         if epoch == 3:

@@ -27,7 +27,7 @@ from study.trial.probes.transfer import transfer
 from study.trial.run import run_trial
 from study.trial.training import Training
 from study.trial.trial import Trial
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 from tests.second_device import second_device
 from tests.trial.test_run import numbers
 
@@ -37,7 +37,7 @@ TRANSFER = {**TINY, "evaluations": ["linear", "knn"], "transfer": [SECOND], "pre
 
 
 def trial_of(**config: Any) -> Trial:
-    return resolve(TrialConfig(**{**TRANSFER, **config}))
+    return undrawn(resolve(TrialConfig(**{**TRANSFER, **config})))
 
 
 def training_of(trial: Trial) -> Training:
@@ -217,7 +217,7 @@ def test_a_second_set_that_has_changed_since_is_told(tmp_path: Path) -> None:
     study = Study("s", base=TrialConfig(**{**TRANSFER, "epochs": 1, "evaluations": ["knn"]}))
     store, (trial,) = Store.of("s", tmp_path / "runs"), study.trials()
     folder = store.trial(trial.id)
-    result = run_trial(trial, folder, threads=1)
+    result = run_trial(undrawn(trial), folder, threads=1)
     settle(study, store, [trial])
     result.data["transfer"]["shapes"]["digest"] = "another"
     folder.write_result(result)
