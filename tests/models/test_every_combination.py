@@ -150,9 +150,20 @@ every_strategy = pytest.mark.parametrize(
 WITH_NEGATIVES = [name for name in METHODS.names() if METHODS.trait(name, "has_negatives")]
 
 
+def losses() -> Iterator[Any]:
+    """Methods with objectives: daily all of them in a batch and in a queue, of other pools the method's own."""
+    for name in WITH_NEGATIVES:
+        daily = name in ("simclr", "moco")
+        yield pytest.param(name, OBJECTIVES.names(), id=name, marks=[] if daily else pytest.mark.slow)
+        if not daily:
+            yield pytest.param(name, [METHODS[name].default_objective], id=f"{name}, its own")
+
+
 @every_strategy
-@pytest.mark.parametrize("name", WITH_NEGATIVES)
-def test_every_method_strategy_and_objective(name: str, negatives: dict[str, Any], cache: Path) -> None:
+@pytest.mark.parametrize(("name", "objectives"), list(losses()))
+def test_every_method_strategy_and_objective(
+    name: str, objectives: list[str], negatives: dict[str, Any], cache: Path
+) -> None:
     k, of_pool = candidates_for(negatives), SMALL.get(name, {})
     if k > 24:
         if name != "moco":
@@ -160,7 +171,7 @@ def test_every_method_strategy_and_objective(name: str, negatives: dict[str, Any
         of_pool = {"queue_size": 1100}
     more = STEPS if negatives["name"] in MET_LATER else {}
     allowed = []
-    for objective in OBJECTIVES.names():
+    for objective in objectives:
         with suppress(ConfigError):
             loss = component(objective, WIDE.get(objective, {}))
             trains(cache, method=component(name, of_pool), negatives=negatives, objective=loss, k=k, **more)
