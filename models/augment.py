@@ -5,10 +5,11 @@ nothing waits for it.
 
 torchvision's v2 transforms draw one set of parameters a call, so a batch would share one crop; here a call draws B
 of them. The operators are those of `torchvision.transforms.v2.functional` on float images in [0, 1]. Inside, images
-are planes [3, B, H, W]: each colour is then one contiguous block, which makes the colour arithmetic cheap on a CPU.
+are planes [3, B, H, W]: see `models.colours`.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.colours import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, grey_of
 from models.registry import Registry, added
 
 AUGMENTATIONS = Registry("augmentation")
@@ -126,22 +128,16 @@ class SimCLRViews:
         return self._recoloured(to_planes(inputs), generator)
 
     def _recoloured(self, planes: Tensor, generator: torch.Generator) -> Tensor:
-        count, device = planes.shape[1], planes.device
-        jittered = _uniform(count, generator=generator, device=device) < self.jitter_probability
-        shift = _uniform(4, count, generator=generator, device=device).mul_(2).sub_(1) * (self.strength * jittered)
-        for operator in torch.randperm(4, generator=generator).tolist():
-            if operator == 0:
-                planes = adjust_brightness(planes, 1 + 0.8 * shift[0])
-            elif operator == 1:
-                planes = adjust_contrast(planes, 1 + 0.8 * shift[1])
-            elif operator == 2:
-                planes = adjust_saturation(planes, 1 + 0.8 * shift[2])
-            else:
-                planes = adjust_hue(planes, 0.2 * shift[3])
-        grey = _uniform(count, generator=generator, device=device) < self.grey_probability
-        planes = adjust_saturation(planes, (~grey).to(planes.dtype))
+        """The rest, of planes that are overwritten."""
+        count = planes.shape[1]
+        jittered = torch.rand(count, generator=generator) < self.jitter_probability
+        shift = torch.rand(4, count, generator=generator).mul_(2).sub_(1) * (self.strength * jittered)
+        order = torch.randperm(4, generator=generator).tolist()
+        grey = torch.rand(count, generator=generator) < self.grey_probability
+        _jitter(planes, shift, order)
+        _change_some(planes, grey, lambda some: grey_of(some).expand_as(some))
         if self.blur_probability:
-            planes = random_blur(planes, probability=self.blur_probability, generator=generator)
+            random_blur(planes, probability=self.blur_probability, generator=generator)
         return to_input(planes)
 
 
@@ -190,9 +186,12 @@ def to_planes(images: Tensor) -> Tensor:
 
 
 def to_input(planes: Tensor) -> Tensor:
-    """Planes [3, B, H, W] in [0, 1] to an encoder's input: [B, 3, H, W] in channels_last, normalised."""
-    images = planes.permute(1, 0, 2, 3).contiguous(memory_format=torch.channels_last)
-    return images.sub_(MEAN).div_(STD)
+    """Planes [3, B, H, W] in [0, 1], which are overwritten, to an encoder's input: [B, 3, H, W], normalised.
+
+    It is in channels_last.
+    """
+    planes.mul_(1 / STD).sub_(MEAN / STD)
+    return planes.permute(1, 0, 2, 3).contiguous(memory_format=torch.channels_last)
 
 
 def random_crop_flip(planes: Tensor, *, min_scale: float, generator: torch.Generator) -> Tensor:
@@ -232,28 +231,34 @@ def resized_crop(planes: Tensor, boxes: Tensor, flip: Tensor) -> Tensor:
     one matrix a side, R · X · Cᵀ. It never shrinks, so antialiasing would change nothing.
     """
     top, left, height, width = boxes.unbind(dim=1)
-    rows = _interpolation(top, height, planes.shape[2])  # [B, H, H]
-    columns = _interpolation(left, width, planes.shape[3])  # [B, W, W]
-    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
-    return rows @ planes @ columns.mT
+    at_rows, at_columns = (torch.arange(size, device=boxes.device, dtype=boxes.dtype) for size in planes.shape[2:])
+    rows = _interpolation(_centres(top, height, at_rows)[:, :, None], at_rows)  # [B, H, H]
+    centres = _centres(left, width, at_columns)
+    centres = torch.where(flip[:, None], centres.flip(1), centres)
+    columns = _interpolation(centres[:, None], at_columns[:, None])  # [B, W, W], transposed
+    resized = torch.empty_like(planes)
+    for plane, out in zip(planes, resized, strict=True):
+        torch.bmm(rows @ plane, columns, out=out)
+    return resized
 
 
-def _interpolation(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Matrices [B, size, size] that stretch the pixels start … start + length − 1 over `size` pixels."""
-    pixel = torch.arange(size, device=start.device, dtype=start.dtype)
-    centre = start[:, None] + (pixel + 0.5) * (length / size)[:, None] - 0.5  # [B, size]
-    centre = centre.clamp(start[:, None], (start + length - 1)[:, None])
-    return (1 - (centre[:, :, None] - pixel).abs_()).clamp_(min=0)
+def _centres(start: Tensor, length: Tensor, pixel: Tensor) -> Tensor:
+    """Where the pixels lie among start … start + length − 1 when these are stretched over all of them, [B, size]."""
+    centre = start[:, None] + (pixel + 0.5) * (length / len(pixel))[:, None] - 0.5
+    return centre.clamp(start[:, None], (start + length - 1)[:, None])
 
 
-def random_blur(planes: Tensor, *, probability: float, generator: torch.Generator) -> Tensor:
-    """Each sample blurred with that probability, by a deviation of U(0.1, 2) pixels: planes [3, B, H, W] stay such."""
-    chosen = (torch.rand(planes.shape[1], generator=generator) < probability).nonzero().squeeze(1)
+def _interpolation(centre: Tensor, pixel: Tensor) -> Tensor:
+    """Linear weights of the pixels at each centre: [B, size, size]."""
+    return (centre - pixel).abs_().neg_().add_(1).clamp_(min=0)
+
+
+def random_blur(planes: Tensor, *, probability: float, generator: torch.Generator) -> None:
+    """Blur each sample with that probability, by a deviation of U(0.1, 2) pixels: planes [3, B, H, W], in place."""
+    chosen = torch.rand(planes.shape[1], generator=generator) < probability
     sigma = torch.rand(planes.shape[1], generator=generator).mul_(1.9).add_(0.1)[chosen]
-    if not len(chosen):
-        return planes
-    there, sigma = (x.to(planes.device, non_blocking=True) for x in (chosen, sigma))
-    return planes.index_copy(1, there, blur(planes[:, there], sigma))
+    sigma = sigma.to(planes.device, non_blocking=True)
+    _change_some(planes, chosen, lambda some: blur(some, sigma))
 
 
 def blur(planes: Tensor, sigma: Tensor) -> Tensor:
@@ -268,47 +273,25 @@ def blur(planes: Tensor, sigma: Tensor) -> Tensor:
     return F.conv2d(rows, taps.mT, groups=3 * count).view_as(planes)
 
 
-def adjust_brightness(planes: Tensor, factor: Tensor) -> Tensor:
-    """factor · x, clamped to [0, 1]; factor [B]."""
-    return (planes * factor[:, None, None]).clamp_(0, 1)
+def _jitter(planes: Tensor, shift: Tensor, order: Sequence[int]) -> None:
+    """Change brightness, contrast, saturation and hue, 0 to 3, in that order by shifts [4, B]: see SimCLRViews."""
+    factors = (1 + 0.8 * shift[:3]).to(planes.device, non_blocking=True)
+    for operator in order:
+        if operator == 0:
+            adjust_brightness(planes, factors[0])
+        elif operator == 1:
+            adjust_contrast(planes, factors[1])
+        elif operator == 2:
+            adjust_saturation(planes, factors[2])
+        else:
+            adjust_hue(planes, 0.2 * shift[3])
 
 
-def adjust_contrast(planes: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the mean of the sample's grey: factor · x + (1 − factor) · mean, clamped; factor [B]."""
-    return _blend(planes, grey_of(planes).mean(dim=(1, 2), keepdim=True), factor)
-
-
-def adjust_saturation(planes: Tensor, factor: Tensor) -> Tensor:
-    """Blend with grey: factor · x + (1 − factor) · grey, clamped; factor [B], 0 = grey."""
-    return _blend(planes, grey_of(planes), factor)
-
-
-def adjust_hue(planes: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of the HSV colour by `shift` turns, shift [B] in [−½, ½]; value and chroma stay.
-
-    The hue, in sixths of a turn, is ±(1 + (g + b − r − min) / (max − min)) with the sign of g − b, the signed distance
-    from red on Smith's hexcone (1978). Back, a channel is min + (max − min) · w(hue), w a trapezoid of height 1 around
-    red 0, green 2, blue 4. No case is told apart, which is several times as fast as the usual six.
-    """
-    r, g, b = planes
-    low, high = torch.minimum(r, g).minimum(b), torch.maximum(r, g).maximum(b)
-    chroma = high - low
-    from_red = (g + b).sub_(r).sub_(low).div_(chroma.clamp(min=1e-12)).add_(1)  # of greys, chroma 0: any hue does
-    hue = from_red.copysign_(g - b).add_(6 * shift[:, None, None]).remainder_(6)
-    red = (hue - 3).abs_().sub_(1).clamp_(0, 1)
-    green = (hue - 2).abs_().neg_().add_(2).clamp_(0, 1)
-    blue = (hue - 4).abs_().neg_().add_(2).clamp_(0, 1)
-    return torch.stack([torch.addcmul(low, chroma, weight) for weight in (red, green, blue)])
-
-
-def grey_of(planes: Tensor) -> Tensor:
-    """Luma of ITU-R BT.601: [3, B, H, W] to [B, H, W]."""
-    r, g, b = planes
-    return (0.2989 * r).add_(g, alpha=0.587).add_(b, alpha=0.114)
-
-
-def _blend(planes: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    return torch.lerp(other, planes, factor[:, None, None]).clamp_(0, 1)
+def _change_some(planes: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
+    """Put in place of the chosen samples, bool [B] on the CPU, what they are changed into."""
+    index = chosen.nonzero().squeeze(1).to(planes.device, non_blocking=True)
+    if len(index):
+        planes.index_copy_(1, index, change(planes.index_select(1, index)))
 
 
 def _uniform(*shape: int, generator: torch.Generator, device: torch.device) -> Tensor:

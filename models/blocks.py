@@ -13,8 +13,8 @@ def on_cpu(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
-def row_blocks(shape: torch.Size, device: torch.device) -> Iterator[slice]:
-    """Slices that part the rows of a [B, K] matrix; all of the rows at once on an accelerator."""
-    rows = max(BLOCK // max(shape[1], 1), 1) if device.type == "cpu" else max(shape[0], 1)
+def row_blocks(shape: torch.Size, device: torch.device, *, block: int = BLOCK) -> Iterator[slice]:
+    """Slices that part the rows of a [B, K, …], `block` elements each; all of the rows at once on an accelerator."""
+    rows = max(block // max(shape[1:].numel(), 1), 1) if device.type == "cpu" else max(shape[0], 1)
     for start in range(0, shape[0], rows):
         yield slice(start, start + rows)

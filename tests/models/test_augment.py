@@ -26,32 +26,6 @@ def one(planes: Tensor, i: int) -> Tensor:
     return planes[:, i]
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
-def test_colour_operators_equal_torchvision(name: str, images: Tensor, generator: torch.Generator) -> None:
-    from torchvision.transforms.v2 import functional
-
-    planes = augment.to_planes(images)
-    factor = torch.rand(COUNT, generator=generator) * 2
-    ours = getattr(augment, f"adjust_{name}")(planes, factor)
-    for i in range(COUNT):
-        theirs = getattr(functional, f"adjust_{name}")(one(planes, i), factor[i].item())
-        torch.testing.assert_close(one(ours, i), theirs, atol=TOLERANCE, rtol=0)
-
-
-def test_hue_equals_torchvision_also_on_grey_and_pure_colours(images: Tensor, generator: torch.Generator) -> None:
-    from torchvision.transforms.v2 import functional
-
-    images[0] = images[0, :, :, :1]  # grey
-    images[1] = (images[1] > 127).to(torch.uint8) * 255  # black, white, and the six pure colours
-    planes = augment.to_planes(images)
-    shift = torch.rand(COUNT, generator=generator) - 0.5
-    ours = augment.adjust_hue(planes, shift)
-    for i in range(COUNT):
-        torch.testing.assert_close(
-            one(ours, i), functional.adjust_hue(one(planes, i), shift[i].item()), atol=2 * TOLERANCE, rtol=0
-        )
-
-
 def test_blur_equals_torchvision(generator: torch.Generator) -> None:
     from torchvision.transforms.v2 import functional
 
@@ -70,15 +44,6 @@ def test_blur_is_of_the_share_that_is_asked_for_and_leaves_other_draws_alone(ima
 
     some, most = ((views(p) != views(0)).any(dim=1).sum() for p in (0.5, 1.0))  # of 0.1 pixels no blur is seen
     assert 0 < some < most <= COUNT
-
-
-def test_saturation_zero_is_torchvision_grey(images: Tensor) -> None:
-    from torchvision.transforms.v2 import functional
-
-    planes = augment.to_planes(images)
-    ours = augment.adjust_saturation(planes, torch.zeros(COUNT))
-    theirs = functional.rgb_to_grayscale(planes.transpose(0, 1), num_output_channels=3)
-    torch.testing.assert_close(ours.transpose(0, 1), theirs, atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("antialias", [True, False])
@@ -182,7 +147,7 @@ def test_simclr_draws_every_order_of_the_jitter(images: Tensor, monkeypatch: pyt
     generator = torch.Generator().manual_seed(0)
     for _ in range(200):
         SimCLRViews()(images[:1], generator=generator)
-    assert len({tuple(called[i : i + 4]) for i in range(0, len(called), 5)}) == 24
+    assert len({tuple(called[i : i + 4]) for i in range(0, len(called), 4)}) == 24
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS.names())
