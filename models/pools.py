@@ -30,7 +30,10 @@ def offer_from_batch(own: Tensor, k: int | None, *, generator: torch.Generator) 
     """
     if k is None:
         return ~own
-    order = torch.rand(own.shape, generator=generator, device=own.device).masked_fill_(own, -1)
+    order = torch.rand(own.shape, generator=generator, device=own.device)  # of all rows too: what is drawn next stays
+    if on_cpu(own) and own.shape[1] - k <= own.sum(dim=1).amin():
+        return ~own
+    order.masked_fill_(own, -1)
     return torch.zeros_like(own).scatter_(1, order.topk(k, dim=1).indices, True) & ~own
 
 

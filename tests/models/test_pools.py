@@ -35,6 +35,14 @@ def test_batch_offers_everything_but_the_own_instance_without_k() -> None:
     assert torch.equal(offer_from_batch(own, None, generator=generator()), ~own)
 
 
+@pytest.mark.parametrize("k", [1, 14])
+def test_what_is_drawn_after_an_offer_does_not_depend_on_k(k: int) -> None:
+    own, draw, drawn = own_rows(8), generator(), generator()
+    offer_from_batch(own, k, generator=draw)
+    torch.rand(own.shape, generator=drawn)
+    assert torch.equal(torch.rand(3, generator=draw), torch.rand(3, generator=drawn))
+
+
 def test_batch_offers_every_row_equally_often() -> None:
     own, k, g = own_rows(4), 3, generator()
     times = sum(offer_from_batch(own, k, generator=g).double() for _ in range(4000))
