@@ -59,6 +59,11 @@ def log_encoder(client: "MlflowClient", run: str, folder: TrialFolder) -> None:
     client.set_tag(run, LOGGED, stamp)
 
 
+def prepare() -> None:
+    """Import most of what saving a model takes, for seconds: while trials run, not at the end."""
+    import torch._dynamo  # noqa: F401 - torch.export imports it when it is called first
+
+
 def save_model(encoder: "TrainedEncoder", path: Path) -> None:
     """Write an encoder of images as a model of MLflow: uint8 [B, H, W, 3] → features float32 [B, F].
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from study.storage.store import Store, TrialFolder, is_local
 from study.storage.trial_result import TrialResult
 from study.tracking import client as mlflow_client
-from study.tracking import schema
+from study.tracking import models, schema
 from study.tracking.client import chunks
 from study.tracking.experiment import TrialRuns
 from study.tracking.layout import TABLE, Layout
@@ -74,6 +74,8 @@ class Sender:
         self.client.set_tag(sent.run, *schema.tables(files))
         sent.uploaded = sent.ended
         self.ledger.write(trial, sent)
+        if trial.encoder.exists():
+            models.prepare()
 
     def interrupt(self, trial: TrialFolder) -> None:
         """Say of a trial without a result that nobody runs it any more."""

@@ -24,6 +24,7 @@ from study.tracking.tracker import Tracker
 from study.trial.run import run_trial
 from tests.conftest import TINY
 
+ROOT = Path(__file__).parents[2]
 # sqlalchemy 2.1 deprecates a loader that MLflow's own tables still ask for.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
@@ -105,6 +106,38 @@ def test_the_best_trials_run_has_its_encoder_once(store: Store, caplog: pytest.L
     loaded = mlflow.pytorch.load_model(place)(torch.from_numpy(images))
     assert torch.equal(loaded, encoder(encoder.preprocess.tensor(images)))
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.slow
+def test_saving_a_model_imports_little_once_it_is_prepared(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from study.study import Study
+import torch
+from study.tracking.client import connect
+connect("sqlite:///{tmp_path}/mlflow.db").search_experiments()
+from study.tracking import models
+heavy = {{"torch._dynamo", "torch._inductor", "sympy"}}
+assert not heavy & set(sys.modules)
+models.prepare()
+assert heavy <= set(sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_what_saving_an_encoder_takes_is_imported_when_the_first_trial_that_has_one_is_sent(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[bool] = []
+    monkeypatch.setattr("study.tracking.models.prepare", lambda: prepared.append(True))
+    first, second = store.trials()
+    first.encoder.unlink()
+    tracker = Tracker("s", store)
+    tracker.open("name: s\n", {})
+    assert tracker.sync()
+    assert len(prepared) == 1, "one of the two has one"
+    assert second.encoder.exists()
 
 
 def test_an_encoder_that_no_graph_can_be_made_of_is_said_in_a_line(
