@@ -25,8 +25,14 @@ def count_weights(similarity: Tensor, log_weight: Tensor | None) -> Tensor:
     n = torch.full(similarity.shape[:1], similarity.shape[1], dtype=_wide(similarity), device=similarity.device)
     if log_weight is not None:
         for at in row_blocks(similarity.shape, similarity.device):
-            n[at] = log_weight[at].to(n.dtype).exp().sum(dim=1)
+            n[at] = exp_(log_weight[at].to(n.dtype, copy=True)).sum(dim=1)
     return n
+
+
+def exp_(x: Tensor) -> Tensor:
+    """e^x in place, and exactly 0 where that is not a normal number, as of −∞."""
+    least = _least(x.dtype)
+    return torch.threshold_(x.clamp_(min=least).exp_(), math.exp(least + 1), 0.0)
 
 
 def _wide(x: Tensor) -> torch.dtype:
@@ -63,8 +69,6 @@ class _LogSumExp(torch.autograd.Function):
         gradient = torch.empty_like(similarity)  # ∂/∂s_k = w_k e^{s_k/t} / (t Σ), [B, K]
         for at in row_blocks(similarity.shape, similarity.device):
             share = _logits(similarity, ctx.temperature, log_weight, at)
-            least = _least(share.dtype)
-            share.sub_(total[at, None].nan_to_num(neginf=torch.inf)).clamp_(min=least).exp_()
-            torch.threshold_(share, math.exp(least + 1), 0.0)  # what is left out has no gradient at all
+            exp_(share.sub_(total[at, None].nan_to_num(neginf=torch.inf)))  # what is left out has no gradient at all
             torch.mul(share, grad[at, None] / ctx.temperature, out=gradient[at])
         return gradient, None, None

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.blocks import row_blocks
+from models.logsumexp import exp_
 from models.negatives.rank import at_least, band, share
 from models.negatives.strategy import Candidates
 from models.objectives import OBSERVERS, Objective
@@ -33,27 +34,29 @@ def observe(
 
     for at in row_blocks(negatives.shape, negatives.device):
         s, block = negatives[at], candidates.rows(at)
-        log_w = torch.zeros_like(s) if log_weight is None else log_weight[at].to(s.dtype)
-        kept = log_w > float("-inf")
-        log_r = (s / temperature + log_w).log_softmax(dim=1)  # [b, P + S], NaN where none is kept
-        r = log_r.exp()
-        k_eff = kept.sum(dim=1)
+        log_w = s.new_zeros(()) if log_weight is None else log_weight[at]
+        kept = (log_w > float("-inf")).expand_as(s)
+        marks = kept.to(s.dtype)  # sums of 1 and 0 of that type are several times as fast as of bools
+        k_eff = marks.sum(dim=1).long()
         met = k_eff > 0
+        log_r = (s / temperature).add_(log_w).log_softmax(dim=1)  # [b, P + S], NaN where none is kept
+        r = exp_(log_r.clone())
         hardest = band(s.masked_fill(~kept, -2), 0, at_least(share(0.05, k_eff), 1))
-        add("k", s.new_full((len(s),), p) if block.offered is None else block.offered.sum(dim=1))
+        offered = None if block.offered is None else block.offered.to(s.dtype)
+        add("k", s.new_full((len(s),), p) if offered is None else offered.sum(dim=1))
         add("k_eff", k_eff)
         add("empty_share", (~met).to(s.dtype))
         add("similarity.positive", positive[at].reshape(len(s), -1)[:, 0])
-        add("similarity.negative", (s * kept).sum(dim=1) / k_eff, met)
-        add("penalty.entropy", -(r * log_r.masked_fill(~kept, 0)).sum(dim=1), met)
-        add("penalty.hardest_5pct_share", (r * hardest).sum(dim=1), met)
+        add("similarity.negative", (s * marks).sum(dim=1) / k_eff, met)
+        add("penalty.entropy", -(log_r.clamp_(min=-1e4).mul_(r)).sum(dim=1), met)  # r is 0 where log r is −∞
+        add("penalty.hardest_5pct_share", hardest.mul_(r).sum(dim=1), met)
         if block.anchor_labels is not None and block.key_labels is not None:
-            same = block.same_class()
-            offered = torch.ones_like(same) if block.offered is None else block.offered.to(same.dtype)
-            add("collision_rate.pool", (same * offered).sum(dim=1) / offered.sum(dim=1))
-            real = kept[:, :p]
+            same = block.same_class().to(s.dtype)
+            at_hand = torch.ones_like(same) if offered is None else offered
+            add("collision_rate.pool", (same * at_hand).sum(dim=1) / at_hand.sum(dim=1))
+            real = marks[:, :p]
             selected = real.sum(dim=1)
-            add("collision_rate.selection", (same * real).sum(dim=1) / selected, selected > 0)
+            add("collision_rate.selection", same.mul_(real).sum(dim=1) / selected, selected > 0)
     return {name: value / counts[name] for name, value in sums.items()}
 
 
@@ -72,7 +75,7 @@ def observe_classes(candidates: Candidates, log_weight: Tensor | None, classes: 
         block = candidates.rows(at)
         ones = torch.ones_like(block.similarity)
         offered = ones if block.offered is None else block.offered.to(ones.dtype)
-        selected = offered if log_weight is None else log_weight[at, :p].to(ones.dtype).exp()
+        selected = offered if log_weight is None else exp_(log_weight[at, :p].to(ones.dtype, copy=True))
         for mass, weight in zip(masses, (selected, offered), strict=True):
             by_key = ones.new_zeros(len(ones), classes + 1).scatter_add_(1, keys.expand(len(ones), -1), weight)
             mass.index_add_(0, anchors[at].remainder(classes + 1), by_key.double())

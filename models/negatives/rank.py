@@ -109,8 +109,10 @@ def _thresholds(x: Tensor, first: Count, last: Count) -> tuple[Tensor, Tensor]:
         upper, lower = _sorted_at(x, ranks).unbind(dim=1)
         return lower, upper
     lower, upper = (x.new_full((len(x),), torch.inf) for _ in range(2))
-    for f, n in ranks.unique(dim=0).tolist():  # few: the rows are offered equally many
-        rows = (ranks == torch.tensor([f, n])).all(dim=1)
+    size = x.shape[1] + 1
+    numbered = ranks[:, 0] * size + ranks[:, 1]
+    for number in numbered.unique().tolist():  # few: the rows are offered equally many
+        rows, (f, n) = numbered == number, divmod(number, size)
         lower[rows], upper[rows] = (t.to(x.dtype) for t in _nth_highest(x if rows.all() else x[rows], f, n))
     return lower, upper
 
