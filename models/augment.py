@@ -1,7 +1,8 @@
 """Augmentation of whole batches: parameters of their own for every sample, drawn from a generator, applied on device.
 
 Random numbers come from a generator of the CPU and are sent to the device: views are the same on every device, and
-nothing waits for it.
+nothing waits for it. An augmentation that takes a `share` may be given a rank's rows of a batch: it draws for the whole
+batch, and applies to these what is theirs, so that the ranks' views together are those of one process.
 
 torchvision's v2 transforms draw one set of parameters a call, so a batch would share one crop; here a call draws B
 of them. The operators are those of `torchvision.transforms.v2.functional` on float images in [0, 1]. Inside, images
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.colours import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, grey_of
+from models.ranks import WHOLE, Share
 from models.registry import Registry, added
 
 AUGMENTATIONS = Registry("augmentation")
@@ -37,7 +39,7 @@ class Cropping(Protocol):
     """An augmentation that begins with a random resized crop and a flip, which may be made for it.
 
     One with an attribute `max_scale`, the greatest area of a crop, or `size`, the side of what it makes, is given such
-    crops; without them an area of up to 1, at the images' size.
+    crops; without them an area of up to 1, at the images' size. It may take a `share` as the ones here do.
     """
 
     min_scale: float
@@ -54,7 +56,7 @@ class NoAugmentation:
 
     modality: ClassVar[str] = "any"
 
-    def __call__(self, inputs: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, inputs: Tensor, *, generator: torch.Generator | None = None, share: Share = WHOLE) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W]; token ids [B, L] as they are."""
         return inputs if inputs.ndim == 2 else to_input(to_planes(inputs))
 
@@ -74,11 +76,11 @@ class CropFlip:
         if self.min_scale == 0:
             raise ValueError("min_scale must be above 0, got 0; give for instance min_scale=0.08")
 
-    def __call__(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+    def __call__(self, inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last, normalised."""
-        return to_input(random_crop_flip(to_planes(inputs), min_scale=self.min_scale, generator=generator))
+        return to_input(random_crop_flip(to_planes(inputs), min_scale=self.min_scale, generator=generator, share=share))
 
-    def after_crop(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+    def after_crop(self, inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
         """The rest, of images that are cropped and flipped already."""
         return to_input(to_planes(inputs))
 
@@ -118,26 +120,26 @@ class SimCLRViews:
                 "SimCLR uses strength=0.5 for CIFAR-10 and strength=1 for ImageNet"
             )
 
-    def __call__(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+    def __call__(self, inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last, normalised."""
-        planes = random_crop_flip(to_planes(inputs), min_scale=self.min_scale, generator=generator)
-        return self._recoloured(planes, generator)
+        planes = random_crop_flip(to_planes(inputs), min_scale=self.min_scale, generator=generator, share=share)
+        return self._recoloured(planes, generator, share)
 
-    def after_crop(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+    def after_crop(self, inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
         """The rest, of images that are cropped and flipped already."""
-        return self._recoloured(to_planes(inputs), generator)
+        return self._recoloured(to_planes(inputs), generator, share)
 
-    def _recoloured(self, planes: Tensor, generator: torch.Generator) -> Tensor:
+    def _recoloured(self, planes: Tensor, generator: torch.Generator, share: Share) -> Tensor:
         """The rest, of planes that are overwritten."""
-        count = planes.shape[1]
+        count = share.ranks * planes.shape[1]
         jittered = torch.rand(count, generator=generator) < self.jitter_probability
         shift = torch.rand(4, count, generator=generator).mul_(2).sub_(1) * (self.strength * jittered)
         order = torch.randperm(4, generator=generator).tolist()
         grey = torch.rand(count, generator=generator) < self.grey_probability
-        _jitter(planes, shift, order)
-        _change_some(planes, grey, lambda some: grey_of(some).expand_as(some))
+        _jitter(planes, share.of(shift, dim=1), order)
+        _change_some(planes, share.of(grey), lambda some: grey_of(some).expand_as(some))
         if self.blur_probability:
-            random_blur(planes, probability=self.blur_probability, generator=generator)
+            random_blur(planes, probability=self.blur_probability, generator=generator, share=share)
         return to_input(planes)
 
 
@@ -166,15 +168,17 @@ class EraseReplace:
         if self.vocabulary_size < 0:
             raise ValueError(f"vocabulary_size must be 0 (the data set's) or more, got {self.vocabulary_size}")
 
-    def __call__(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+    def __call__(self, inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
         """Token ids [B, L], 0 = padding, to token ids [B, L]."""
         if self.vocabulary_size < 2:
             raise ValueError("erase-replace needs to know the tokens; give vocabulary_size=N, padding included")
         present = inputs != PADDING
-        score, replace = _uniform(2, *inputs.shape, generator=generator, device=inputs.device)
+        whole = (share.ranks * len(inputs), inputs.shape[1])
+        drawn = share.of(torch.rand(2, *whole, generator=generator), dim=1)
+        score, replace = drawn.to(inputs.device, non_blocking=True)
         longest_lived = score == score.masked_fill(~present, -1).amax(dim=1, keepdim=True)
         erased = (score < self.erase_probability) & ~longest_lived
-        random_ids = torch.randint(PADDING + 1, self.vocabulary_size, inputs.shape, generator=generator)
+        random_ids = share.of(torch.randint(PADDING + 1, self.vocabulary_size, whole, generator=generator))
         random_ids = random_ids.to(inputs.device, inputs.dtype, non_blocking=True)
         replaced = torch.where((replace < self.replace_probability) & present, random_ids, inputs)
         return replaced.masked_fill(erased, PADDING)
@@ -194,12 +198,12 @@ def to_input(planes: Tensor) -> Tensor:
     return planes.permute(1, 0, 2, 3).contiguous(memory_format=torch.channels_last)
 
 
-def random_crop_flip(planes: Tensor, *, min_scale: float, generator: torch.Generator) -> Tensor:
+def random_crop_flip(planes: Tensor, *, min_scale: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
     """A random resized crop of each sample, flipped with probability ½: planes [3, B, H, W] to the same shape."""
     _, count, height, width = planes.shape
-    boxes = random_boxes(count, height, width, min_scale=min_scale, generator=generator)
+    boxes = share.of(random_boxes(share.ranks * count, height, width, min_scale=min_scale, generator=generator))
     boxes = boxes.to(planes.device, non_blocking=True)
-    flip = _uniform(count, generator=generator, device=planes.device) < 0.5
+    flip = share.of(torch.rand(share.ranks * count, generator=generator) < 0.5).to(planes.device, non_blocking=True)
     return resized_crop(planes, boxes, flip)
 
 
@@ -253,10 +257,11 @@ def _interpolation(centre: Tensor, pixel: Tensor) -> Tensor:
     return (centre - pixel).abs_().neg_().add_(1).clamp_(min=0)
 
 
-def random_blur(planes: Tensor, *, probability: float, generator: torch.Generator) -> None:
+def random_blur(planes: Tensor, *, probability: float, generator: torch.Generator, share: Share = WHOLE) -> None:
     """Blur each sample with that probability, by a deviation of U(0.1, 2) pixels: planes [3, B, H, W], in place."""
-    chosen = torch.rand(planes.shape[1], generator=generator) < probability
-    sigma = torch.rand(planes.shape[1], generator=generator).mul_(1.9).add_(0.1)[chosen]
+    count = share.ranks * planes.shape[1]
+    chosen = share.of(torch.rand(count, generator=generator) < probability)
+    sigma = share.of(torch.rand(count, generator=generator).mul_(1.9).add_(0.1))[chosen]
     sigma = sigma.to(planes.device, non_blocking=True)
     _change_some(planes, chosen, lambda some: blur(some, sigma))
 
@@ -292,11 +297,6 @@ def _change_some(planes: Tensor, chosen: Tensor, change: Callable[[Tensor], Tens
     index = chosen.nonzero().squeeze(1).to(planes.device, non_blocking=True)
     if len(index):
         planes.index_copy_(1, index, change(planes.index_select(1, index)))
-
-
-def _uniform(*shape: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """U(0, 1) of that shape, drawn on the CPU and sent to the device."""
-    return torch.rand(*shape, generator=generator).to(device, non_blocking=True)
 
 
 def _check_share(name: str, value: float) -> None:

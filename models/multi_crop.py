@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from models.augment import AUGMENTATIONS, SimCLRViews, random_boxes, to_planes
+from models.ranks import WHOLE, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,21 +25,22 @@ class SmallCrops:
     """Least area of a crop, as a share of the image's area."""
     max_scale: float
     """Greatest area of a crop."""
-    rest: Callable[[Tensor, torch.Generator], Tensor]
+    rest: Callable[[Tensor, torch.Generator, Share], Tensor]
     """From planes [3, B, size, size] to float32 [B, 3, size, size]."""
 
-    def __call__(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+    def __call__(self, inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, size, size] in channels_last, normalised."""
         count, height, width, _ = inputs.shape
         scale = {"min_scale": self.min_scale, "max_scale": self.max_scale}
-        boxes = random_boxes(count, height, width, **scale, generator=generator)
-        flip = torch.rand(count, generator=generator) < 0.5
-        boxes, flip = (x.to(inputs.device, non_blocking=True) for x in (boxes, flip))
-        return self.rest(crop_to(to_planes(inputs), boxes, flip, self.size), generator)
+        whole = share.ranks * count
+        boxes = random_boxes(whole, height, width, **scale, generator=generator)
+        flip = torch.rand(whole, generator=generator) < 0.5
+        boxes, flip = (share.of(x).to(inputs.device, non_blocking=True) for x in (boxes, flip))
+        return self.rest(crop_to(to_planes(inputs), boxes, flip, self.size), generator, share)
 
-    def after_crop(self, inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+    def after_crop(self, inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
         """The rest, of images uint8 [B, size, size, 3] that are cropped and flipped already."""
-        return self.rest(to_planes(inputs), generator)
+        return self.rest(to_planes(inputs), generator, share)
 
 
 @runtime_checkable

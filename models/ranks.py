@@ -6,11 +6,32 @@ the losses' sum, and their mean over the ranks is that of the one loss: as in Di
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Share:
+    """A rank's equal share of the rows of a batch; by itself the only rank, with all of them."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    def of(self, x: Tensor, *, dim: int = 0) -> Tensor:
+        """The rank's own rows, which lie along `dim`: N · n of them → n."""
+        return x.chunk(self.ranks, dim)[self.rank]
+
+
+WHOLE = Share()
+
+
+def own_share() -> Share:
+    """This process's."""
+    return Share(dist.get_rank(), dist.get_world_size())
 
 
 class PeerLost(BaseException):

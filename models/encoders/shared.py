@@ -7,17 +7,19 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from models.batch_norm import share_batch_norm
-from models.ranks import gathered
+from models.ranks import gathered, own_share
 
 
-def share(encoder: nn.Module) -> None:
-    """Let each rank encode its share of a batch [B, …] that all are given, and return the features [B, F] of all.
+def share(encoder: nn.Module, *, rows: int | None = None) -> None:
+    """Let each rank encode its share of a batch [B, …], and return the features [B, F] of all.
 
-    So in training mode; batch normalisation then has the statistics of the whole batch. In evaluation the encoder is as
-    it was, for one rank alone. A copy is shared alike, and names in `state_dict` stay.
+    All are given the whole batch; or, with `rows`, each its own so many rows of one view after another [V · rows, …],
+    whose features are then those of whole views, [V · B, F]. So in training mode; batch normalisation then has the
+    statistics of the whole batch. In evaluation the encoder is as it was, for one rank alone. A copy is shared alike,
+    and names in `state_dict` stay.
     """
     share_batch_norm(encoder)
-    shared = _Shared()
+    shared = _Shared(rows)
     encoder.register_forward_pre_hook(shared.before)
     encoder.register_forward_hook(shared.after)
 
@@ -27,18 +29,26 @@ class _Shared:
 
     number = 0  # the same on all ranks
 
+    def __init__(self, rows: int | None) -> None:
+        self.rows = rows
+
     def before(self, encoder: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor] | None:
         if not encoder.training:
             return None
-        (x,), ranks, rank = inputs, dist.get_world_size(), dist.get_rank()
-        if len(x) % ranks:
-            raise ValueError(f"{len(x)} inputs do not part into {ranks} equal shares; choose a multiple as batch_size")
+        (x,), own = inputs, own_share()
+        if self.rows is None and len(x) % own.ranks:
+            raise ValueError(
+                f"{len(x)} inputs do not part into {own.ranks} equal shares; choose a multiple as batch_size"
+            )
         self.number = int(torch.randint(2**62, ()))
-        torch.manual_seed(self.number + 1 + rank)
-        return (x.chunk(ranks)[rank],)
+        torch.manual_seed(self.number + 1 + own.rank)
+        return (own.of(x) if self.rows is None else x,)
 
     def after(self, encoder: nn.Module, inputs: tuple[Any, ...], features: Tensor) -> Tensor | None:
         if not encoder.training:
             return None
         torch.manual_seed(self.number)
-        return gathered(features)
+        found = gathered(features)
+        if self.rows is None or len(features) == self.rows:
+            return found
+        return found.view(dist.get_world_size(), -1, self.rows, *found.shape[1:]).transpose(0, 1).reshape(found.shape)

@@ -20,6 +20,7 @@ class DirectPred(Method):
     has_negatives: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = None
     head: ClassVar[Mapping[str, Any]] = {"batch_norm": "hidden"}
+    rows_apart = True
 
     momentum: float = 0.996
     """of the target's moving average at the beginning; rises to 1 along a cosine"""

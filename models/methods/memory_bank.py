@@ -22,6 +22,8 @@ class MemoryBank(Method):
     With `loss` "nce" the loss is the method's own, and there is no objective to choose.
     """
 
+    rows_apart = True
+
     momentum: float = 0.5
     """share of the old row in the new one: row ← normalise(m row + (1 − m) z)"""
     loss: Literal["softmax", "nce"] = "softmax"

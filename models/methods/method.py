@@ -42,7 +42,7 @@ def mlp_predictor(dim: int, hidden: int, *, batch_norm: bool) -> nn.Sequential:
 class Batch:
     """Augmented views of B training instances: two, or as many as the method asks for."""
 
-    views: tuple[Tensor, ...]
+    views: tuple[Tensor, ...]  # [B, …] each; over ranks, of a method with rows_apart, the rank's own rows
     instance: Tensor  # int64 [B], index in the training split
     labels: Tensor | None  # int64 [B]; read by methods and strategies with uses_labels, else only for statistics
     small: tuple[Tensor, ...] = ()  # small views of the instances; none for a method that takes_small_views not
@@ -102,6 +102,14 @@ class Method(ABC):
     def directions(self) -> tuple[str, ...]:
         """Kinds of objective that it can serve: those of "one" direction, of "both"."""
         return ("one",)
+
+    @property
+    def rows_apart(self) -> bool:
+        """Whether a step does nothing with inputs but encode them, each in its place; a rank then has its own rows.
+
+        Otherwise, as where images are mixed, every rank is given the whole batch. Instances and labels are of all.
+        """
+        return False
 
     @property
     def views(self) -> int:

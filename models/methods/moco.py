@@ -44,6 +44,11 @@ class MoCo(Method):
             raise ValueError("moco: batch_norm over the whole batch has no parts; leave parts out, or set batch_norm")
 
     @property
+    def rows_apart(self) -> bool:
+        """Unless keys are shuffled before they are encoded."""
+        return self.batch_norm != "shuffle"
+
+    @property
     def directions(self) -> tuple[str, ...]:
         return ("one", "both") if self.symmetric else ("one",)
 

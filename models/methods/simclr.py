@@ -26,6 +26,7 @@ class SimCLR(Method):
     default_objective: ClassVar[str | None] = "nt_xent"
     takes_small_views: ClassVar[bool] = True
     head: ClassVar[Mapping[str, Any]] = {"batch_norm": "all"}
+    rows_apart = True
 
     further_views: int = 0
     """views beyond the two, which are neither anchors nor pool: an anchor has M = 1 + further_views positives, and as

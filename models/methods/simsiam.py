@@ -21,6 +21,7 @@ class SimSiam(Method):
     has_negatives: ClassVar[bool] = False
     default_objective: ClassVar[str | None] = None
     head: ClassVar[Mapping[str, Any]] = {"batch_norm": "all"}
+    rows_apart = True
 
     predictor_hidden: int = 0
     """width of the predictor's hidden layer; 0: a quarter of the projection's"""

@@ -22,6 +22,7 @@ class SupCon(Method):
     has_negatives: ClassVar[bool] = False
     uses_labels: ClassVar[bool] = True
     default_objective: ClassVar[str | None] = None
+    rows_apart = True
 
     base_temperature: float = 0.07
     """the loss is scaled by t/base_temperature, as in the published code"""

@@ -23,6 +23,7 @@ class Supervised(Method):
     uses_labels: ClassVar[bool] = True
     default_objective: ClassVar[str | None] = None
     trains_head: ClassVar[bool] = False
+    rows_apart = True
 
     def learner(
         self, encoder: nn.Module, head: nn.Module, contrast: Contrast | None, context: TrainingContext

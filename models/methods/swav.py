@@ -26,6 +26,7 @@ class SwAV(Method):
     default_objective: ClassVar[str | None] = None
     takes_small_views: ClassVar[bool] = True
     head: ClassVar[Mapping[str, Any]] = {"batch_norm": "hidden"}
+    rows_apart = True
 
     prototypes: int = 300
     """number of prototypes; 3000 in the paper, for ImageNet"""

@@ -26,7 +26,7 @@ def learner_of(
     encoder = seeded(lambda: as_encoder(build(), example(data.shape.size)), seed=seed_of(seed, Stream.ENCODER))
     encoder.chunk = trial.config["encoder_chunk"]
     if ranks > 1:
-        share(encoder)
+        share(encoder, rows=trial.config["batch_size"] // ranks if parts.method.rows_apart else None)
     head = seeded(lambda: parts.head(encoder.feature_dim), seed=seed_of(seed, Stream.HEAD))
     context = TrainingContext(
         batch_size=trial.config["batch_size"],

@@ -1,4 +1,4 @@
-"""One trial over several processes of a node: each encodes its share of every batch, and the first does all the rest.
+"""One trial over several processes of a node: each makes and encodes its share of every batch, the first does the rest.
 
 The caller's process only watches them: whatever becomes of one, the others end with it. They are processes of Python's
 own, not workers of Ray Train, whose trainer in a Tune trial would need placement, session and storage of its own.

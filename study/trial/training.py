@@ -15,7 +15,7 @@ from models.methods.method import unit_rows
 from models.multi_crop import work_in_views
 from models.optim import set_learning_rate
 from models.precision import autocast, choose_precision
-from models.ranks import average_gradients
+from models.ranks import WHOLE, average_gradients, own_share
 from study.data import Dataset
 from study.evaluation.geometry import alignment, uniformity
 from study.machine.memory import PeakMemory
@@ -23,7 +23,7 @@ from study.semantics import selection_statistics
 from study.trial.learner import learner_of, supply
 from study.trial.streams import Stream, generator, layers_draw
 from study.trial.trial import Trial
-from study.trial.views import Examples, Wanted, sent, wanted
+from study.trial.views import Examples, Wanted, made_of, sent, wanted
 
 OBSERVED_STEPS = 8
 """Steps of an epoch, evenly spaced, at which what is only logged is computed."""
@@ -57,6 +57,7 @@ class Training:
         self.seed, self.epochs, self.batch_size = config["seed"], config["epochs"], config["batch_size"]
         self.precision = choose_precision(config["precision"], device)
         self.augmentation = supply(trial.parts.augmentation, data)
+        self.share = own_share() if ranks > 1 and trial.parts.method.rows_apart else WHOLE
         self.wanted = wanted(self.augmentation, trial.parts.method.views)
         # of an example, small ones by their pixels
         self.views = work_in_views(trial.parts.method.views, self.augmentation, data.shape.size)
@@ -108,7 +109,7 @@ class Training:
         look_every = 1 if self.device.type == "cpu" else LOOK_EVERY
         here = self.order()
         there = sent(here, self.device)
-        self.train.expect(here)
+        self.train.expect(made_of(self.wanted, self.share).of(here, dim=1))
         losses: list[float] = []
         unseen: list[Tensor] = []
         observed: list[dict[str, Tensor]] = []
@@ -173,7 +174,7 @@ class Training:
         at = self.epoch * self.steps + step
         self.part = "making views"
         key = (self.seed, Stream.VIEWS, self.epoch)
-        views = self.train.views(here, there, *self.wanted, generator=draw_views, key=key)
+        views = self.train.views(here, there, *self.wanted, generator=draw_views, key=key, share=self.share)
         batch = Batch(views[0], there, None if self.train.labels is None else self.train.labels[there], *views[1:])
         context = StepContext(
             draw_step, self.trial.parts.temperature.at(at / total), self.epoch, self.epochs, observe, at

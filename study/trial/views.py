@@ -1,6 +1,8 @@
 """Augmented views, and the examples that they are made of: the one place where an augmentation is called."""
 
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ from torch import Tensor
 from models.augment import Cropping
 from models.multi_crop import small_views
 from models.precision import no_autocast
+from models.ranks import WHOLE, Share
 from study.data import Split
 from study.data.images.packed import Packed
 from study.trial.crops import Crops, Kind
@@ -19,13 +22,16 @@ RESIDENT_SHARE = 1 / 16
 
 
 @torch.no_grad()
-def view_of(augmentation: Callable[..., Tensor], inputs: Tensor, *, generator: torch.Generator) -> Tensor:
+def view_of(
+    augmentation: Callable[..., Tensor], inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE
+) -> Tensor:
     """An augmented view of each of these inputs, never under autocast: pixels are not rounded to bfloat16.
 
-    The generator is one of the CPU, whatever device the inputs are on.
+    The generator is one of the CPU, whatever device the inputs are on; `share`: that of the batch which they are.
     """
+    of_share = {} if share == WHOLE else {"share": share}
     with no_autocast(inputs.device):
-        return augmentation(inputs, generator=generator)
+        return augmentation(inputs, generator=generator, **of_share)
 
 
 class Wanted(NamedTuple):
@@ -34,6 +40,15 @@ class Wanted(NamedTuple):
     augmentation: Any
     """called with inputs and a generator"""
     number: int
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether a rank can make them of its own rows: the augmentation draws for the whole batch all the same."""
+        called = [
+            self.augmentation,
+            *([self.augmentation.after_crop] if isinstance(self.augmentation, Cropping) else []),
+        ]
+        return all("share" in inspect.signature(each).parameters for each in called)
 
     @property
     def kind(self) -> Kind | None:
@@ -48,6 +63,11 @@ def wanted(augmentation: Any, full: int) -> tuple[Wanted, ...]:
     """The views of a training's step: so many full ones, and the small ones that the augmentation gives."""
     few = small_views(augmentation).number
     return (Wanted(augmentation, full), *([Wanted(augmentation.small, few)] if few else []))
+
+
+def made_of(views: Iterable[Wanted], share: Share) -> Share:
+    """The rows that a rank makes these views of: its own, or all, where an augmentation knows of no share."""
+    return share if all(of.by_rows for of in views) else WHOLE
 
 
 class Examples:
@@ -78,21 +98,30 @@ class Examples:
             self._crops.expect(order)
 
     def views(
-        self, index: Tensor, there: Tensor, *wanted: Wanted, generator: torch.Generator, key: tuple[int, ...]
-    ) -> list[tuple[Tensor, ...]]:
+        self, index: Tensor, there: Tensor, *wanted: Wanted, generator: torch.Generator, key: tuple[int, ...],
+        share: Share = WHOLE,
+    ) -> list[tuple[Tensor, ...]]:  # fmt: skip
         """The augmented views that are wanted of the examples at an index, which is given on the CPU and on the device.
 
         `key`: words that seed the crops of packed images, with the example's index; all else is the generator's.
+        `share`: of the batch at the index, those rows alone: the same as without it, to the order of sums.
         """
+        rows = made_of(wanted, share)
+        views = self._made(rows.of(index), rows.of(there), wanted, generator, key, rows)
+        return views if rows == share else [tuple(map(share.of, of)) for of in views]
+
+    def _made(
+        self, index: Tensor, there: Tensor, wanted: Sequence[Wanted], generator: torch.Generator,
+        key: tuple[int, ...], rows: Share,
+    ) -> list[tuple[Tensor, ...]]:  # fmt: skip
+        draw: Any = functools.partial(view_of, generator=generator, share=rows)
         kinds = [kind for of in wanted if (kind := of.kind) is not None]
         if self._crops is None or len(kinds) < len(wanted):
             inputs = self.take(index, there)
-            return [
-                tuple(view_of(of.augmentation, inputs, generator=generator) for _ in range(of.number)) for of in wanted
-            ]
+            return [tuple(draw(of.augmentation, inputs) for _ in range(of.number)) for of in wanted]
         crops = self._crops.take(index, *kinds, key=key)
         return [
-            tuple(view_of(of.augmentation.after_crop, self._sent(each), generator=generator) for each in cropped)
+            tuple(draw(of.augmentation.after_crop, self._sent(each)) for each in cropped)
             for of, cropped in zip(wanted, crops, strict=True)
         ]
 

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from models import augment
 from models.augment import AUGMENTATIONS, CropFlip, EraseReplace, NoAugmentation, SimCLRViews
+from models.multi_crop import MultiCrop  # noqa: F401 (it registers itself)
+from models.ranks import Share
 
 COUNT = 12
 TOLERANCE = 1e-5  # float32, values in [0, 1]
@@ -160,6 +162,23 @@ def test_same_generator_same_views_and_two_draws_differ(name: str, images: Tenso
     again = augmentation(inputs, generator=torch.Generator().manual_seed(3))
     assert torch.equal(first, again)
     assert torch.equal(first, second) == (name == "none")
+
+
+STEPS = [(n, s) for n in AUGMENTATIONS for s in ("__call__", "after_crop", "small") if hasattr(AUGMENTATIONS[n], s)]
+
+
+@pytest.mark.parametrize(("name", "step"), STEPS)
+def test_a_share_of_a_batch_has_the_views_that_it_has_in_the_whole(name: str, step: str, images: Tensor) -> None:
+    given = {"erase-replace": {"vocabulary_size": 50}, "simclr": {"blur_probability": 0.5}}.get(name, {})
+    made = getattr(AUGMENTATIONS[name](**given), step)
+    inputs = torch.arange(1, 161).view(8, 20) if name == "erase-replace" else images[:8]
+    draw = torch.Generator().manual_seed(3)
+    whole, state = made(inputs, generator=draw), draw.get_state()
+    for rank in range(4):
+        share, draw = Share(rank, 4), torch.Generator().manual_seed(3)
+        own = made(share.of(inputs), generator=draw, share=share)
+        torch.testing.assert_close(own, share.of(whole), rtol=0, atol=1e-6)
+        assert torch.equal(draw.get_state(), state), "the draws that follow are those of one process"
 
 
 def test_erase_replace_changes_the_asked_shares_and_never_padding(generator: torch.Generator) -> None:

@@ -1,28 +1,34 @@
 """A step that two ranks share is the step of one process with the whole batch, for whatever the registries hold."""
 
 import functools
+import io
 import itertools
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from models.augment import NoAugmentation, SimCLRViews
 from models.contrast import StepContext
 from models.encoders.shared import share
 from models.methods import METHODS, Batch
 from models.multi_crop import small_views
 from models.objectives import OBJECTIVES
-from models.ranks import average_gradients
+from models.ranks import WHOLE, average_gradients, own_share
 from study import ConfigError, TrialConfig
-from study.data import Dataset
+from study.data import Dataset, Split
+from study.data.images.packed import Packed
 from study.planning.resolve import Resolver
+from study.trial import views
 from study.trial.learner import learner_of
+from study.trial.training import Training
 from study.trial.trial import Trial
 from tests.models.methods.test_conformance import VARIANTS
 from tests.models.test_every_combination import SMALL, TINY, WIDE, candidates_for, component, strategies
@@ -102,10 +108,12 @@ def _numbers(trial: Trial, data: Dataset, ranks: int) -> Numbers:
     size, found = trial.config["batch_size"], {}
     for step in range(STEPS):
         drawn = functools.partial(torch.randn, generator=draw_views, dtype=torch.float64)
-        views = tuple(drawn(size, 3, 8, 8) for _ in range(trial.parts.method.views))
+        full = tuple(drawn(size, 3, 8, 8) for _ in range(trial.parts.method.views))
         small = tuple(drawn(size, 3, 4, 4) for _ in range(small_views(trial.parts.augmentation).number))
         instance = torch.arange(size * step, size * (step + 1)) % len(data.train)
-        batch = Batch(views, instance, torch.tensor(data.train.labels)[instance], small)
+        own = own_share() if ranks > 1 and trial.parts.method.rows_apart else WHOLE
+        full, small = (tuple(map(own.of, of)) for of in (full, small))
+        batch = Batch(full, instance, torch.tensor(data.train.labels)[instance], small)
         made = learner.step(batch, StepContext(draw, 0.3, epoch=0, epochs=1, observe=True, step=step))
         optimizer.zero_grad(set_to_none=True)
         made.loss.backward()
@@ -119,18 +127,109 @@ def _numbers(trial: Trial, data: Dataset, ranks: int) -> Numbers:
     return {name: value.detach().double().numpy() for name, value in found.items()}
 
 
-def shared(trials: dict[str, Trial], cache: Path) -> tuple[dict[str, Numbers], list[Any]]:
-    """These of a rank, and features of an encoder that draws, with a number drawn after it."""
+@dataclass(frozen=True, kw_only=True)
+class Plain:
+    """An augmentation that begins with a crop and knows of no ranks."""
+
+    min_scale: float = 0.5
+
+    def __call__(self, inputs: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
+        raise NotImplementedError("its crops are made for it")
+
+    def after_crop(self, inputs: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
+        brightness = torch.rand(len(inputs), generator=generator)
+        return NoAugmentation()(inputs) * brightness[:, None, None, None]
+
+
+def whole_trials() -> dict[str, Trial]:
+    """Every method with the augmentation that has most to draw, one with an augmentation that knows of no ranks."""
+    trials = {
+        name: trial
+        if small_views(trial.parts.augmentation).number
+        else with_views(trial, SimCLRViews(blur_probability=0.5))
+        for name, trial in references().items()
+    }
+    return trials | {"plain": with_views(resolved(), Plain())}
+
+
+def with_views(trial: Trial, augmentation: Any) -> Trial:
+    return replace(trial, parts=replace(trial.parts, augmentation=augmentation))
+
+
+class Epoch(NamedTuple):
+    """Of a rank."""
+
+    loss: float
+    weights: np.ndarray[Any, np.dtype[np.float64]]
+    decoded: list[int]
+    """the images, each as often as it was"""
+
+
+def epochs(cache: Path, ranks: int) -> dict[str, Epoch]:
+    """An epoch's training of each in float64, of the images' files and of arrays."""
+    found = {}
+    for name, trial in whole_trials().items():
+        data = trial.parts.data.load(cache)
+        found[name] = _epoch(trial, replace(data, train=packed(data.train)), ranks)
+        if name.startswith(("simclr with", "imix", "supervised")):
+            found[f"{name}, arrays"] = _epoch(trial, data, ranks)
+    return found
+
+
+def packed(split: Split) -> Split:
+    """The same images as the bytes of their files."""
+    files = []
+    for image in split.take(slice(None)):
+        Image.fromarray(image).save(file := io.BytesIO(), "PNG")
+        files.append(file.getvalue())
+    ends = np.cumsum([0, *map(len, files)])
+    content = np.frombuffer(b"".join(files), np.uint8)
+    return Split(Packed(content, np.stack([ends[:-1], ends[1:]], axis=1), split.inputs.shape[1]), split.labels)
+
+
+def _epoch(trial: Trial, data: Dataset, ranks: int) -> Epoch:
+    decoded: list[int] = []
+    image, view_of = Packed.image, views.view_of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Packed, "image", lambda of, row: decoded.append(row) or image(of, row))
+        patch.setattr(views, "view_of", lambda *given, **named: view_of(*given, **named).double())
+        trial = replace(trial, config={**trial.config, "precision": "float32"})
+        training = Training(trial, data, torch.device("cpu"), ranks=ranks)
+        training.learner.double()
+        loss = training.train_epoch()["train.loss"]
+    weights = torch.cat([p.detach().flatten() for p in training.learner.encoder.parameters()])
+    return Epoch(loss, weights.numpy(), sorted(decoded))
+
+
+def check_epochs(by_one: dict[str, Epoch], *by_rank: dict[str, Epoch]) -> None:
+    """Each rank's is that of one process, of half of the files."""
+    for name, expected in by_one.items():
+        for found in (epochs[name] for epochs in by_rank):
+            assert found.loss == pytest.approx(expected.loss, rel=CLOSE, abs=CLOSE), name
+            np.testing.assert_allclose(found.weights, expected.weights, rtol=CLOSE, atol=CLOSE, err_msg=name)
+        decoded = [epochs[name].decoded for epochs in by_rank]
+        if name.endswith("arrays"):
+            assert decoded == [[], []]
+        elif name.startswith(("imix", "unmix", "plain")) or "shuffle" in name:
+            assert decoded == [expected.decoded] * 2, name
+        else:
+            assert sorted(decoded[0] + decoded[1]) == expected.decoded == list(range(64)), name
+            assert len(decoded[0]) == len(decoded[1]) == 32, name
+
+
+def shared(trials: dict[str, Trial], cache: Path) -> tuple[dict[str, Numbers], list[Any], dict[str, Epoch]]:
+    """These of a rank; features of an encoder that draws, with a number drawn after it; and epochs."""
     torch.manual_seed(0)
     dropout = nn.Dropout(0.5)
     share(dropout)
-    return numbers(trials, cache, RANKS), [dropout(torch.ones(8, 32)).tolist(), torch.rand(1).item()]
+    drawn = [dropout(torch.ones(8, 32)).tolist(), torch.rand(1).item()]
+    return numbers(trials, cache, RANKS), drawn, epochs(cache, RANKS)
 
 
 def check(trials: dict[str, Trial], cache: Path, folder: Path) -> None:
     with Pair(folder, shared, trials, cache) as pair:
-        alone = numbers(trials, cache, 1)
-        (first, drawn), (second, also) = pair.results()
+        alone, by_one = numbers(trials, cache, 1), epochs(cache, 1)
+        (first, drawn, by_first), (second, also, by_second) = pair.results()
     assert drawn == also, "features, and draws that follow, are the same on all ranks"
     assert drawn[0][:4] != drawn[0][4:], "no two shares have the draws of one"
     for name, expected in alone.items():
@@ -141,6 +240,7 @@ def check(trials: dict[str, Trial], cache: Path, folder: Path) -> None:
                 np.testing.assert_allclose(
                     found[name][n], value, rtol=CLOSE, atol=CLOSE, err_msg=f"{name}: {n} of rank {rank}"
                 )
+    check_epochs(by_one, by_first, by_second)
 
 
 @pytest.fixture(autouse=True)
