@@ -94,6 +94,8 @@ def _enter_job(options: argparse.Namespace) -> None:
 def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
     """Run the study; its plan is printed before anything starts."""
     from study.claims import findings
+    from study.storage.store import Store
+    from study.tracking.uri import is_off
 
     plans: list[Plan] = []
 
@@ -125,7 +127,11 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
             print(
                 f"{len(left)} claims are open: {', '.join(left)}; `study run {options.study}` goes on, up to max_seeds"
             )
-        print(f"next: study report {options.study} | study ui")
+        report = Store.of(study.name, options.storage).path / "report.html"
+        if report.exists() and not is_off(options.tracking_uri):
+            print(f"report: {report}\nnext: study ui {study.name}")
+        else:
+            print(f"next: study report {options.study} | study ui {study.name}")
         if after.failed:
             print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")
         if after.pruned:

@@ -25,7 +25,7 @@ from study.planning.study_config import StudyConfig
 from study.results import Results
 from study.storage.best_encoder import BestEncoder
 from study.storage.claims import Session
-from study.storage.store import Store, check_writable, write_atomically
+from study.storage.store import Store, check_writable, is_local, write_atomically
 from study.tracking.tracker import Tracker
 from study.tracking.untracked import Untracked
 from study.tracking.uri import check, is_off
@@ -181,20 +181,21 @@ def _forget_failures(study: StudyConfig, store: Store, trials: list[Trial]) -> P
 
 
 def _send_outcome(tracker: Tracker, results: Results, store: Store, *, encoder: bool) -> None:
-    """The summary and the study's figures, as they are in the report, on its run, unless it has them of the same trials
-    and code; the best encoder on its trial's."""
+    """The report, in the study's folder and on its run, where the summary is as well, unless that has them of the same
+    trials and code; the best encoder on its trial's."""
     if encoder:
         tracker.log_encoder(results)
-    with tracker.once(_outcome(results, store)) as anew, tempfile.TemporaryDirectory() as folder:
+    with tracker.once(_outcome(results, store)) as anew, tempfile.TemporaryDirectory() as elsewhere:
         if not anew:
             return
-        from study.figures.figure import save_study_figures
         from study.figures.records import Records
+        from study.report.page import write
 
         records = Records(results, store)
         tracker.summarise(results, records.findings)
-        for path in save_study_figures(records, Path(folder)):
-            tracker.attach(path)
+        if not results.frame.empty:
+            for path in write(records, store.path if is_local(store.path) else Path(elsewhere)):
+                tracker.attach(path)
 
 
 def _outcome(results: Results, store: Store) -> str:

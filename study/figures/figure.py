@@ -1,4 +1,4 @@
-"""Base class and registry of figures, and a trial's or a study's figures as files."""
+"""Base class and registry of figures, the pictures of a study, and a trial's as files."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class Figure(ABC):
     """the heading of the report that it stands under"""
 
     def of_study(self, records: Records) -> Iterable[Picture]:
-        """The pictures of a study: in the report, and artifacts of the study's run in MLflow."""
+        """The pictures of a study, in its report."""
         return ()
 
     def of_trial(self, tables: Mapping[str, Table], journal: Table) -> Iterable[Picture]:
@@ -72,13 +72,6 @@ def study_pictures(
         yield from ((figure, picture) for picture in pictures)
 
 
-def save_study_figures(records: Records, folder: Path) -> list[Path]:
-    """Draw every figure of the study into files of the folder; what cannot be drawn is left out."""
-    left_out: Undrawn = {}
-    pictures = study_pictures(registered(), records, left_out)
-    return [path for figure, picture in pictures if (path := _save(figure, picture, folder, left_out))]
-
-
 def save_trial_figures(
     figures: Mapping[str, Figure], tables: Mapping[str, Table], folder: Path, *, journal: Table = ()
 ) -> Undrawn:
@@ -91,7 +84,10 @@ def save_trial_figures(
             left_out[name] = reason(error)
             continue
         for picture in pictures:
-            _save(figure, picture, folder, left_out)
+            try:
+                save_picture(figure, picture, folder / f"{picture.name}.png")
+            except Exception as error:
+                left_out[picture.name] = reason(error)
     return left_out
 
 
@@ -118,16 +114,6 @@ def _save_png(drawing: "Drawing", path: Path) -> None:
 
     drawing.set_dpi(150)
     FigureCanvasAgg(drawing).print_png(path, pil_kwargs={"compress_level": 1})
-
-
-def _save(figure: Figure, picture: Picture, folder: Path, left_out: Undrawn) -> Path | None:
-    path = folder / f"{picture.name}.png"
-    try:
-        save_picture(figure, picture, path)
-    except Exception as error:
-        left_out[picture.name] = reason(error)
-        return None
-    return path
 
 
 def reason(error: Exception) -> str:

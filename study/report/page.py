@@ -61,15 +61,19 @@ def write_report(
     if "pdf" in formats:
         browser()  # that there is none is known before anything is drawn
     folder = folder or (store.path if is_local(store.path) else Path(store.path.name))
-    results = Results.load(store, others=others)
-    results.save(folder)
-    return write(Records(results, store), folder, sections, formats=formats, files=files)
+    return write(Records(Results.load(store, others=others), store), folder, sections, formats=formats, files=files)
 
 
 def write(
-    records: Records, folder: Path, sections: Sequence[MakeSection], *, formats: Collection[str], files: bool
+    records: Records,
+    folder: Path,
+    sections: Sequence[MakeSection] = SECTIONS,
+    *,
+    formats: Collection[str] = ("html",),
+    files: bool = False,
 ) -> list[Path]:
     """The report of these records: see `write_report`."""
+    records.results.save(folder)
     made = [section for make in sections if (section := make(records)) is not None]
     trials, parts = set(records.results.frame["trial_id"]), list(every(made))
     written = []

@@ -72,7 +72,9 @@ def test_a_study_runs_a_users_strategy_skips_what_is_done_and_keeps_failures_apa
     again = study.run(storage=storage)
     assert {folder.id: folder.result() for folder in store.trials()} == before
     assert len(again.frame) == 4
-    assert [path.name for path in (storage / "mlartifacts").rglob("bounds.png")]  # on the study's run
+    (sent,) = (storage / "mlartifacts").rglob("report.html")  # on the study's run
+    assert "<figure" in sent.read_text()
+    assert sent.read_text() == (store.path / "report.html").read_text()
     assert "modules:\n- my_strategies" in (store.path / "study.yaml").read_text()
     sys.modules.pop("my_strategies")
 

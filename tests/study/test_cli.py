@@ -204,6 +204,22 @@ def test_one_trial_runs_in_this_process_and_status_and_report_show_it(
     assert "seed must lie between 0 and 2**63 - 1, got 9223372036854775808" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # of MLflow's tables
+def test_a_run_leaves_the_report_and_names_it_unless_another_session_tracks(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = [recipe, "--set", "k=32", "--set", "seeds=1", "--set", "save_encoders=none"]
+    assert main(["trial", *study]) == 0
+    report = tmp_path / "runs" / "mine" / "report.html"
+    assert main(["run", *study, "--tracking-uri", "off"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"next: study report {recipe} | study ui mine"
+    assert not report.exists()
+    assert main(["run", *study]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [f"report: {report}", "next: study ui mine"]
+    assert "1 of 1" in report.read_text()
+
+
 def test_a_retry_that_is_refused_keeps_why_trials_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from study.recipes import load
 
