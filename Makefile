@@ -27,7 +27,6 @@ setup: $(READY)  ## make the virtual environment
 
 study: $(READY)  ## run the quickstart study and write its report
 	@$(BIN)/study run quickstart
-	@$(BIN)/study report quickstart
 
 lint: $(READY)  ## formatter, linter, type checker, import contracts
 	@$(BIN)/ruff format --check --quiet .
