@@ -120,7 +120,8 @@ def work_in_views(full: int, augmentation: Any, size: tuple[int, ...]) -> float:
 def crop_to(planes: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
     """Each sample's crop resized to a square by anti-aliased bilinear interpolation, flipped where `flip`.
 
-    planes [3, B, H, W], boxes [B, 4] (top, left, height, width), flip bool [B] → [3, B, size, size].
+    planes [3, B, H, W], boxes [B, 4] (top, left, height, width), flip bool [B] → [3, B, size, size]. At the image's own
+    size, where no crop shrinks, `resized_crop` does the same with fewer operations.
     """
     top, left, height, width = boxes.unbind(dim=1)
     rows = _weights(top, height, planes.shape[2], size)  # [B, size, H]

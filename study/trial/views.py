@@ -67,7 +67,7 @@ def wanted(augmentation: Any, full: int) -> tuple[Wanted, ...]:
 
 def made_of(views: Iterable[Wanted], share: Share) -> Share:
     """The rows that a rank makes these views of: its own, or all, where an augmentation knows of no share."""
-    return share if all(of.by_rows for of in views) else WHOLE
+    return share if share == WHOLE or all(of.by_rows for of in views) else WHOLE
 
 
 class Examples:
