@@ -4,6 +4,8 @@ The operators are those of `torchvision.transforms.v2.functional`. Each colour i
 arithmetic is fast, and what is overwritten is in its cache already.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -33,20 +35,20 @@ def adjust_saturation(planes: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_hue(planes: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of the HSV colour by `shift` turns, shift [B] in [−½, ½], given on the CPU; value and chroma stay.
+    """Turn the hue of the HSV colour by `shift` turns, shift [B] on the CPU; value and chroma stay.
 
-    In sixths of a turn a shift is 2k + e, k an integer and |e| ≤ 1. A turn by 2 takes red to green, green to blue and
-    blue to red. A turn by e ≥ 0 moves a colour along the hexagon of Smith (1978), whose sides have the length of the
-    chroma c = max − min: red becomes r − g + max(min(g, max − e c), min(b, min + e c)), clamped to [min, max], and so
-    on around; a turn by e < 0 is one by −e with green and blue exchanged. No hue is computed and no case told apart.
+    A colour moves along the hexagon of Smith (1978), whose sides have the length of the chroma c = max − min. By a part
+    e ≥ 0 of a side red becomes r − g + max(min(g, max − e c), min(b, min + e c)), clamped to [min, max], and so on
+    around; by e < 0 green and blue exchange their parts in it. No hue is computed, and no case told apart. Further
+    turns than a side are made of equal ones.
     """
-    moved = shift.nonzero().squeeze(1)
-    *rows, part = _sixths(shift, moved)
-    flat = planes.view(-1, *planes.shape[2:])  # [3 B, H, W]
-    taken, put, part = (x.to(planes.device, non_blocking=True) for x in (*rows, part[:, None, None]))
-    for at in row_blocks(torch.Size([len(moved), *planes.shape[2:]]), planes.device, block=CACHED):
-        turned = _turn(flat.index_select(0, taken[:, at].flatten()).unflatten(0, (3, -1)), part[at])
-        flat[put[:, at].flatten()] = turned.flatten(0, 1)
+    turns = max(math.ceil(6 * shift.abs().max()), 1)
+    part = 6 * shift / turns
+    sides = torch.stack([part.abs(), (part >= 0).to(part.dtype)])[:, :, None, None]
+    sides = sides.to(planes.device, non_blocking=True)
+    for at in row_blocks(planes.shape[1:], planes.device, block=CACHED):
+        for _ in range(turns):
+            _turn(planes[:, at], *sides[:, at])
     return planes
 
 
@@ -56,28 +58,19 @@ def grey_of(planes: Tensor) -> Tensor:
     return (RED * r).add_(g, alpha=GREEN).add_(b, alpha=BLUE)
 
 
-def _sixths(shift: Tensor, moved: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of M samples that are moved: rows int64 [3, M] among the 3 B planes, to be turned and to be put; and |e|, [M]."""
-    thirds = (3 * shift[moved]).round()
-    rest = 6 * shift[moved] - 2 * thirds
-    colours = torch.arange(3)[:, None]
-    put = torch.where(rest < 0, -colours, colours).remainder(3)  # green and blue exchanged, or not
-    taken = (put - thirds.long()).remainder(3)
-    return taken * len(shift) + moved, put * len(shift) + moved, rest.abs()
-
-
-def _turn(planes: Tensor, part: Tensor) -> Tensor:
-    """The hue turned by that part of a sixth, [B, 1, 1] in [0, 1], from red towards green: [3, B, H, W], new."""
+def _turn(planes: Tensor, part: Tensor, forth: Tensor) -> None:
+    """Turn the hue by that part of a side, [B, 1, 1] in [0, 1], from red to green where `forth` is 1, else back, 0."""
     r, g, b = planes
     low, high = torch.minimum(r, g), torch.maximum(r, g)
     torch.minimum(low, b, out=low), torch.maximum(high, b, out=high)
     step = torch.sub(high, low).mul_(part)
-    falling = torch.sub(high, step)
-    rising = step.add_(low)
+    falling, rising = torch.sub(high, step), step.add_(low)
+    most_after, most_before = torch.lerp(rising, falling, forth), torch.lerp(falling, rising, forth)
     turned, other = torch.empty_like(planes), torch.empty_like(r)
     for out, own, after, before in zip(turned, (r, g, b), (g, b, r), (b, r, g), strict=True):
-        torch.minimum(after, falling, out=out)
-        torch.minimum(before, rising, out=other)
-        torch.maximum(out, other, out=out).sub_(after).add_(own)
+        torch.minimum(after, most_after, out=out)
+        torch.minimum(before, most_before, out=other)
+        torch.maximum(out, other, out=out)
+        out.sub_(torch.lerp(before, after, forth, out=other)).add_(own)
         torch.clamp(out, low, high, out=out)
-    return turned
+    planes.copy_(turned)
