@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from study.analysis.paired import LEVEL, Array
+from study.semantics.ranking import ranks
 
 FEWEST = 5
 """Classes, below which there is no interval."""
@@ -56,13 +57,11 @@ def _known(*matrices: Array) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
 
 def _ranks(matrix: Array) -> Array:
     """[C, C]: centred ranks of the pairs, 0 on the diagonal."""
-    from scipy.stats import rankdata  # an import of seconds, which no plan needs
-
     upper = np.triu_indices(len(matrix), k=1)
-    ranks = np.zeros(matrix.shape)
-    of = rankdata(matrix[upper])
-    ranks[upper] = of - of.mean() if len(of) else of
-    return ranks + ranks.T
+    centred = np.zeros(matrix.shape)
+    of = ranks(matrix[upper])
+    centred[upper] = of - of.mean() if len(of) else of
+    return centred + centred.T
 
 
 def _correlations(x: Array, y: Array) -> tuple[Array, Array]:

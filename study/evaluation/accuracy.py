@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from study.evaluation.evaluation import Metric, Table
+from study.semantics.ranking import ranks
 
 MEASURE = "wup"
 """The similarity of meaning that confusion is held against."""
@@ -80,14 +81,12 @@ def confusion_by_meaning(prefix: str, confusion: Tensor, similarities: Mapping[s
 
     Shape: confusion int64 [C, C]. Nothing without similarities, or where one of the two does not vary.
     """
-    from scipy.stats import rankdata  # an import of seconds, which no plan needs
-
     wup = similarities.get(MEASURE)
     if wup is None or len(confusion) < 3:
         return {}
     share = confusion_share(confusion).cpu()  # where the similarities are
     first, second = torch.triu_indices(len(confusion), len(confusion), offset=1)
     near = np.asarray(wup, dtype=np.float64)[first, second]
-    ranks = rankdata([(share + share.T)[first, second].numpy(), near], axis=1)
-    rho = torch.corrcoef(torch.from_numpy(ranks))[0, 1].item()
+    both = np.stack([ranks((share + share.T)[first, second].numpy()), ranks(near)])
+    rho = torch.corrcoef(torch.from_numpy(both))[0, 1].item()
     return {} if np.isnan(rho) else {f"{prefix}.confusion_spearman_{MEASURE}": rho}
