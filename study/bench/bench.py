@@ -11,7 +11,7 @@ import torch
 
 from models.encoders import seeded
 from models.precision import autocast, available
-from study.bench.beside_lightly import ABSENT, beside_lightly, installed
+from study.bench.beside_lightly import ABSENT, beside_lightly, in_turns, installed, own_step
 from study.config import ConfigError, TrialConfig
 from study.machine import devices
 from study.machine.environment import environment
@@ -21,14 +21,19 @@ from study.trial.training import Training
 
 ENCODERS = ("conv-small", "resnet18")
 BATCH = 128
+BATCHES = {"conv-small": (128, 256), "resnet18": (128,)}
+"""Those at which a trial's step is measured beside the bare encoder's."""
+STRATEGY = "hardest_5pct"
+OBSERVED = 1 / 4
+"""Share of a trial's steps that are observed: 10 of the 39 of an epoch of 10,000 images in batches of 256."""
 DATA = {"name": "shapes", "train_size": 1000}
 
 
 def bench(*, seconds: float = 10, only: str | None = None, device: str | None = None) -> dict[str, Any]:
-    """`training`: views per second of a trial and of its ceiling, by encoder. `precision`: views per second in each
-    format that the device multiplies, and what `auto` is. `lightly`: a trial beside lightly's SimCLR, where that is
-    installed. `negatives`: cost of each strategy. `bounds`: cost of the bounds at eight K against encoding for each.
-    `device`: cuda where it can be used, else cpu."""
+    """`training`: views per second of a trial and of its ceiling, by encoder and batch. `precision`: views per second
+    in each format that the device multiplies, and what `auto` is. `lightly`: a trial beside lightly's SimCLR, where
+    that is installed. `negatives`: cost of each strategy. `bounds`: cost of the bounds at eight K against encoding for
+    each. `device`: cuda where it can be used, else cpu."""
     place, figures = conditions(device)
     if only in (None, "training"):
         figures["training"] = {name: training(name, seconds, place) for name in ENCODERS}
@@ -60,27 +65,32 @@ def conditions(device: str | None) -> tuple[torch.device, dict[str, Any]]:
 
 
 def training(encoder: str, seconds: float, device: torch.device) -> dict[str, Any]:
-    """A trial's steps (data, augmentation, method, optimizer) against its ceiling, in turns, medians of the rounds.
+    """A trial's steps against their ceiling, at each batch size: see `beside_ceiling`."""
+    return {f"batch {batch}": beside_ceiling(encoder, batch, seconds, device) for batch in BATCHES[encoder]}
+
+
+def beside_ceiling(encoder: str, batch: int, seconds: float, device: torch.device) -> dict[str, Any]:
+    """A trial's steps (data, augmentation, SimCLR with a strategy of difficulty, observed steps, optimizer) and the
+    ceiling, in turns: medians of the rounds. `ratio_of_cpu` is of the seconds of processors.
 
     The ceiling is forward, backward and step of the bare encoder and head on random tensors in the same precision.
     """
-    config = TrialConfig(data=DATA, encoder=encoder, batch_size=BATCH, epochs=1)
+    config = TrialConfig(data=DATA, encoder=encoder, negatives=STRATEGY, batch_size=batch, epochs=1)
     trial = resolve(config)
     with tempfile.TemporaryDirectory() as cache:
         work = Training(trial, trial.parts.data.load(Path(cache)), device)
-        ceiling = _ceiling(work)
-        ceiling()
-        rounds: list[tuple[float, float]] = []
-        until = time.perf_counter() + seconds
-        while len(rounds) < 3 or time.perf_counter() < until:
-            rounds.append((time_steps(work, 1), ceiling()))
-    views = 2 * BATCH
+        steps = (own_step(work), own_step(work, observe=True), _ceiling(work))
+        rounds = in_turns(steps, seconds, device)
+    (own, bare), (own_of_cpu, bare_of_cpu) = (
+        ([(1 - OBSERVED) * a[clock] + OBSERVED * b[clock] for a, b, _ in rounds], [c[clock] for _, _, c in rounds])
+        for clock in (0, 1)
+    )
     return {
-        "trial_views_per_s": views / statistics.median(a for a, _ in rounds),
-        "encoder_ceiling_views_per_s": views / statistics.median(b for _, b in rounds),
-        "ratio": statistics.median(b / a for a, b in rounds),
+        "trial_views_per_s": 2 * batch / statistics.median(own),
+        "encoder_ceiling_views_per_s": 2 * batch / statistics.median(bare),
+        "ratio": statistics.median(b / a for a, b in zip(own, bare, strict=True)),
+        "ratio_of_cpu": statistics.median(b / a for a, b in zip(own_of_cpu, bare_of_cpu, strict=True)),
         "rounds": len(rounds),
-        "batch_size": BATCH,
         "precision": work.precision,
     }
 
@@ -122,7 +132,9 @@ def _ceiling(work: Training) -> Callable[[], float]:
     both = torch.nn.Sequential(encoder, head)
     optimizer = work.trial.parts.optimizer.optimizer(both)
     height, width = work.data.train.inputs.shape[1:3]
-    inputs = torch.randn(2 * BATCH, 3, height, width, device=work.device).to(memory_format=torch.channels_last)
+    inputs = torch.randn(2 * work.batch_size, 3, height, width, device=work.device).to(
+        memory_format=torch.channels_last
+    )
 
     def step() -> float:
         devices.synchronise(work.device)

@@ -4,7 +4,7 @@ import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -38,13 +38,8 @@ def beside_lightly(work: Training, seconds: float) -> dict[str, Any]:
     Lightly's training is its documented one: SimCLRTransform image by image in a DataLoader, NTXentLoss on the heads'
     outputs. Its transform has the trial's augmentation (SimCLRViews as it comes, no blur); the precision is the same.
     """
-    steps = (_own_step(work), _step(work, _their_views(work)), _step(work, _our_views(work)))
-    for step in steps:
-        _seconds(step, work.device)  # the first one warms up
-    rounds: list[list[tuple[float, float]]] = []
-    until = time.perf_counter() + seconds
-    while len(rounds) < 3 or time.perf_counter() < until:
-        rounds.append([_seconds(step, work.device) for step in steps])
+    steps = (own_step(work), _step(work, _their_views(work)), _step(work, _our_views(work)))
+    rounds = in_turns(steps, seconds, work.device)
     views = work.trial.parts.method.views * work.batch_size
     found = {
         f"{name}_views_per_s": views / statistics.median(timed[at][0] for timed in rounds)
@@ -56,8 +51,23 @@ def beside_lightly(work: Training, seconds: float) -> dict[str, Any]:
     return found | {"rounds": len(rounds), "batch_size": work.batch_size, "precision": work.precision}
 
 
-def _seconds(step: Callable[[], None], device: torch.device) -> tuple[float, float]:
-    """Of a step: on the wall, and of processors in this process."""
+def in_turns(
+    steps: Sequence[Callable[[], object]], seconds: float, device: torch.device
+) -> list[list[tuple[float, float]]]:
+    """Rounds of these steps, one after the other, for so long, three at least, after one to warm up.
+
+    Of each step: seconds on the wall, and of processors in this process.
+    """
+    for step in steps:
+        step()
+    rounds: list[list[tuple[float, float]]] = []
+    until = time.perf_counter() + seconds
+    while len(rounds) < 3 or time.perf_counter() < until:
+        rounds.append([_seconds(step, device) for step in steps])
+    return rounds
+
+
+def _seconds(step: Callable[[], object], device: torch.device) -> tuple[float, float]:
     synchronise(device)
     started = time.perf_counter(), time.process_time()
     step()
@@ -65,12 +75,13 @@ def _seconds(step: Callable[[], None], device: torch.device) -> tuple[float, flo
     return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
-def _own_step(work: Training) -> Callable[[], None]:
+def own_step(work: Training, *, observe: bool = False) -> Callable[[], None]:
+    """A step of the trial's own, views and optimizer included."""
     draws, batches = (generator("cpu", 0), generator(work.device, 1)), itertools.cycle(work.order())
 
     def step() -> None:
         index = next(batches)
-        work.step(0, index, sent(index, work.device), *draws, observe=False)
+        work.step(0, index, sent(index, work.device), *draws, observe=observe)
 
     return step
 
