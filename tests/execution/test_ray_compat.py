@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,18 +24,23 @@ from ray.tune.schedulers import FIFOScheduler
 
 from study.execution import ray_compat
 from study.execution.connection import connected
+from study.machine.environment import cores
 
 RAY = Path(ray.__file__).parent
+
+
+@cache
+def sources_of(folder: str) -> list[str]:
+    return [path.read_text() for path in (RAY / folder).rglob("*.py")]
 
 
 def read_by_ray(variable: str, folder: str) -> bool:
     """Whether Ray's source reads the environment variable, rather than only lists its name."""
     names = {re.escape(f'"{variable}"')}
-    sources = [path.read_text() for path in (RAY / folder).rglob("*.py")]
-    for source in sources:  # constants that bear the name
+    for source in sources_of(folder):  # constants that bear the name
         names |= {rf"(?:\w+\.)*{name}" for name in re.findall(rf'^(\w+) = "{variable}"$', source, re.MULTILINE)}
     reads = rf"(?:os\.getenv|os\.environ\.get|env_bool|env_integer)\(\s*(?:{'|'.join(names)})\s*,"
-    return any(re.search(reads, source) for source in sources)
+    return any(re.search(reads, source) for source in sources_of(folder))
 
 
 @pytest.mark.parametrize("variable", [*ray_compat.ENVIRONMENT, "TUNE_MAX_PENDING_TRIALS_PG"])
@@ -74,6 +80,7 @@ def test_ray_that_starts_for_a_study_has_no_process_that_no_trial_needs() -> Non
     usual = parameter.RayParams, Node.start_api_server
     with connected(None):
         assert ray.get(ray.remote(lambda: 7).remote()) == 7
+        assert ray.cluster_resources()["CPU"] == cores()
         started = set(ray._private.worker._global_node.all_processes)
         running = " ".join(word for one in psutil.Process().children() for word in one.cmdline())
     assert started == {"gcs_server", "raylet"} | started & {"reaper"}
