@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ from torch import nn
 
 from models.augment import AUGMENTATIONS
 from models.encoders import ENCODERS
-from models.methods import METHODS
 from models.objectives import OBJECTIVES
 from study import ConfigError, TrialConfig
 from study.data import Dataset, Split
@@ -25,17 +26,19 @@ from study.trial import checkpoint
 from study.trial.run import run_trial
 from study.trial.training import Training
 from study.trial.trial import Trial
+from tests.conftest import undrawn
 from tests.end_to_end.test_ag_news import article_files
 from tests.models.methods.test_conformance import VARIANTS
 from tests.models.test_every_combination import (
     GO_WITH,
     SMALL,
     TINY,
+    WITH_NEGATIVES,
     candidates_for,
     component,
-    every_strategy,
     of_modality,
     pairs,
+    strategies,
 )
 from tests.second_device import second_device
 
@@ -59,7 +62,7 @@ def one_thread() -> Any:
 
 
 def resolved(**config: Any) -> Trial:
-    return RESOLVER.resolve(TrialConfig(**{**TINY, **STEPS, **config}))
+    return undrawn(RESOLVER.resolve(TrialConfig(**{**TINY, **STEPS, **config})))
 
 
 def with_encoder(trial: Trial, encoder: Any) -> Trial:
@@ -90,16 +93,16 @@ def waits_of_a_step(trial: Trial, data: Dataset, precision: str) -> Counter[str]
     return waits
 
 
-def draws_from_the_pool(trial: Trial) -> bool:
-    """Whether its strategy draws, from a queue that has a column more on a GPU: it draws others then."""
-    name = trial.config["negatives"]["name"]
-    return trial.config["method"]["name"] == "moco" and (name == "uniform" or name.endswith("_control"))
+def draws_from_a_queue(strategy: str) -> bool:
+    """Whether the strategy draws: of a queue, which has a column more on a GPU, it draws others then."""
+    return strategy == "uniform" or strategy.endswith("_control")
 
 
 def agrees(trial: Trial, cache: Path) -> None:
     """The same losses as on the CPU, in float32; finite ones in bfloat16 without a wait."""
     data = trial.parts.data.load(cache)
-    draws = trial.parts.contrast is not None and draws_from_the_pool(trial)
+    in_queue = trial.parts.contrast is not None and trial.config["method"]["name"] == "moco"
+    draws = in_queue and draws_from_a_queue(trial.config["negatives"]["name"])
     with second_device():
         there = losses(trial, data, "cuda", "float32")
     assert draws or there == pytest.approx(losses(trial, data, "cpu", "float32"), rel=1e-3)
@@ -109,17 +112,15 @@ def agrees(trial: Trial, cache: Path) -> None:
     assert not waits
 
 
-POOLED = [
-    name
-    if name in ("simclr", "moco")
-    else pytest.param(name, marks=pytest.mark.slow)  # the pools of a batch and a store
-    for name in METHODS.names()
-    if METHODS.trait(name, "has_negatives")
-]
+def pooled() -> Iterator[Any]:
+    """Methods and strategies: weekly but for all of them in a batch, and in a queue those that draw otherwise there."""
+    for name, negatives in itertools.product(WITH_NEGATIVES, strategies()):
+        daily = name == "simclr" or (name == "moco" and draws_from_a_queue(negatives["name"]))
+        described = " ".join(str(part) for part in (name, *negatives.values()))
+        yield pytest.param(name, negatives, id=described, marks=[] if daily else pytest.mark.slow)
 
 
-@every_strategy
-@pytest.mark.parametrize("name", POOLED)
+@pytest.mark.parametrize(("name", "negatives"), list(pooled()))
 def test_every_strategy_in_every_pool(name: str, negatives: dict[str, Any], cache: Path) -> None:
     k = candidates_for(negatives)
     size = {"queue_size": 1100} if k > 24 and name == "moco" else SMALL.get(name, {})
@@ -150,7 +151,7 @@ def test_every_encoder_and_augmentation_of_images(encoder: str, augmentation: st
 @pytest.mark.parametrize(("encoder", "augmentation"), of_modality("text"))
 def test_every_encoder_and_augmentation_of_texts(encoder: str, augmentation: str, cache: Path, tmp_path: Path) -> None:
     data = component("ag_news", {"root": str(article_files(tmp_path))})
-    agrees(resolved(encoder=encoder, augmentation=augmentation, data=data, batch_size=8), cache)
+    agrees(resolved(encoder=encoder, augmentation=augmentation, data=data, batch_size=64), cache)
 
 
 def test_a_whole_trial_with_every_evaluation_has_the_numbers_of_the_cpu(
@@ -175,7 +176,7 @@ def test_a_whole_trial_with_every_evaluation_has_the_numbers_of_the_cpu(
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_whole_trial_in_half_precision_finishes_and_resumes(precision: str, cache: Path, tmp_path: Path) -> None:
-    trial = resolved(evaluations=["linear", "bounds"], evaluation_views=2, k=24, precision=precision)
+    trial = resolved(evaluations=["knn", "bounds"], evaluation_views=2, k=24, precision=precision)
     with second_device():
         whole = run_trial(trial, TrialFolder(tmp_path / "whole"), cache=cache, device="cuda", threads=1)
         training = Training(trial, trial.parts.data.load(cache), CUDA)
