@@ -15,7 +15,7 @@ from study.results import Results
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 from study.trial.run import run_trial
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 
 CONFIG = {**TINY, "epochs": 3, "evaluations": ["linear", "negatives"], "negatives_every": 1}
 
@@ -24,7 +24,7 @@ def test_negatives_are_compared_across_cells_with_intervals_over_seeds(tmp_path:
     store = Store.of("s", tmp_path)
     for strategy in ("all", "without_same_class"):
         for seed in (0, 1):
-            trial = resolve(TrialConfig(**CONFIG, k=32, negatives=strategy, seed=seed))
+            trial = undrawn(resolve(TrialConfig(**CONFIG, k=32, negatives=strategy, seed=seed)))
             run_trial(replace(trial, cell={"negatives": strategy}), store.trial(trial.id), threads=1)
     section = negatives_section(Records(Results.load(store), store))
     assert section is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from study.cli import main
 from study.storage.store import Store
 from study.tracking.pages.view import page
 from study.tracking.tracker import Tracker
@@ -72,12 +73,13 @@ def test_an_experiment_without_a_kind_gets_one_and_keeps_its_own_description(tra
     assert found["mlflow.note.content"] == "my own words"
 
 
-def test_an_unknown_study_is_refused_with_those_that_there_are(tracker: Tracker) -> None:
-    command = [sys.executable, "-m", "study.cli", "ui", "sean", "--storage", str(tracker.store.path.parent)]
-    command += ["--port", str(free_ports(1)[0])]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=without_uri())
-    assert ended.returncode == 2
-    assert "has no study 'sean'; it has seen" in ended.stderr
+def test_an_unknown_study_is_refused_with_those_that_there_are(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    storage, port = str(tracker.store.path.parent), str(free_ports(1)[0])
+    assert main(["ui", "sean", "--storage", storage, "--port", port]) == 2
+    assert "has no study 'sean'; it has seen" in capfd.readouterr().err
 
 
 def without_uri() -> dict[str, str]:
