@@ -68,7 +68,7 @@ def few_processes() -> Iterator[None]:
 
     These are the autoscaler's monitor, the reader of workers' logs, which `log_to_driver=False` leaves running, and the
     dashboard's server, which `include_dashboard=False` leaves running to report usage, and which `ray.init` waits for.
-    Without them its start takes 0.6 of the time (n = 3, two busy cores), and 5.5 s of all processes in place of 9.5. The
+    Without them its start takes 0.6 of the time (n = 3, two busy cores), and 5.5 s of processors in place of 9.5. The
     parameters of the first two are Ray's own (`RayParams`, 2.60), but no option of `ray.init` sets them; the third has
     none. No upstream issue known.
     """
