@@ -16,7 +16,7 @@ from study.tracking.tracker import Tracker
 from study.tracking.uri import TrackingRefused
 from study.tracking.uri import absolute as tracking_uri
 from study.trial.run import run_trial
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 from tests.trial.conftest import Killed
 from tests.trial.test_run import numbers
 
@@ -39,7 +39,7 @@ def test_a_trial_that_was_killed_goes_on_from_its_checkpoint_to_the_same_numbers
     from study import TrialConfig
 
     trial = resolve(TrialConfig(**TINY))
-    whole = run_trial(trial, Store.of("s", tmp_path).trial("a"), threads=1)
+    whole = run_trial(undrawn(resolve(TrialConfig(**TINY))), Store.of("s", tmp_path).trial("a"), threads=1)
     folder = Store.of("s", bucket).trial("a")
 
     def kill(epoch: int, metrics: dict[str, float]) -> None:
@@ -154,7 +154,7 @@ def test_a_trained_encoder_comes_back_from_a_bucket(bucket: str, tmp_path: Path)
     from study import TrialConfig
     from study.storage.store import Checkpoints
 
-    trial = resolve(TrialConfig(**TINY | {"epochs": 1, "evaluations": ["knn"]}))
+    trial = undrawn(resolve(TrialConfig(**TINY | {"epochs": 1, "evaluations": ["knn"]})))
     stores = [Store.of("s", bucket), Store.of("s", tmp_path)]
     for store in stores:
         assert run_trial(trial, store.trial(trial.id), checkpoints=Checkpoints(encoder=True)).finished
