@@ -22,13 +22,13 @@ from study.storage.store import Checkpoints, Store
 from study.storage.trial_result import TrialResult
 from study.trial import run
 from study.trial.streams import Stream, generator
-from tests.conftest import TINY
+from tests.conftest import TINY, undrawn
 
 SAVED = Checkpoints(encoder=True)
 
 
 def trained(store: Store, config: dict[str, Any], seed: int = 0, kept: Checkpoints = SAVED) -> TrialResult:
-    trial = resolve(TrialConfig(**TINY | config)).under(seed)
+    trial = undrawn(resolve(TrialConfig(**TINY | config)).under(seed))
     result = run.run_trial(dataclasses.replace(trial, cell=config), store.trial(trial.id), checkpoints=kept)
     assert result.finished, result.reason
     return result
