@@ -1,4 +1,5 @@
 # Each target sets up what it needs; the set-up is skipped when it is done.
+SHELL := /bin/bash -o pipefail
 unexport PYTHONDONTWRITEBYTECODE  # compiled once, at set-up, imports take a fifth of the time
 PYTHON ?= python3
 VENV := .venv
@@ -31,15 +32,15 @@ study: $(READY)  ## run the quickstart study and write its report
 lint: $(READY)  ## formatter, linter, type checker, import contracts
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@$(BIN)/mypy & types=$$!; $(BIN)/lint-imports --no-cache | tail -n 3; imports=$$?; wait $$types && exit $$imports
 
-# Tests that start no Ray and no server go side by side, each process with one thread; the others alone.
-SIDE_BY_SIDE := $(addprefix tests/,bounds evaluation models semantics trial)
+# Tests that start Ray, or count on its place on this machine, run alone; the others side by side, each process with one
+# thread.
+ALONE := $(addprefix tests/,cluster end_to_end execution tracking/pages)
 
 test: lint  ## linters and tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 $(SIDE_BY_SIDE)
-	@$(BIN)/python -m pytest -q $(addprefix --ignore=,$(SIDE_BY_SIDE))
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile $(addprefix --ignore=,$(ALONE))
+	@$(BIN)/python -m pytest -q $(ALONE)
 
 test-slow: $(READY)  ## the slow tests, for a weekly run
 	@$(BIN)/python -m pytest -q -m slow --ignore=tests/faults --ignore=tests/execution/test_scale.py
