@@ -20,8 +20,8 @@ study = Study(
         augmentation={"name": "simclr", "min_scale": 0.4, "strength": 1.0, "grey_probability": 0.5},
         optimizer={"name": "adamw", "learning_rate": 0.003},
         batch_size=64,
-        epochs=10,
+        epochs=9,
     ),
-    space={"temperature": grid(0.1, 0.5), "k": grid(8, 64)},
-    seeds=3,
+    space={"temperature": grid(0.07, 0.7), "k": grid(4, 126)},
+    seeds=4,
 )  # fmt: skip

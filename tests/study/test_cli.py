@@ -296,7 +296,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_a_log_that_does_not_take_every_character_ends_nothing(planned: list[str]) -> None:
-    assert any("4 cells ? 3 seeds = 12 trials" in line for line in planned)
+    assert any("4 cells ? 4 seeds = 16 trials" in line for line in planned)
 
 
 def test_a_plan_loads_no_more_than_it_needs(planned: list[str]) -> None:
