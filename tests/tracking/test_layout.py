@@ -35,6 +35,7 @@ def test_trials_of_all_methods_have_at_most_forty_and_all_that_claims_are_about(
         for file in (ROOT / "study/claims/published").glob("*.py")
         for match in re.findall(r'"((?:bounds|geometry|linear|negatives|train)\.[\w.]+)"', file.read_text())
     }
+    claimed.remove("negatives.lo")  # a path in a config
     assert len(claimed) > 8
     assert claimed <= set(chosen)
     assert {"train.loss", "contrastive.loss", "linear.floor.top1", "knn.features.top1", "time.train_s"} <= set(chosen)
