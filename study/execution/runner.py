@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import math
 import tempfile
 import threading
@@ -30,6 +31,8 @@ from study.tracking.tracker import Tracker
 from study.tracking.untracked import Untracked
 from study.tracking.uri import check, is_off
 from study.trial.trial import Trial
+
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -193,9 +196,13 @@ def _send_outcome(tracker: Tracker, results: Results, store: Store, *, encoder: 
 
         records = Records(results, store)
         tracker.summarise(results, records.findings)
-        if not results.frame.empty:
+        if results.frame.empty:
+            return
+        try:
             for path in write(records, store.path if is_local(store.path) else Path(elsewhere)):
                 tracker.attach(path)
+        except Exception:  # a study that has run does not fail of its report
+            log.warning("no report could be written; `study report %s` tries again", store.path.name, exc_info=True)
 
 
 def _outcome(results: Results, store: Store) -> str:

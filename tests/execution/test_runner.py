@@ -40,7 +40,7 @@ class NearestIndex(Strategy):
 
 
 def test_a_study_runs_a_users_strategy_skips_what_is_done_and_keeps_failures_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "my_strategies.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -75,6 +75,11 @@ def test_a_study_runs_a_users_strategy_skips_what_is_done_and_keeps_failures_apa
     (sent,) = (storage / "mlartifacts").rglob("report.html")  # on the study's run
     assert "<figure" in sent.read_text()
     assert sent.read_text() == (store.path / "report.html").read_text()
+    with monkeypatch.context() as patched:  # a report that fails takes nothing from what has run
+        patched.setattr("study.report.page.facts", lambda records: 1 / 0)
+        patched.setattr("study.execution.runner._outcome", lambda *_: "another")
+        assert len(study.run(storage=storage).frame) == 4
+    assert "`study report users` tries again" in caplog.text
     assert "modules:\n- my_strategies" in (store.path / "study.yaml").read_text()
     sys.modules.pop("my_strategies")
 
