@@ -32,6 +32,6 @@ def test_colours_tell_nothing_of_the_class() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", [0, 1])
-def test_at_the_better_temperature_a_cell_gains_twenty_points_over_its_untrained_encoder(cell: int, tmp_path: Path) -> None:
+def test_at_the_better_temperature_a_cell_gains_twenty_points(cell: int, tmp_path: Path) -> None:
     metrics = load("quickstart").run_one(cell, storage=tmp_path)[1].metrics
     assert metrics["linear.features.top1"] - metrics["linear.floor.top1"] >= 20
