@@ -1,5 +1,6 @@
 """Features and embeddings of the splits, and their evaluations."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 
@@ -21,8 +22,14 @@ from study.trial.views import Examples, Wanted, sent, view_of
 AFTER_TRAINING = (Stream.EVALUATION, 1)
 """The stream of the layers' draws in evaluations, which are of no epoch: a word more than those have."""
 
-ENCODE_BATCH = 500
-"""Examples that pass the encoder at once; its memory does not depend on the batch size of the training."""
+ENCODE_BATCH, ENCODE_SIDE = 500, 96
+"""Examples that pass the encoder at once, of images up to that side; of larger ones as many as have no more pixels. The
+memory of that does not depend on the batch size of the training."""
+
+
+def encode_batch(size: tuple[int, ...]) -> int:
+    """How many examples of that size, (H, W) or (L,), pass the encoder at once."""
+    return max(min(ENCODE_BATCH, ENCODE_BATCH * ENCODE_SIDE**2 // math.prod(size)), 1)
 
 
 @torch.no_grad()
@@ -36,12 +43,13 @@ def represent(training: Training, split: Examples, *, view: int | None = None) -
     learner.eval()
     key = (training.seed, Stream.EVALUATION, 0 if view is None else view + 1, len(split))
     draw = generator("cpu", *key)
-    blocks = Blocks(ENCODE_BATCH)
-    for start in range(0, len(split), ENCODE_BATCH):
+    count = encode_batch(training.data.shape.size)
+    blocks = Blocks(count)
+    for start in range(0, len(split), count):
         if view is None:
-            x = view_of(NoAugmentation(), split.part(start, start + ENCODE_BATCH), generator=draw)
+            x = view_of(NoAugmentation(), split.part(start, start + count), generator=draw)
         else:
-            here = torch.arange(start, min(start + ENCODE_BATCH, len(split)))
+            here = torch.arange(start, min(start + count, len(split)))
             there = sent(here, device)
             ((x,),) = split.views(here, there, Wanted(training.augmentation, 1), generator=draw, key=key)
 

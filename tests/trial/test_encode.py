@@ -1,0 +1,26 @@
+"""How many examples pass an encoder at once after a training."""
+
+import pytest
+import torch
+
+from study import TrialConfig
+from study.planning.resolve import resolve
+from study.trial import encode
+from study.trial.training import Training
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [((32, 32), 500), ((96, 96), 500), ((224, 224), 91), ((64,), 500), ((4000, 4000), 1)]
+)
+def test_of_large_images_fewer_pass_the_encoder_at_once(size: tuple[int, ...], count: int) -> None:
+    assert encode.encode_batch(size) == count
+
+
+def test_how_many_pass_at_once_changes_no_features(tiny: TrialConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = resolve(tiny)
+    training = Training(trial, trial.parts.data.load(None), torch.device("cpu"))
+    whole = encode.both(training, training.test)
+    monkeypatch.setattr(encode, "ENCODE_SIDE", 4)  # 7 of 32 × 32 pixels
+    assert encode.encode_batch((32, 32)) == 7
+    for apart, at_once in zip(encode.both(training, training.test), whole, strict=True):
+        torch.testing.assert_close(apart, at_once, rtol=0.02, atol=1e-3)  # bfloat16 where the machine has it
