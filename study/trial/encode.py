@@ -1,6 +1,5 @@
 """Features and embeddings of the splits, and their evaluations."""
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 
@@ -17,19 +16,10 @@ from study.evaluation.negatives import Negatives
 from study.storage.store import TrialFolder
 from study.trial.streams import Stream, generator, layers_draw
 from study.trial.training import Training
-from study.trial.views import Examples, Wanted, sent, view_of
+from study.trial.views import Examples, Wanted, encode_batch, sent, view_of
 
 AFTER_TRAINING = (Stream.EVALUATION, 1)
 """The stream of the layers' draws in evaluations, which are of no epoch: a word more than those have."""
-
-ENCODE_BATCH, ENCODE_SIDE = 500, 96
-"""Examples that pass the encoder at once, of images up to that side; of larger ones as many as have no more pixels. The
-memory of that does not depend on the batch size of the training."""
-
-
-def encode_batch(size: tuple[int, ...]) -> int:
-    """How many examples of that size, (H, W) or (L,), pass the encoder at once."""
-    return max(min(ENCODE_BATCH, ENCODE_BATCH * ENCODE_SIDE**2 // math.prod(size)), 1)
 
 
 @torch.no_grad()

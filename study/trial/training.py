@@ -23,7 +23,7 @@ from study.semantics import selection_statistics
 from study.trial.learner import learner_of, supply
 from study.trial.streams import Stream, generator, layers_draw
 from study.trial.trial import Trial
-from study.trial.views import Examples, Wanted, made_of, sent, wanted
+from study.trial.views import Examples, Wanted, encode_batch, made_of, sent, wanted
 
 OBSERVED_STEPS = 8
 """Steps of an epoch, evenly spaced, at which what is only logged is computed."""
@@ -155,10 +155,14 @@ class Training:
         self.learner.eval()
         draw = generator("cpu", self.seed, Stream.PROBE)
         two, key = Wanted(self.augmentation, 2), (self.seed, Stream.PROBE)
-        (views,) = self.train.views(index, index.to(self.device), two, generator=draw, key=key)
-        of_head = self.trial.parts.method.trains_head
-        with autocast(self.precision, self.device):
-            x, y = (self.learner.project(v) if of_head else unit_rows(self.learner.encoder(v)) for v in views)
+        of_head, encoded = self.trial.parts.method.trains_head, []
+        for some in index.split(encode_batch(self.data.shape.size)):
+            (views,) = self.train.views(some, some.to(self.device), two, generator=draw, key=key)
+            with autocast(self.precision, self.device):
+                encoded.append(
+                    [self.learner.project(v) if of_head else unit_rows(self.learner.encoder(v)) for v in views]
+                )
+        x, y = (torch.cat(rows) for rows in zip(*encoded, strict=True))
         prefix = "train" if of_head else "train.features"
         return {f"{prefix}.alignment": float(alignment(x, y)), f"{prefix}.uniformity": float(uniformity(x))}
 

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,16 @@ from study.trial.crops import Crops, Kind
 
 RESIDENT_SHARE = 1 / 16
 """Of a GPU's memory: a split up to that size lies there as a whole, so that a step copies nothing."""
+
+
+ENCODE_BATCH, ENCODE_SIDE = 500, 96
+"""Examples that pass the encoder at once, of images up to that side; of larger ones as many as have no more pixels. The
+memory of that does not depend on the batch size of the training."""
+
+
+def encode_batch(size: tuple[int, ...]) -> int:
+    """How many examples of that size, (H, W) or (L,), pass the encoder at once."""
+    return max(min(ENCODE_BATCH, ENCODE_BATCH * ENCODE_SIDE**2 // math.prod(size)), 1)
 
 
 @torch.no_grad()
