@@ -200,11 +200,21 @@ def to_input(planes: Tensor) -> Tensor:
 
 def random_crop_flip(planes: Tensor, *, min_scale: float, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
     """A random resized crop of each sample, flipped with probability ½: planes [3, B, H, W] to the same shape."""
+    return resized_crop(planes, *random_crops(planes, min_scale=min_scale, generator=generator, share=share))
+
+
+def random_crops(
+    planes: Tensor, *, min_scale: float, max_scale: float = 1.0, generator: torch.Generator, share: Share = WHOLE
+) -> tuple[Tensor, Tensor]:
+    """A random box [B, 4] and whether to flip it, bool [B], for each sample of planes [3, B, H, W], on their device."""
     _, count, height, width = planes.shape
-    boxes = share.of(random_boxes(share.ranks * count, height, width, min_scale=min_scale, generator=generator))
-    boxes = boxes.to(planes.device, non_blocking=True)
-    flip = share.of(torch.rand(share.ranks * count, generator=generator) < 0.5).to(planes.device, non_blocking=True)
-    return resized_crop(planes, boxes, flip)
+    whole, scale = share.ranks * count, {"min_scale": min_scale, "max_scale": max_scale}
+    drawn = (
+        random_boxes(whole, height, width, **scale, generator=generator),
+        torch.rand(whole, generator=generator) < 0.5,
+    )
+    boxes, flip = (share.of(x).to(planes.device, non_blocking=True) for x in drawn)
+    return boxes, flip
 
 
 def random_boxes(

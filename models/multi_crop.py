@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from models.augment import AUGMENTATIONS, SimCLRViews, random_boxes, to_planes
+from models.augment import AUGMENTATIONS, SimCLRViews, random_crops, to_planes
 from models.ranks import WHOLE, Share
 
 
@@ -30,13 +30,9 @@ class SmallCrops:
 
     def __call__(self, inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, size, size] in channels_last, normalised."""
-        count, height, width, _ = inputs.shape
-        scale = {"min_scale": self.min_scale, "max_scale": self.max_scale}
-        whole = share.ranks * count
-        boxes = random_boxes(whole, height, width, **scale, generator=generator)
-        flip = torch.rand(whole, generator=generator) < 0.5
-        boxes, flip = (share.of(x).to(inputs.device, non_blocking=True) for x in (boxes, flip))
-        return self.rest(crop_to(to_planes(inputs), boxes, flip, self.size), generator, share)
+        planes, scale = to_planes(inputs), {"min_scale": self.min_scale, "max_scale": self.max_scale}
+        boxes, flip = random_crops(planes, **scale, generator=generator, share=share)
+        return self.rest(crop_to(planes, boxes, flip, self.size), generator, share)
 
     def after_crop(self, inputs: Tensor, *, generator: torch.Generator, share: Share = WHOLE) -> Tensor:
         """The rest, of images uint8 [B, size, size, 3] that are cropped and flipped already."""

@@ -55,10 +55,9 @@ class Wanted(NamedTuple):
     @property
     def by_rows(self) -> bool:
         """Whether a rank can make them of its own rows: the augmentation draws for the whole batch all the same."""
-        called = [
-            self.augmentation,
-            *([self.augmentation.after_crop] if isinstance(self.augmentation, Cropping) else []),
-        ]
+        called = [self.augmentation]
+        if isinstance(self.augmentation, Cropping):
+            called.append(self.augmentation.after_crop)
         return all("share" in inspect.signature(each).parameters for each in called)
 
     @property
