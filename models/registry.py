@@ -86,6 +86,9 @@ class Registry(Mapping[str, Callable[..., Any]]):
                     f"{self.kind} {name!r} is already registered by {taken.__module__}.{taken.__qualname__}; "
                     "choose another name"
                 )
+            prefix = name.partition(":")[0]
+            if ":" in name and prefix in self._families:
+                raise ValueError(f"{self.kind} {name!r} is a name of the family {prefix}:NAME; choose another name")
             if not inspect.getdoc(entry):
                 raise ValueError(f"{self.kind} {name!r} needs a docstring: its first line is what `study list` shows")
             self._entries[name] = entry

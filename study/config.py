@@ -202,6 +202,11 @@ def with_value(plain: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return {**plain, key: with_value(inner, rest, value)}
 
 
+def _has_default(entry: Any, parameter: str) -> bool:
+    found = inspect.signature(entry).parameters.get(parameter)
+    return found is not None and found.default is not inspect.Parameter.empty
+
+
 def split_component(value: Component) -> tuple[str, dict[str, Any]]:
     """(name, parameters); ValueError where a mapping has no name."""
     if isinstance(value, str):
@@ -223,6 +228,9 @@ def build(
     bare = [n for n, parameter in schema.items() if parameter.annotation is inspect.Parameter.empty]
     if bare:
         raise ValueError(f"{name}: its parameter {bare[0]} has no annotation, such as {bare[0]}: float; add one")
+    positional = [n for n in given if n not in schema and _has_default(entry, n)]
+    if positional:
+        raise ValueError(f"{name}: its parameter {positional[0]} is not keyword-only; put *, before it to set it here")
     kinds = {
         n: (_kind(p.annotation), ... if p.default is inspect.Parameter.empty else p.default) for n, p in schema.items()
     }

@@ -190,15 +190,19 @@ def _given(build: Callable[..., Any], shape: DataShape, words: int = 2) -> dict[
 
 @torch.no_grad()
 def _try(build: Callable[..., Any], given: dict[str, Any], shape: DataShape, side: int) -> Encoder:
-    """Make it, and run it as in evaluations and as in a training."""
+    """Make it, and run it as in evaluations, whose last batch may be of one, and as in a training."""
     batch = example(shape.size)
     encoder = as_encoder(build(**given), batch)
+    if (one := encoder.eval()(batch[:1])).ndim != 2:
+        raise ValueError(f"it makes {list(one.shape)} of one example, not [1, F]; flatten(1) where it squeezes")
     features = encoder.train()(batch)
     if not isinstance(features, torch.Tensor):
         raise ValueError(
             f"in training it returns a {type(features).__name__}, not features [B, F]; leave out what returns more, "
             "such as encoder.options={aux_logits: false}"
         )
+    if features.dtype != torch.float32:
+        raise ValueError(f"it makes features of {str(features.dtype).removeprefix('torch.')}; end it with .float()")
     if side and (width := encoder(example((side, side))).shape[1]) != encoder.feature_dim:
         raise ValueError(f"it makes {width} features of them, and {encoder.feature_dim} of others; pool, flatten")
     return encoder

@@ -295,8 +295,9 @@ def _check_parts(
     for field in ("encoder", "augmentation", "method"):
         modality = REGISTRIES[field].trait(parts[field].plain["name"], "modality")
         if modality not in (shape.modality, "any"):
+            its = f"is for {modality}s" if modality else "does not say modality= where it is registered"
             problems.append(
-                f"{field}: {parts[field].plain['name']} is for {modality}s, but {parts['data'].plain['name']} "
+                f"{field}: {parts[field].plain['name']} {its}, but {parts['data'].plain['name']} "
                 f"holds {shape.modality}s; choose one of {', '.join(_of_modality(field, shape.modality))}"
             )
     if not shape.labelled:

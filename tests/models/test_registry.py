@@ -62,3 +62,13 @@ def test_a_taken_name_and_a_missing_docstring_are_refused(colours: Registry) -> 
 
     with pytest.raises(ValueError, match="needs a docstring"):
         colours.register("blue")(lambda: None)
+
+
+def test_a_name_of_a_family_is_refused(colours: Registry) -> None:
+    @colours.family("paint")
+    def paint(member: str) -> str:
+        """A paint by its number."""
+        return member
+
+    with pytest.raises(ValueError, match=r"colour 'paint:7' is a name of the family paint:NAME; choose another name"):
+        colours.register("paint:7")(paint)

@@ -1,5 +1,7 @@
 """Encoders as a plan settles them: by the data's size, by the content of a file, or refused."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,39 @@ def test_a_network_that_shapes_alone_cannot_try_is_tried_for_real() -> None:
         assert misfit("asking", Asking, shape_of(32)) == ""
     finally:
         del ENCODERS._entries["asking"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "message"),
+    [
+        (lambda x: x.mean((2, 3)).double(), r"it makes features of float64; end it with \.float\(\)"),
+        (lambda x: x.mean((2, 3)).long(), "it makes features of int64"),
+        (lambda x: x.mean((2, 3)).squeeze(), r"it makes \[3\] of one example, not \[1, F\]; flatten\(1\)"),
+    ],
+)
+def test_features_that_would_fail_in_the_training_or_the_evaluation_are_refused(
+    pool: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    class Pooled(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return pool(inputs)
+
+    assert re.match(f"encoder: {message}", misfit("conv-small", lambda: Pooled(), shape_of(32)))
+
+
+def test_an_encoder_without_a_modality_or_with_positional_parameters_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def build(width: int = 8) -> nn.Module:
+        """Positional."""
+        return nn.Sequential(nn.Conv2d(3, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    monkeypatch.setitem(ENCODERS._entries, "mine", build)
+    monkeypatch.setitem(ENCODERS._traits, "mine", {})
+    with pytest.raises(ConfigError, match=r"encoder: mine: its parameter width is not keyword-only; put \*, before it"):
+        trial({"name": "mine", "width": 4})
+    with pytest.raises(ConfigError, match="encoder: mine does not say modality= where it is registered, but shapes "):
+        trial("mine")
 
 
 def test_an_encoder_of_ones_own_takes_six_lines(tmp_path: Path) -> None:
