@@ -11,7 +11,8 @@ import torch
 
 from models.encoders import seeded
 from models.precision import autocast, available
-from study.bench.beside_lightly import ABSENT, beside_lightly, in_turns, installed, own_step
+from study.bench.beside_lightly import ABSENT, beside_lightly, installed
+from study.bench.turns import in_turns, own_step
 from study.config import ConfigError, TrialConfig
 from study.machine import devices
 from study.machine.environment import environment
