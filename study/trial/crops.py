@@ -90,4 +90,4 @@ def _crop(image: Image.Image, out: np.ndarray, kind: Kind, draw: torch.Generator
     for to, (top, left, height, width), flip in zip(out, boxes.int().tolist(), flips, strict=True):
         cropped = image.crop((left, top, left + width, top + height))
         resized = cropped.resize((to.shape[1], to.shape[0]), Image.Resampling.BILINEAR)
-        to[:] = np.asarray(resized)[:, ::-1] if flip < 0.5 else np.asarray(resized)
+        to[:] = np.asarray(resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip < 0.5 else resized)
