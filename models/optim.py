@@ -42,8 +42,11 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 
 
 def fused(module: nn.Module) -> bool | None:
-    """Whether the optimizer's step is one kernel: on a GPU, where it also skips a step that overflowed unasked."""
-    return any(p.is_cuda for p in module.parameters()) or None  # None: as torch chooses
+    """Whether the optimizer's step is one kernel, which also skips a step that overflowed unasked, or None: torch's.
+
+    On a CPU it halves AdamW's time, on a GPU nothing waits.
+    """
+    return any(p.device.type in ("cpu", "cuda") for p in module.parameters()) or None
 
 
 @dataclass(frozen=True, kw_only=True)
