@@ -1,5 +1,7 @@
 """Files below a root, whatever holds them, one by one; read in memory and never extracted."""
 
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,19 @@ _CLUTTER = {"__MACOSX", "@eaDir", "__pycache__"}
 """Folders that operating systems and tools leave behind."""
 
 
-def absolute(root: str | None) -> str | None:
-    """A root as its source keeps it: `~` expanded, and independent of the folder that a trial later runs in; a URI as
-    it is."""
-    return root if not root or "://" in root else str(Path(root).expanduser().absolute())
+_SLASH_LOST = re.compile(r"[a-z][a-z0-9+]+:/[^/]")
+
+
+def absolute(root: str | os.PathLike[str] | None) -> str | None:
+    """A root as its source keeps it: a text, `~` expanded, and independent of the folder that a trial later runs in; a
+    URI as it is. ValueError for what is no path."""
+    if root is not None and not isinstance(root, (str, os.PathLike)):
+        raise ValueError(f"root must be a path or a URI as text, not {root!r}")
+    text = str(root or "")
+    if _SLASH_LOST.match(text) and not Path(text).exists():
+        uri = text.replace(":/", "://", 1)
+        raise ValueError(f"{text} is a URI without its second slash, as pathlib makes it; give the text {uri}")
+    return (text or None) if not text or "://" in text else str(Path(text).expanduser().absolute())
 
 
 def place(root: str) -> Path:

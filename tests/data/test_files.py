@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from study.data import DATASETS
 from study.data.files import entries, printable, state
 
 Files = dict[str, bytes]
@@ -30,6 +31,24 @@ def test_empty_folders_are_told_and_hidden_names_are_not(write_folder: Callable[
     (root / "train" / "empty").mkdir()
     found = {str(entry.path) for entry in entries(root)}
     assert found == {"train", "train/a", "train/a/1.bin", "train/empty"}
+
+
+@pytest.mark.parametrize("name", ["image_folder", "ag_news", "cifar10", "torchvision:SVHN"])
+def test_a_root_may_be_a_path(name: str, tmp_path: Path) -> None:
+    made = DATASETS[name]
+    assert made(root=tmp_path) == made(root=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        (3, "root must be a path or a URI as text, not 3"),
+        (Path("s3://bucket/images"), "s3:/bucket/images is a URI without its second slash, .* text s3://bucket/images"),
+    ],
+)
+def test_a_root_that_is_no_path_is_refused(root: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DATASETS["image_folder"](root=root)
 
 
 def test_a_missing_root_is_named() -> None:

@@ -97,14 +97,63 @@ def test_tables_without_features_are_read_by_the_types_of_their_columns(tmp_path
             {"fine": [0, 1], "coarse": [0, 1]},
             r"has several columns that may be its labels \(fine, coarse\)",
         ),
-        ({"pixels": [[0.1], [0.2]]}, "has no column of images; write one, named image"),
+        (
+            {"pixels": [[0.1], [0.2]], "label": [0, 1]},
+            r"has no column of images \(bytes, or a struct with a field bytes\), but pixels: list<element: double>, "
+            "label: int64; write one, named image",
+        ),
+        ({"image": [{"path": "a.png"}, {"path": "b.png"}]}, r"no column of images .* but image: struct<path: string>"),
+        ({"label": [[0, 1], [1]], "row": [0, 1]}, r"no column of labels .* label: list<element: int64>, row: int64"),
+        ({"label": [0.0, 0.5]}, "train 00000001: its label is 0.5, which is no class; write whole numbers or names"),
     ],
 )
 def test_columns_that_are_not_plain_are_named(columns: dict[str, list[object]], message: str, tmp_path: Path) -> None:
-    content = columns | ({} if "pixels" in columns else {"image": [image_bytes(0), image_bytes(1)]})
+    given = {"pixels", "image"} & set(columns)
+    content = columns | ({} if given else {"image": [image_bytes(0), image_bytes(1)]})
     write(tmp_path / "set/train.parquet", pa.table(content))
     with pytest.raises(ValueError, match=message):
         source(tmp_path / "set").check()
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (pa.array(CLASSES * 3).dictionary_encode(), ("cat", "dog")),
+        (pa.array([12, 7] * 3).dictionary_encode(), ("0007", "0012")),
+        (pa.array([True, False] * 3), ("False", "True")),
+        (pa.array([10.0, 2.0] * 3, pa.float32()), ("0002", "0010")),
+        (pa.array(CLASSES * 3, pa.large_string()), ("cat", "dog")),
+    ],
+    ids=["categories of texts", "categories of numbers", "booleans", "floats that are whole", "large strings"],
+)
+def test_labels_of_every_type_that_names_classes_are_read(
+    labels: pa.Array, classes: tuple[str, ...], tmp_path: Path
+) -> None:
+    for split in ("train", "test"):
+        write(
+            tmp_path / f"set/{split}.parquet", pa.table({"image": [image_bytes(s) for s in range(6)], "kind": labels})
+        )
+    data = source(tmp_path / "set").load()
+    assert data.classes == classes
+    np.testing.assert_array_equal(data.train.inputs, images(1, 3, 5, 0, 2, 4))
+
+
+def test_the_column_named_label_goes_before_one_of_a_plainer_type(tmp_path: Path) -> None:
+    content = {"image": [image_bytes(s) for s in range(4)], "label": [True, False] * 2, "row": range(4)}
+    for split in ("train", "test"):
+        write(tmp_path / f"set/{split}.parquet", pa.table({name: list(values) for name, values in content.items()}))
+    assert source(tmp_path / "set").shape().class_names == ("False", "True")
+
+
+@pytest.mark.parametrize("none", [None, float("nan"), -1])
+def test_rows_without_a_label_are_named(none: float | None, tmp_path: Path) -> None:
+    cells, labels = [{"bytes": image_bytes(s)} for s in range(5)], [0, 1, 0, 1, none]
+    found = pa.table({"image": cells, "label": pa.array(labels, pa.float64() if none != -1 else pa.int64())})
+    for split in ("train", "test"):
+        write(tmp_path / f"set/{split}.parquet", found.replace_schema_metadata(features() if none == -1 else None))
+    with pytest.raises(ValueError, match=r"train/train 00000004.jpg \(row 4 has no label\); repair them, or set data"):
+        source(tmp_path / "set").check()
+    assert source(tmp_path / "set", skip_unreadable=True).load().shape.train == 4
 
 
 def test_rows_without_bytes_or_class_are_named(tmp_path: Path) -> None:
@@ -113,7 +162,7 @@ def test_rows_without_bytes_or_class_are_named(tmp_path: Path) -> None:
     there[2]["label"] = None
     for split in ("train", "test"):
         write(tmp_path / f"set/{split}.parquet", pa.Table.from_pylist(there).replace_schema_metadata(features()))
-    with pytest.raises(ValueError, match=r"2 of them: test/test 00000002.jpg \(not in the table of labels\), train/tr"):
+    with pytest.raises(ValueError, match=r"2 of them: test/test 00000002.jpg \(row 2 has no label\), train/tr"):
         source(tmp_path / "set").check()
     data = source(tmp_path / "set", skip_unreadable=True).load()
     np.testing.assert_array_equal(data.train.inputs, images(3, 5, 7, 0, 4, 6))

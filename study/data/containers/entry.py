@@ -24,11 +24,15 @@ class Entry(NamedTuple):
 
 
 def named(value: object, names: Sequence[str]) -> str:
-    """A label as the name of its class; a number without names with leading zeros, so that 10 comes after 2; None as
-    no class."""
-    if value is None:
+    """A label as the name of its class; a number without names with leading zeros, so that 10 comes after 2; None and
+    NaN as no class. ValueError for other numbers that are not whole."""
+    if value is None or value != value:
         return ""
-    if isinstance(value, int):
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise ValueError(f"its label is {value!r}, which is no class; write whole numbers or names")
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
         return names[value] if 0 <= value < len(names) else f"{value:04}"
     return str(value)
 

@@ -10,6 +10,8 @@ from study.data.containers.splits import split_of
 
 _FOLDERS = 20
 """Folders at most that tables are looked for in: a folder of classes may have thousands."""
+_SHOWN, _COLUMNS = 40, 20
+"""Letters of a column's type, and columns, that a message shows."""
 
 
 def tables_in(names: Iterable[Path]) -> list[Path]:
@@ -44,7 +46,7 @@ def _rows(file: Any, folder: PurePosixPath, table: Path) -> Iterator[Entry]:
         labels = file.read_row_group(number, columns=[label]).column(0).to_pylist()
         for place, value in enumerate(labels):
             path = folder / f"{table.stem} {row:08}.jpg"
-            yield Entry(path, group.reader(place), size=group.bytes_a_row, label=named(value, names))
+            yield labelled(Entry(path, group.reader(place), size=group.bytes_a_row), row, value, names)
             row += 1
 
 
@@ -69,11 +71,21 @@ class _Images:
         return content(self._images[place].as_py())
 
 
+def labelled(entry: Entry, row: int, value: object, names: Sequence[str]) -> Entry:
+    """The image of a row, with its class; as lost where that has none. ValueError for a value that can be no class."""
+    no_class = -1 if names else None  # as Hugging Face's features have it
+    try:
+        label = "" if value == no_class else named(value, names)
+    except ValueError as error:
+        raise ValueError(f"{entry.path.with_suffix('')}: {error}") from None
+    return entry._replace(label=label) if label else entry._replace(lost=f"row {row} has no label")
+
+
 def content(value: Any) -> bytes:
     """The bytes of an image's cell; OSError where there are none, but the path of a file elsewhere."""
     found = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(found, bytes):
-        path = value.get("path") if isinstance(value, dict) else None
+        path = value.get("path") if isinstance(value, dict) else value
         raise OSError(f"its bytes are not in the table, which names {path}" if path else "the cell is empty")
     return found
 
@@ -87,24 +99,43 @@ def _features(schema: Any) -> dict[str, Any]:
 def columns(schema: Any, features: dict[str, Any], where: str) -> tuple[str, str, list[str]]:
     """The columns of images and of labels, and the names of the classes; ValueError where that is not plain.
 
-    By Hugging Face's features Image and ClassLabel; else by types: bytes, and whole numbers or texts.
+    By Hugging Face's features Image and ClassLabel; else by types: bytes, or a struct with them; and of labels the one
+    named label, or whole numbers or texts, or what else may name a class.
     """
     kinds = {name: told.get("_type") for name, told in features.items() if isinstance(told, dict)}
-    images = [name for name, kind in kinds.items() if kind == "Image"] or _typed(schema, ("binary", "struct"))
-    labels = [name for name, kind in kinds.items() if kind == "ClassLabel"] or _typed(schema, ("int", "string"))
-    found = [_only(images, "image", "images", where), _only(labels, "label", "labels", where)]
-    names = features.get(found[1], {}).get("names") if features else None
-    return found[0], found[1], list(names or ())
+    images = [name for name, kind in kinds.items() if kind == "Image"] or _typed(schema, _IMAGES)
+    labels = [name for name, kind in kinds.items() if kind == "ClassLabel"] or _labels(schema)
+    image = _only(images, "image", "images (bytes, or a struct with a field bytes)", schema, where)
+    label = _only(labels, "label", "labels (whole numbers, texts, categories or booleans)", schema, where)
+    names = features.get(label, {}).get("names") if features else None
+    return image, label, list(names or ())
+
+
+_IMAGES, _LABELS = ("binary", "struct"), ("int", "string")
+_FURTHER_LABELS = ("dictionary", "bool", "float", "double", "halffloat")
+"""pandas' categories are a dictionary, and whole numbers of which one is missing are floats."""
+
+
+def _labels(schema: Any) -> list[str]:
+    if "label" in schema.names:
+        return [name for name in _typed(schema, _LABELS + _FURTHER_LABELS) if name == "label"]
+    return _typed(schema, _LABELS) or _typed(schema, _FURTHER_LABELS)
 
 
 def _typed(schema: Any, types: tuple[str, ...]) -> list[str]:
     kinds = {field.name: str(field.type).removeprefix("large_").removeprefix("u") for field in schema}
-    return [name for name, kind in kinds.items() if kind.startswith(types)]
+    found = [name for name, kind in kinds.items() if kind.startswith(types)]
+    return [n for n in found if not kinds[n].startswith("struct") or _holds_bytes(schema.field(n).type)]
 
 
-def _only(found: list[str], usual: str, what: str, where: str) -> str:
+def _holds_bytes(struct: Any) -> bool:
+    return struct.get_field_index("bytes") >= 0
+
+
+def _only(found: list[str], usual: str, what: str, schema: Any, where: str) -> str:
     if usual in found or len(found) == 1:
         return usual if usual in found else found[0]
     if not found:
-        raise ValueError(f"{where} has no column of {what}; write one, named {usual}")
-    raise ValueError(f"{where} has several columns that may be its {what} ({', '.join(found)}); name one {usual}")
+        there = ", ".join(f"{field.name}: {str(field.type)[:_SHOWN]}" for field in list(schema)[:_COLUMNS])
+        raise ValueError(f"{where} has no column of {what}, but {there}; write one, named {usual}")
+    raise ValueError(f"{where} has several columns that may be its {usual}s ({', '.join(found)}); name one {usual}")

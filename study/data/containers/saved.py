@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from study.data.containers.entry import Entry, named
-from study.data.containers.parquet import columns, content
+from study.data.containers.entry import Entry
+from study.data.containers.parquet import columns, content, labelled
 
 _MARKS = ("dataset_dict.json", "state.json")
 
@@ -35,7 +35,7 @@ def _rows(part: Any, folder: PurePosixPath, root: Path) -> Iterator[Entry]:
     size = part.data.nbytes // max(len(part), 1)
     for row, value in enumerate(part.select_columns([label])):
         path = folder / f"{row:08}.jpg"
-        yield Entry(path, _reader(images, row, image), size=size, label=named(value[label], names))
+        yield labelled(Entry(path, _reader(images, row, image), size=size), row, value[label], names)
 
 
 def _reader(images: Any, row: int, column: str) -> Callable[[], bytes]:
