@@ -15,7 +15,7 @@ from study.evaluation.evaluation import Blocks, FeatureViews, HeldOut, OfReprese
 from study.evaluation.negatives import Negatives
 from study.storage.store import TrialFolder
 from study.trial.streams import Stream, generator, layers_draw
-from study.trial.training import Training
+from study.trial.training import Training, check_finite
 from study.trial.views import Examples, Wanted, encode_batch, sent, view_of
 
 AFTER_TRAINING = (Stream.EVALUATION, 1)
@@ -95,8 +95,10 @@ def _held_out(training: Training) -> HeldOut | None:
 
 
 def both(training: Training, split: Examples) -> tuple[Tensor, Tensor]:
-    """Features h [N, F] and unit embeddings z [N, D] of a split as it is."""
+    """Features h [N, F] and unit embeddings z [N, D] of a split as it is; Diverged where they are not finite."""
     h, z = zip(*represent(training, split), strict=True)
+    for rows, what in ((h, "features"), (z, "embeddings")):
+        check_finite(torch.stack([some.isfinite().all() for some in rows]).all(), what, training.epoch)
     return torch.cat(h), torch.cat(z)
 
 

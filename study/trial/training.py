@@ -43,6 +43,16 @@ class Diverged(RuntimeError):
     """The loss is not finite: going on would only spend compute."""
 
 
+def check_finite(finite: Tensor, what: str, epoch: int) -> None:
+    """Raise Diverged where features or embeddings after an epoch, in evaluation mode, are not all finite."""
+    if not finite:
+        when = f"after epoch {epoch}" if epoch else "before the first epoch"
+        raise Diverged(
+            f"{what} are not finite (NaN or infinite) {when}, in evaluation mode; lower optimizer.learning_rate, or "
+            "mend the encoder where it overflows, divides by zero, or takes roots or logarithms of what may be negative"
+        )
+
+
 class Training:
     """The state of a training: networks, optimizer and epoch; everything that a checkpoint holds."""
 
@@ -163,6 +173,7 @@ class Training:
                     [self.learner.project(v) if of_head else unit_rows(self.learner.encoder(v)) for v in views]
                 )
         x, y = (torch.cat(rows) for rows in zip(*encoded, strict=True))
+        check_finite(x.isfinite().all(), "embeddings" if of_head else "features", self.epoch)
         prefix = "train" if of_head else "train.features"
         return {f"{prefix}.alignment": float(alignment(x, y)), f"{prefix}.uniformity": float(uniformity(x))}
 

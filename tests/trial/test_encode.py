@@ -1,4 +1,4 @@
-"""How many examples pass an encoder at once after a training."""
+"""Features of the splits: how many examples pass an encoder at once, and that they are finite."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from models.augment import NoAugmentation
 from study import TrialConfig
 from study.planning.resolve import resolve
 from study.trial import encode, views
-from study.trial.training import Training
+from study.trial.training import Diverged, Training
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,12 @@ def test_how_many_pass_at_once_changes_no_uniformity_on_the_way(
     whole = training.geometry()
     monkeypatch.setattr(views, "ENCODE_SIDE", 4)
     assert training.geometry() == pytest.approx(whole, rel=0.02, abs=1e-3)
+
+
+@torch.no_grad()
+def test_features_that_are_not_finite_are_refused_before_anything_is_made_of_them(tiny: TrialConfig) -> None:
+    trial = resolve(tiny)
+    training = Training(trial, trial.parts.data.load(None), torch.device("cpu"))
+    next(training.learner.encoder.parameters())[0] = torch.inf
+    with pytest.raises(Diverged, match=r"features are not finite \(NaN or infinite\) before the first epoch"):
+        encode.both(training, training.test)

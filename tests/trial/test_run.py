@@ -109,6 +109,30 @@ def test_a_loss_that_is_not_finite_fails_the_trial_with_the_place_and_what_to_do
     assert folder(tmp_path).status() == "failed"
 
 
+class SpoiltLater(nn.Module):
+    """An encoder that makes NaN in evaluation mode from its second epoch on: the floor is measured, then it trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32 * 3, 16))
+        self.feature_dim, self.modality, self.begun = 16, "image", 0
+
+    def train(self, mode: bool = True) -> nn.Module:
+        self.begun += mode and not self.training
+        return super().train(mode)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x) * (torch.nan if self.begun >= 2 and not self.training else 1)
+
+
+def test_features_that_are_not_finite_fail_the_trial_with_the_epoch(tmp_path: Path, tiny: TrialConfig) -> None:
+    broken = with_parts(resolve(tiny), encoder=functools.partial(SpoiltLater))
+    result = run_trial(broken, folder(tmp_path), threads=1)
+    assert result.status == "failed"
+    assert result.reason.startswith("embeddings are not finite (NaN or infinite) after epoch 2, in evaluation mode; ")
+    assert [line["epoch"] for line in folder(tmp_path).journal()] == [1]
+
+
 def test_an_error_on_the_way_is_the_trials_reason(tmp_path: Path, tiny: TrialConfig) -> None:
     broken = with_parts(resolve(tiny), temperature=None)
     result = run_trial(broken, folder(tmp_path), threads=1)
