@@ -149,8 +149,7 @@ def undivided(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     """The reason why an encoder that fits cannot take a batch in chunks, in a line; an empty string where it can."""
     if ENCODERS.trait(name, "modality") != shape.modality:
         return ""
-    inputs, draw = example(shape.size, count=3), torch.Generator().manual_seed(0)
-    inputs.normal_(generator=draw) if inputs.is_floating_point() else inputs.random_(1, 9, generator=draw)
+    inputs = _drawn(example(shape.size, count=3), words=9)
     with architecture_only():
         encoder = seeded(lambda: as_encoder(build(**_given(build, shape, words=9)), inputs), seed=0)
     if not mixes_examples(encoder, inputs):
@@ -191,7 +190,7 @@ def _given(build: Callable[..., Any], shape: DataShape, words: int = 2) -> dict[
 @torch.no_grad()
 def _try(build: Callable[..., Any], given: dict[str, Any], shape: DataShape, side: int) -> Encoder:
     """Make it, and run it as in evaluations, whose last batch may be of one, and as in a training."""
-    batch = example(shape.size)
+    batch = _drawn(example(shape.size), given.get("vocabulary_size", 2))
     encoder = as_encoder(build(**given), batch)
     if (one := encoder.eval()(batch[:1])).ndim != 2:
         raise ValueError(f"it makes {list(one.shape)} of one example, not [1, F]; flatten(1) where it squeezes")
@@ -203,6 +202,21 @@ def _try(build: Callable[..., Any], given: dict[str, Any], shape: DataShape, sid
         )
     if features.dtype != torch.float32:
         raise ValueError(f"it makes features of {str(features.dtype).removeprefix('torch.')}; end it with .float()")
+    if not (batch.is_meta or (one.isfinite().all() and features.isfinite().all())):
+        raise ValueError(
+            "it makes NaN or infinite features of random inputs; mend it where it overflows, divides by zero, or "
+            "takes roots or logarithms of negative numbers"
+        )
     if side and (width := encoder(example((side, side))).shape[1]) != encoder.feature_dim:
         raise ValueError(f"it makes {width} features of them, and {encoder.feature_dim} of others; pool, flatten")
     return encoder
+
+
+def _drawn(inputs: torch.Tensor, words: int) -> torch.Tensor:
+    """Inputs of that form at random, always the same: from N(0, 1), or ids of so many words without padding."""
+    if inputs.is_meta:
+        return inputs
+    draw = torch.Generator().manual_seed(0)
+    if inputs.is_floating_point():
+        return inputs.normal_(generator=draw)
+    return inputs.random_(1, max(words, 2), generator=draw)

@@ -99,6 +99,8 @@ def test_a_network_that_shapes_alone_cannot_try_is_tried_for_real() -> None:
         (lambda x: x.mean((2, 3)).double(), r"it makes features of float64; end it with \.float\(\)"),
         (lambda x: x.mean((2, 3)).long(), "it makes features of int64"),
         (lambda x: x.mean((2, 3)).squeeze(), r"it makes \[3\] of one example, not \[1, F\]; flatten\(1\)"),
+        (lambda x: x.mean((2, 3)).sqrt(), r"it makes NaN or infinite features of random inputs; mend it"),
+        (lambda x: x.mean((2, 3)) / 0, "it makes NaN or infinite features"),
     ],
 )
 def test_features_that_would_fail_in_the_training_or_the_evaluation_are_refused(
@@ -109,6 +111,14 @@ def test_features_that_would_fail_in_the_training_or_the_evaluation_are_refused(
             return pool(inputs)
 
     assert re.match(f"encoder: {message}", misfit("conv-small", lambda: Pooled(), shape_of(32)))
+
+
+def test_an_encoder_that_divides_by_the_spread_of_an_image_is_not_refused() -> None:
+    class Standardising(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return ((inputs - inputs.mean((2, 3), keepdim=True)) / inputs.std((2, 3), keepdim=True))[:, :, 0, 0]
+
+    assert misfit("conv-small", Standardising, shape_of(32)) == ""
 
 
 def test_an_encoder_without_a_modality_or_with_positional_parameters_is_refused(
