@@ -1,9 +1,10 @@
 """Networks of torchvision and timm by their names there, without their classifiers."""
 
 import difflib
+import inspect
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -11,6 +12,7 @@ from torch import nn
 from models.encoders import weights as pretrained
 from models.encoders.encoder import ENCODERS
 from models.encoders.resnet import Stem, keep_size, stem_for
+from models.registry import UnknownName
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of the images that torchvision's networks were trained on."""
@@ -48,6 +50,7 @@ def of_torchvision(
     sized = next((given for start, given in by_size.items() if model.startswith(start)), {})
     if model.startswith("vit_"):
         _check_patches(int(model.rpartition("_")[2]), input_size, "take timm:vit_… with encoder.patch_size={divisor}")
+    _check_options(model, models.get_model_builder(model), options or {})
     net = models.get_model(model, weights=None, **sized, **(options or {}))
     stem = _stem(input_size, {"name": model, "weights": weights}) if stem == "auto" else stem
     if stem == "cifar":
@@ -126,6 +129,22 @@ def _check_name(library: str, model: str, known: Sequence[str]) -> None:
         near = difflib.get_close_matches(model, known, n=3, cutoff=0.5)
         hint = f"; near it are {', '.join(near)}" if near else ""
         raise ValueError(f"{library} has no network {model!r}{hint}; {library}'s own list_models() names all")
+
+
+def _check_options(model: str, build: Callable[..., nn.Module], options: Options) -> None:
+    """Refuse options that no argument takes: some classes of torchvision take any, and pass over them.
+
+    Arguments are those of the class that the builder says it returns, and of the functions beside the builder that it
+    hands its own to.
+    """
+    beside = vars(sys.modules[build.__module__]).values()
+    helpers = [f for f in beside if inspect.isfunction(f) and f.__module__ == build.__module__ and f.__name__[0] == "_"]
+    takers = [inspect.signature(build, eval_str=True).return_annotation, *helpers]
+    parameters = [p for taker in takers for p in inspect.signature(taker).parameters.values()]
+    known = {p.name for p in parameters if p.kind != p.VAR_KEYWORD} - {"weights", "progress"}
+    for name in options:
+        if name not in known:
+            raise UnknownName(f"option of torchvision:{model}", name, list(known))
 
 
 def _check_patches(patch: int, size: Sequence[int], advice: str) -> None:

@@ -61,6 +61,8 @@ def load(
         raise ValueError(f"weights: {path} is of another network ({type(error).__name__}: {error})") from None
     if problem := mismatch(state, net.state_dict()):
         raise ValueError(f"weights: {path} does not fit the network: {problem}; give the weights of this very network")
+    if spoilt := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise ValueError(f"weights: {path} has NaN or infinite numbers in {_some(spoilt)}; take an earlier checkpoint")
     net.load_state_dict(state, strict=False)  # files from before torch counted batches lack that count
 
 

@@ -85,8 +85,31 @@ def test_position_embeddings_of_torchvision_are_interpolated_to_the_size() -> No
         ("timm:vit_tiny_patch16_224", {"input_size": (40, 40)}, r"do not tile 40×40 .* set encoder.patch_size=5"),
         ("torchvision:vgg11", {"stem": "cifar"}, "stem=cifar is for ResNets, and torchvision:vgg11 is none"),
         ("torchvision:squeezenet1_1", {}, "ends in no linear layer"),
+        (
+            "torchvision:convnext_tiny",
+            {"options": {"foo": 1}},
+            "unknown option of torchvision:convnext_tiny 'foo' .known",
+        ),
+        ("torchvision:convnext_tiny", {"options": {"layer_scales": 1}}, "'layer_scales'; did you mean 'layer_scale'"),
+        (
+            "torchvision:mobilenet_v3_small",
+            {"options": {"width": 1}},
+            "option of torchvision:mobilenet_v3_small 'width'",
+        ),
+        (
+            "torchvision:resnet18",
+            {"options": {"weights": "DEFAULT"}},
+            "unknown option of torchvision:resnet18 'weights'",
+        ),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_the_way_out(name: str, parameters: dict, message: str) -> None:
     with torch.device("meta"), pytest.raises(ValueError, match=message):
         ENCODERS[name](**parameters)
+
+
+def test_options_that_the_builder_or_its_helpers_take_are_passed_on() -> None:
+    with torch.device("meta"):
+        narrow = ENCODERS["torchvision:mobilenet_v3_small"](options={"width_mult": 0.5})
+        ENCODERS["torchvision:convnext_tiny"](options={"stochastic_depth_prob": 0.2, "layer_scale": 1e-5})
+        assert narrow(torch.zeros(2, 3, 64, 64)).shape == (2, 512)

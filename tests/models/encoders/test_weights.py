@@ -42,6 +42,13 @@ def test_the_entries_that_do_not_fit_are_said_in_one_line(tmp_path: Path) -> Non
         assert part in str(refused.value)
 
 
+def test_numbers_that_are_not_finite_are_refused_by_their_entry(tmp_path: Path) -> None:
+    state = net().state_dict()
+    state["0.bias"] = torch.full_like(state["0.bias"], torch.nan)
+    with pytest.raises(ValueError, match=r"w\.pt has NaN or infinite numbers in 0\.bias; take an earlier checkpoint"):
+        load(net(), saved(tmp_path / "w.pt", state))
+
+
 class Code:
     """An object that only its own code can read."""
 
