@@ -147,8 +147,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
         return traits.get(trait, getattr(entry, trait, None))
 
     def describe(self, name: str) -> str:
-        """The first line of the entry's docstring."""
-        return (inspect.getdoc(self.get(name)) or "").splitlines()[0]
+        """The first line of the entry's own docstring; empty of a class that has none but its base's."""
+        return inspect.cleandoc(self.get(name).__doc__ or "").partition("\n")[0]
 
     def parameters(self, name: str) -> dict[str, inspect.Parameter]:
         """The keyword-only parameters of the entry: its schema."""

@@ -64,6 +64,16 @@ def test_a_taken_name_and_a_missing_docstring_are_refused(colours: Registry) -> 
         colours.register("blue")(lambda: None)
 
 
+def test_a_docstring_that_only_the_base_has_describes_no_entry(colours: Registry) -> None:
+    class Base:
+        """Of all colours."""
+
+    colours.register("blue")(type("Blue", (Base,), {}))
+    assert colours.describe("blue") == ""
+    colours.register("azure")(type("Azure", (Base,), {"__doc__": "\n    Of the sky.\n    "}))
+    assert colours.describe("azure") == "Of the sky."
+
+
 def test_a_name_of_a_family_is_refused(colours: Registry) -> None:
     @colours.family("paint")
     def paint(member: str) -> str:
