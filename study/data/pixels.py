@@ -100,7 +100,7 @@ def _in_rgb(file: Image.Image) -> Image.Image:
     if file.mode in ("I", "F") or file.mode.startswith("I;"):
         return Image.fromarray(_eight_bits(file, tags)).convert("RGB")
     if not file.has_transparency_data:
-        return file.convert("RGB")
+        return file if file.mode == "RGB" else file.convert("RGB")
     drawing = file.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
 
