@@ -33,6 +33,11 @@ MEAN, STD = 0.5, 0.25
 RATIO = (3 / 4, 4 / 3)
 """Range of a crop's width / height, log-uniform."""
 
+ATTEMPTS = 10
+"""How often a crop's box is drawn until one fits."""
+NUMBERS_OF_BOX = 2 * ATTEMPTS + 2
+"""Random numbers that a box is made of: area and ratio of each attempt, and where it lies."""
+
 
 @runtime_checkable
 class Cropping(Protocol):
@@ -220,22 +225,33 @@ def random_crops(
 def random_boxes(
     count: int, height: int, width: int, *, min_scale: float, max_scale: float = 1.0, generator: torch.Generator
 ) -> Tensor:
-    """Crop boxes [B, 4] = top, left, height, width in whole pixels, on the CPU.
+    """Crop boxes [B, 4] = top, left, height, width in whole pixels, on the CPU: see `boxes_of`."""
+    drawn = torch.rand(1, NUMBERS_OF_BOX * count, generator=generator)
+    return boxes_of(drawn, torch.tensor([[height, width]]), min_scale=min_scale, max_scale=max_scale)[0]
 
-    Area U(min_scale, max_scale) of the image's, width / height log-uniform in RATIO, position uniform. As in
-    torchvision, a box that does not fit is drawn anew, at most ten times; after that the crop is the whole image.
+
+def boxes_of(drawn: Tensor, sizes: Tensor, *, min_scale: float, max_scale: float = 1.0) -> Tensor:
+    """B crop boxes of each of n images, [n, B, 4] = top, left, height, width in whole pixels.
+
+    drawn: numbers of U(0, 1), [n, NUMBERS_OF_BOX · B]; sizes: the images' heights and widths [n, 2]. Area
+    U(min_scale, max_scale) of the image's, width / height log-uniform in RATIO, position uniform. As in torchvision, a
+    box that does not fit is drawn anew, at most ten times; after that the crop is the whole image.
     """
-    area = torch.rand(count, 10, generator=generator).mul_(max_scale - min_scale).add_(min_scale) * height * width
+    count = drawn.shape[1] // NUMBERS_OF_BOX
+    areas, ratios, place = drawn.split([ATTEMPTS * count, ATTEMPTS * count, 2 * count], dim=1)
+    height, width = sizes.to(drawn.dtype)[:, :, None].unbind(dim=1)  # [n, 1]
+    area = (areas * (max_scale - min_scale)).add_(min_scale).mul_(height).mul_(width)
     low, high = map(math.log, RATIO)
-    ratio = torch.rand(count, 10, generator=generator).mul_(high - low).add_(low).exp_()
+    ratio = (ratios * (high - low)).add_(low).exp_()
     widths, heights = (area * ratio).sqrt_().round_(), (area / ratio).sqrt_().round_()
     fits = (widths >= 1) & (widths <= width) & (heights >= 1) & (heights <= height)
-    first = fits.int().argmax(dim=1, keepdim=True)
-    fitted = fits.any(dim=1)
-    w = torch.where(fitted, widths.gather(1, first).squeeze(1), width)
-    h = torch.where(fitted, heights.gather(1, first).squeeze(1), height)
-    place = torch.rand(2, count, generator=generator)
-    return torch.stack([(place[0] * (height - h + 1)).floor(), (place[1] * (width - w + 1)).floor(), h, w], dim=1)
+    fits, widths, heights = (x.view(-1, count, ATTEMPTS) for x in (fits, widths, heights))
+    fitted, first = fits.max(dim=2, keepdim=True)
+    fitted = fitted.squeeze(2)
+    w = torch.where(fitted, widths.gather(2, first).squeeze(2), width)
+    h = torch.where(fitted, heights.gather(2, first).squeeze(2), height)
+    down, across = place.split(count, dim=1)
+    return torch.stack([(down * (height - h + 1)).floor(), (across * (width - w + 1)).floor(), h, w], dim=2)
 
 
 def resized_crop(planes: Tensor, boxes: Tensor, flip: Tensor) -> Tensor:

@@ -9,10 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.augment import random_boxes
+from models.augment import NUMBERS_OF_BOX, boxes_of
 from study.data import Split
 from study.data.images.packed import Packed, in_threads
 from study.trial.streams import generator
+
+_MOST_PIXELS = 2**22
+"""Images are held decoded by a thread until they have more: 16 MiB."""
 
 
 class Kind(NamedTuple):
@@ -73,21 +76,34 @@ class Crops:
         forms = [(kind.number, len(places), side, side, 3) for kind, side in zip(wanted.kinds, sides, strict=True)]
         crops = [np.empty(form, np.uint8) for form in forms]
 
-        def make(i: int) -> None:
-            image = self._packed.image(int(rows[i]))
-            draw = generator("cpu", *wanted.key, int(places[i]))
+        def make(some: range) -> None:
+            images: list[Image.Image] = []
+            for place in some:
+                images.append(self._packed.image(int(rows[place])))
+                if place == some[-1] or sum(image.width * image.height for image in images) > _MOST_PIXELS:
+                    cut(images, slice(place + 1 - len(images), place + 1))
+                    images = []
+
+        def cut(images: list[Image.Image], of: slice) -> None:
+            draws = [generator("cpu", *wanted.key, place) for place in places[of].tolist()]
             for kind, of_kind in zip(wanted.kinds, crops, strict=True):
-                _crop(image, of_kind[:, i], kind, draw)
+                _crop(images, of_kind[:, of].swapaxes(0, 1), kind, draws)
 
         return crops, in_threads(make, len(places))
 
 
-def _crop(image: Image.Image, out: np.ndarray, kind: Kind, draw: torch.Generator) -> None:
-    """Fill out [count, S, S, 3] with crops (bilinear, anti-aliased), each flipped with probability one half."""
-    scale = {"min_scale": kind.min_scale, "max_scale": kind.max_scale}
-    boxes = random_boxes(len(out), image.height, image.width, **scale, generator=draw)
-    flips = torch.rand(len(out), generator=draw).tolist()
-    for to, (top, left, height, width), flip in zip(out, boxes.int().tolist(), flips, strict=True):
-        cropped = image.crop((left, top, left + width, top + height))
-        resized = cropped.resize((to.shape[1], to.shape[0]), Image.Resampling.BILINEAR)
-        to[:] = np.asarray(resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip < 0.5 else resized)
+def _crop(images: list[Image.Image], out: np.ndarray, kind: Kind, draws: list[torch.Generator]) -> None:
+    """Fill out [n, count, S, S, 3] with crops of n images (bilinear, anti-aliased), each flipped in half of the cases.
+
+    All their boxes are computed at once: for one image alone that takes a tenth of the time to decode and crop it.
+    """
+    count = out.shape[1]
+    drawn = torch.stack([torch.rand((NUMBERS_OF_BOX + 1) * count, generator=draw) for draw in draws])
+    of_boxes, of_flips = drawn.split([NUMBERS_OF_BOX * count, count], dim=1)
+    sizes = torch.tensor([[image.height, image.width] for image in images])
+    boxes = boxes_of(of_boxes, sizes, min_scale=kind.min_scale, max_scale=kind.max_scale).int().tolist()
+    for image, *of_image in zip(images, out, boxes, of_flips.tolist(), strict=True):
+        for to, (top, left, height, width), flip in zip(*of_image, strict=True):
+            cropped = image.crop((left, top, left + width, top + height))
+            resized = cropped.resize((to.shape[1], to.shape[0]), Image.Resampling.BILINEAR)
+            to[:] = np.asarray(resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip < 0.5 else resized)

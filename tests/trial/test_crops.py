@@ -62,6 +62,15 @@ def test_the_crops_of_an_example_depend_on_key_and_index_only(split: Split) -> N
         torch.set_num_threads(before)
 
 
+def test_crops_of_images_that_a_thread_cannot_hold_together_are_the_same(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = crops(split, list(range(10)))
+    for most in (1, 5_000):  # one image at a time, and three: of about 2,300 pixels
+        monkeypatch.setattr("study.trial.crops._MOST_PIXELS", most)
+        np.testing.assert_array_equal(together, crops(split, list(range(10))))
+
+
 def test_what_is_decoded_ahead_is_what_would_be_decoded_then(split: Split) -> None:
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))[:9].view(3, 3)
     ahead = Crops(split)

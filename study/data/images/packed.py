@@ -38,8 +38,9 @@ class Packed:
         places = np.arange(len(self))[rows]
         out = np.empty((len(places), *self.shape[1:]), np.uint8)
 
-        def put(place: int) -> None:
-            out[place] = fitted(self.image(int(places[place])), self.shape[1:3])
+        def put(some: range) -> None:
+            for place in some:
+                out[place] = fitted(self.image(int(places[place])), self.shape[1:3])
 
         for job in in_threads(put, len(places)):
             job.result()
@@ -77,16 +78,12 @@ class Packed:
         return {name: value for name, value in vars(self).items() if name != "_opened"}
 
 
-def in_threads(make: Callable[[int], None], count: int) -> list[Future[None]]:
-    """Start make(0) … make(count − 1) on as many threads as torch has for this process."""
+def in_threads(make: Callable[[range], None], count: int) -> list[Future[None]]:
+    """Start make of parts of 0 … count − 1 on as many threads as torch has for this process."""
     import torch
 
-    def some(start: int) -> None:
-        for place in range(start, min(start + _CHUNK, count)):
-            make(place)
-
     pool = _pool(os.getpid(), torch.get_num_threads())
-    return [pool.submit(some, start) for start in range(0, count, _CHUNK)]
+    return [pool.submit(make, range(count)[start : start + _CHUNK]) for start in range(0, count, _CHUNK)]
 
 
 @cache
