@@ -6,6 +6,7 @@ import functools
 import inspect
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,14 +23,21 @@ from models.encoders.weights import architecture_only
 from models.heads import HEADS
 from models.methods.method import unit_rows
 from models.precision import autocast
+from models.registry import did_you_mean
 from study.config import ConfigError, split_component
-from study.data.pixels import as_decoded, decode_image
+from study.data.pixels import UnreadableImage, as_decoded, decode_image
 from study.metric_names import validation_of
 from study.results.comparison import Best
 from study.storage.store import Store, TrialFolder
 
 BATCH = 500
 """Images that pass the encoder at once, as in a trial's own evaluation."""
+CHANNELS = (1, 3, 4)
+OneImage = Image.Image | np.ndarray | Tensor | Path | str | bytes
+AGAIN = (
+    "they stay as the study's save_encoders said when it ran; finished trials do not run again, so run it with "
+    "save_encoders=all in another storage"
+)
 
 
 @dataclass(frozen=True)
@@ -39,23 +47,48 @@ class Preprocessing:
     size: tuple[int, int]
     """(H, W) of the trial's images: others have their centre cut to that shape and resized (bicubic, anti-aliased)"""
 
-    def __call__(self, image: Image.Image | np.ndarray | Path | str | bytes) -> Tensor:
-        """float [3, H, W], normalised: of an image of Pillow, an array uint8 [H, W, 3] or [H, W], or an image file."""
-        return self.tensor(self.pixels(image)[None].copy())[0]
+    def __call__(self, image: OneImage | Sequence[OneImage]) -> Tensor:
+        """float [3, H, W], normalised, of one image; [B, 3, H, W] of a list of images, or of an array [B, …] of them.
 
-    def pixels(self, image: Image.Image | np.ndarray | Path | str | bytes) -> np.ndarray:
+        An image: a file, its bytes, one of Pillow, or an array or tensor of uint8, or of floats from 0 to 1: [H, W],
+        [H, W, 3] or [3, H, W].
+        """
+        if isinstance(image, list | tuple) or (isinstance(image, np.ndarray | Tensor) and image.ndim == 4):
+            return self.tensor(np.stack([self.pixels(one) for one in image]))
+        return self.tensor(self.pixels(image)[None].copy())[0]  # type: ignore[arg-type]
+
+    def pixels(self, image: OneImage) -> np.ndarray:
         """uint8 [H, W, 3] of the image, as the trial's data have it."""
-        if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim not in (2, 3):
-                raise ValueError(f"an image is uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}")
-            image = Image.fromarray(image)
+        if isinstance(image, np.ndarray | Tensor):
+            image = _of_array(image.numpy(force=True) if isinstance(image, Tensor) else image)
         if isinstance(image, Image.Image):
             return as_decoded(image, self.size)
-        return decode_image(image if isinstance(image, bytes) else Path(image).read_bytes(), self.size)[0]
+        if isinstance(image, bytes):
+            return decode_image(image, self.size)[0]
+        try:
+            return decode_image(Path(image).read_bytes(), self.size)[0]
+        except UnreadableImage as error:
+            raise UnreadableImage(f"{image}: {error}") from None
 
     def tensor(self, pixels: np.ndarray | Tensor) -> Tensor:
         """float [B, 3, H, W], normalised, of uint8 [B, H, W, 3] of the right size."""
         return NoAugmentation()(torch.as_tensor(pixels))
+
+
+def _of_array(given: np.ndarray) -> Image.Image:
+    values = given[..., None] if given.ndim == 2 else given
+    if values.ndim == 3 and values.shape[2] not in CHANNELS:
+        values = np.moveaxis(values, 0, 2)  # planes first, as torch has them
+    whole = values.dtype == np.uint8
+    shares = values.dtype.kind == "f" and values.size and values.min() >= 0 and values.max() <= 1
+    if values.ndim != 3 or values.shape[2] not in CHANNELS or not (whole or shares):
+        span = f" from {given.min():g} to {given.max():g}" if given.size else ""
+        raise ValueError(
+            "an image is uint8, or floats from 0 to 1, [H, W], [H, W, 3] or [3, H, W], not "
+            f"{given.dtype} {list(given.shape)}{span}"
+        )
+    values = values if whole else np.rint(values * 255).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(values.squeeze(2) if values.shape[2] == 1 else values))
 
 
 class TrainedEncoder(nn.Module):
@@ -82,10 +115,22 @@ class TrainedEncoder(nn.Module):
         return _OfPixels(self)
 
     def _through(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(inputs)
         with torch.no_grad(), autocast(self.about["precision"], inputs.device):
             h = self.encoder(inputs)
             z = self.head(h)
         return h.float(), unit_rows(z)
+
+    def _check(self, inputs: Tensor) -> None:
+        wanted = (3, *self.preprocess.size) if self.preprocess else tuple(self.about["size"])
+        kind = torch.float32 if self.preprocess else None
+        known = isinstance(inputs, Tensor)
+        if known and inputs.shape[1:] == wanted and inputs.shape[0] and inputs.dtype == (kind or inputs.dtype):
+            return
+        form = ", ".join(map(str, ("B", *wanted)))
+        made = "float32 [{}], as encoder.preprocess makes them: encoder(encoder.preprocess([image]))"
+        given = f"{str(inputs.dtype).removeprefix('torch.')} {list(inputs.shape)}" if known else type(inputs).__name__
+        raise ValueError(f"inputs are {made.format(form) if kind else f'token ids [{form}]'}; got {given}")
 
 
 class OfStudy(Protocol):
@@ -95,6 +140,8 @@ class OfStudy(Protocol):
     def study(self) -> str: ...
     @property
     def store(self) -> Store | None: ...
+    @property
+    def frame(self) -> pd.DataFrame: ...
     @property
     def finished(self) -> pd.DataFrame: ...
     def shown(self) -> list[str]: ...
@@ -119,13 +166,18 @@ def trained_encoder(results: OfStudy, trial: str | Best | None = None) -> Traine
     if results.store is None:
         raise ConfigError(["a table holds no encoders: take the results of the study, study.results()"])
     if isinstance(trial, str):
+        known = list(results.frame["trial_id"])
+        if trial not in known and trial not in (folder.id for folder in results.store.trials()):
+            raise ConfigError([f"results.frame has no trial_id {trial!r}{did_you_mean(trial, known)}"])
         return load(results.store.trial(trial))
+    if trial is not None and not isinstance(trial, Best):
+        raise ConfigError(
+            [f"an encoder is asked for by a trial's id, which is a text, or by best(); got a {type(trial).__name__}"]
+        )
     if folder := saved_of(results, trial):
         return load(folder)
     which = "no trial" if trial is None else f"no trial of {trial.cell}"
-    raise ConfigError(
-        [f"{which} of {results.study} has a saved encoder; set save_encoders=all (or best), and run anew"]
-    )
+    raise ConfigError([f"{which} of {results.study} has a saved encoder; {AGAIN}"])
 
 
 def saved_of(results: OfStudy, cell: Best | None = None) -> TrialFolder | None:
@@ -152,10 +204,11 @@ def load(folder: TrialFolder) -> TrainedEncoder:
     try:
         content = folder.encoder.read_bytes()
     except FileNotFoundError:
+        if (status := folder.status()) != "finished":
+            raise ConfigError([f"trial {folder.id} is {status}: it leaves an encoder when it has finished"]) from None
         raise ConfigError(
-            [f"trial {folder.id} has no saved encoder ({folder.encoder} is not there): a study saves them as its "
-             "save_encoders says (all, best or none)"]
-        ) from None  # fmt: skip
+            [f"trial {folder.id} has no saved encoder ({folder.encoder} is not there); {AGAIN}"]
+        ) from None
     try:
         if damaged := zipfile.ZipFile(io.BytesIO(content)).testzip():  # torch does not compare checksums
             raise ValueError(f"{damaged} is damaged")

@@ -77,9 +77,10 @@ def save_model(encoder: "TrainedEncoder", path: Path) -> None:
     from mlflow.types import Schema, TensorSpec
 
     size = encoder.about["size"]
+    # Without names: MLflow's pyfunc makes a mapping of a named array, which its own PyTorch models refuse.
     signature = ModelSignature(
-        Schema([TensorSpec(np.dtype("uint8"), (-1, *size, 3), "images")]),
-        Schema([TensorSpec(np.dtype("float32"), (-1, encoder.encoder.feature_dim), "features")]),
+        Schema([TensorSpec(np.dtype("uint8"), (-1, *size, 3))]),
+        Schema([TensorSpec(np.dtype("float32"), (-1, encoder.encoder.feature_dim))]),
     )
     given: dict[str, Any] = {"signature": signature, "input_example": np.zeros((2, *size, 3), np.uint8)}
     known = inspect.signature(mlflow.pytorch.save_model).parameters

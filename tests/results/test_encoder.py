@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models.encoders import ENCODERS
+from models.encoders import ENCODERS, as_encoder, example
 from models.encoders.weights import Renormalised
 from study import ConfigError, TrialConfig
 from study.evaluation import Encoded, evaluate
@@ -92,6 +92,10 @@ def test_the_encoder_is_found_by_trial_by_cell_and_as_the_best(tmp_path: Path) -
     held_out = validation_of("knn.features.top1")
     best = results.frame.sort_values(held_out, ascending=False, kind="stable")["trial_id"].iloc[0]
     assert same(results.encoder(), load(store.trial(best)))
+    with pytest.raises(ConfigError, match=rf"no trial_id '{best[:6]}'; did you mean '{best}'"):
+        results.encoder(best[:6])
+    with pytest.raises(ConfigError, match=r"by a trial's id, which is a text, or by best\(\); got a Series"):
+        results.encoder(results.frame.iloc[0])
     store.trial(best).encoder.unlink()
     with pytest.raises(ConfigError, match=rf"trial {best} has no saved encoder .*save_encoders"):
         results.encoder(best)
@@ -105,7 +109,9 @@ def same(a: TrainedEncoder, b: TrainedEncoder) -> bool:
 def test_none_is_saved_unless_asked_and_then_the_error_says_so(tmp_path: Path) -> None:
     store = Store(tmp_path / "study")
     trained(store, {}, kept=Checkpoints())
-    with pytest.raises(ConfigError, match="no trial of study has a saved encoder; set save_encoders=all"):
+    with pytest.raises(
+        ConfigError, match=r"no trial of study has a saved encoder; .*run it with save_encoders=all in another"
+    ):
         Results.load(store).encoder()
     with pytest.raises(ConfigError, match="a table holds no encoders"):
         Results(Results.load(store).frame).encoder()
@@ -147,8 +153,45 @@ def test_new_images_are_prepared_as_the_trials_were(tmp_path: Path) -> None:
     np.testing.assert_allclose(tensor[0].numpy(), (expected[..., 0] / 255 - 0.5) / 0.25, rtol=1e-5, atol=1e-6)
     small = expected[:16]
     assert np.array_equal(Preprocessing((16, 32)).pixels(small), small), "what has the size stays as it is"
-    with pytest.raises(ValueError, match=r"an image is uint8 .* not float64 \[2, 2, 3\]"):
-        prepare(np.zeros((2, 2, 3)))
+
+
+def test_images_come_as_arrays_or_tensors_of_bytes_or_shares_one_or_several() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    prepare = Preprocessing((32, 32))
+    one = prepare(Image.fromarray(pixels))
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)
+    for same in (pixels / 255, (pixels / 255).astype(np.float32), planes, planes / 255, torch.from_numpy(pixels)):
+        assert torch.equal(prepare(same), one)
+    both = torch.stack([one, one])
+    several = [[pixels, planes], np.stack([pixels, pixels]), torch.stack([planes, planes]) / 255]
+    assert all(torch.equal(prepare(images), both) for images in several)
+    grey = prepare(pixels[..., 0])
+    assert all(torch.equal(prepare(same), grey) for same in (pixels[..., :1], planes[:1]))
+
+
+@pytest.mark.parametrize(
+    ("image", "named"),
+    [
+        (np.full((4, 4, 3), 2.0), r"float64 \[4, 4, 3\] from 2 to 2"),
+        (np.full((4, 4, 3), np.nan), "from nan to nan"),
+        (np.zeros((4, 4), np.uint16), "uint16"),
+        (np.zeros((6, 5, 2), np.uint8), r"uint8 \[6, 5, 2\]"),
+        (Path(__file__), "test_encoder.py: none of JPEG"),
+    ],
+)
+def test_what_is_no_image_is_named(image: np.ndarray | Path, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        Preprocessing((32, 32))(image)
+
+
+@pytest.mark.parametrize("inputs", [torch.zeros(3, 8, 8), torch.zeros(2, 3, 9, 9), torch.zeros(2, 8, 8, 3).byte(), "a"])
+def test_inputs_that_were_not_preprocessed_are_refused_in_a_line(inputs: torch.Tensor | str) -> None:
+    encoder = as_encoder(torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()), example((8, 8)))
+    about = {"modality": "image", "size": [8, 8], "precision": "float32", "head_trained": True}
+    trained = TrainedEncoder(encoder, torch.nn.Identity(), about)
+    assert trained(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"float32 \[B, 3, 8, 8\], as encoder.preprocess makes them"):
+        trained(inputs)
 
 
 def test_a_pretrained_encoder_comes_back_without_the_file_that_it_began_from(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ place, images, out = sys.argv[1:]
 model = mlflow.pytorch.load_model(place)
 with torch.no_grad():
     numpy.save(out, model(torch.from_numpy(numpy.load(images))).numpy())
+assert (mlflow.pyfunc.load_model(place).predict(numpy.load(images)) == numpy.load(out)).all()
 print(get_model_info(place).signature)
 """
 
