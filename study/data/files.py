@@ -8,10 +8,10 @@ from typing import Any
 
 from study.data.containers import bucket, parquet, saved, shards
 from study.data.containers.archives import in_archive
-from study.data.containers.entry import Entry, printable
+from study.data.containers.entry import Entry, composed, printable
 from study.data.containers.folder import in_folder
 
-__all__ = ["Entry", "absolute", "entries", "place", "printable", "state"]
+__all__ = ["Entry", "absolute", "composed", "entries", "place", "printable", "state"]
 
 _CLUTTER = {"__MACOSX", "@eaDir", "__pycache__"}
 """Folders that operating systems and tools leave behind."""

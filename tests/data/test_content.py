@@ -1,9 +1,11 @@
 """Identity of images by their content."""
 
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from study.data.image_folder import ImageFolder
@@ -34,6 +36,28 @@ def test_it_is_the_same_wherever_the_images_lie(image_files: MakeFiles, write_fo
     ]
     roots += [write_folder({path.replace("test/", "val/"): b for path, b in files.items()}, "d")]
     assert len({digest(root) for root in roots}) == 1
+
+
+def test_names_count_with_composed_characters(image_files: MakeFiles, write_folder: Write) -> None:
+    """As systems that decompose them write them; in that form é goes before f, in the other after z."""
+    names = {"train/cat/0.png": "train/cat/é.png", "train/cat/1.png": "train/cat/f.png"}
+    files = {names.get(path, path): content for path, content in image_files().items()}
+    written = [
+        write_folder({unicodedata.normalize(form, path): content for path, content in files.items()}, form)
+        for form in ("NFC", "NFD")
+    ]
+    composed, decomposed = (ImageFolder(root=root, validation_size=0) for root in written)
+    assert composed.content() == decomposed.content()
+    np.testing.assert_array_equal(composed.load().train.inputs[:], decomposed.decode().train.inputs[:])
+
+
+def test_a_table_names_files_whose_characters_are_not_composed(write_folder: Write) -> None:
+    names = {f"{split}/é{i}.png": image_bytes(i) for split in ("train", "test") for i in range(4)}
+    table = "file_name,label\n" + "".join(f"é{i}.png,{'cat' if i % 2 else 'dog'}\n" for i in range(4))
+    root = write_folder({unicodedata.normalize("NFD", name): content for name, content in names.items()})
+    for split in ("train", "test"):
+        (root / split / "metadata.csv").write_text(table)
+    assert ImageFolder(root=root).available().train == 4
 
 
 @pytest.mark.parametrize(

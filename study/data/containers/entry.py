@@ -44,5 +44,9 @@ def printable(name: str) -> str:
     except UnicodeEncodeError:
         name = name.encode("utf-8", "surrogateescape").decode("latin-1")
     hidden = ("Cc", "Zl", "Zp")
-    composed = unicodedata.normalize("NFC", name)
-    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) in hidden else c for c in composed)
+    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) in hidden else c for c in composed(name))
+
+
+def composed(name: str) -> str:
+    """A name as it is compared: é as one character (NFC), whatever the system that wrote it makes of it."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from study.data.files import entries
+from study.data.files import composed, entries
 from study.data.images.layouts import Part
 
-VERSION = 1
+VERSION = 2
 """To be raised when the digest changes."""
 READ = 2**30
 """Bytes of images that are read for it, about."""
@@ -29,7 +29,7 @@ def content_of(root: Path, splits: Sequence[Part]) -> str:
     for part, files in zip(splits, order, strict=True):
         top = _top(part)
         for file in files:
-            name = str(file.relative_to(top))
+            name = composed(str(file.relative_to(top)))
             line = [part.images[file][0], name, part.sizes[file], read.get(file, "")]
             digest.update(json.dumps(line).encode() + b"\n")
         beside = [sorted(part.classes), sorted(str(path) for path in part.lost)]

@@ -4,14 +4,14 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from study.data.containers.splits import TEST_NAMES, TRAIN_NAMES
-from study.data.files import entries, printable
+from study.data.files import composed, entries, printable
 from study.data.pixels import SUFFIXES
 
 _TABLE, _ANNOTATIONS = "metadata.csv", "val_annotations.txt"
@@ -19,7 +19,7 @@ _SHOWN = 5
 _HOLD_OUT = "data.test_split to {share: 0.2, seed: 0} to hold out a fifth of every class"
 
 Key = tuple[str, str]
-"""(class, path): the order of a split's images."""
+"""(class, path with composed characters): the order of a split's images."""
 
 
 class WrongLayout(ValueError):
@@ -105,6 +105,7 @@ def find_splits(root: Path, train: str, test: str | Mapping[str, int | float] | 
 
 def _list(root: Path) -> Listing:
     listing = Listing()
+    tabled: dict[PurePosixPath, str] = {}
     for entry in entries(root):
         if not entry.read:
             listing.folders.add(entry.path)
@@ -120,11 +121,20 @@ def _list(root: Path) -> Listing:
                 listing.imaged.update(entry.path.parents)
             if entry.path.name == _TABLE:
                 labels = _table(entry.read(), entry.path)
-                listing.labels |= labels
+                tabled |= labels
                 listing.unlabelled_table |= not labels
             elif entry.path.name == _ANNOTATIONS:
-                listing.labels |= _annotations(entry.read(), entry.path)
+                tabled |= _annotations(entry.read(), entry.path)
+    listing.labels |= _as_there(tabled, listing.files)
     return listing
+
+
+def _as_there(labels: dict[PurePosixPath, str], files: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """The labels by the names that the files have: a table may compose characters that a file system does not."""
+    if all(str(path).isascii() for path in labels):
+        return labels
+    there = {composed(str(path)): path for path in files}
+    return {there.get(composed(str(path)), path): label for path, label in labels.items()}
 
 
 def _table(content: bytes, path: PurePosixPath) -> dict[PurePosixPath, str]:
@@ -198,14 +208,14 @@ def _sort(
         if file.name not in (_TABLE, _ANNOTATIONS):
             part.others[file.suffix.lower() or "no suffix"] += 1
     elif told is not None:
-        part.images[file] = printable(told), str(file)
+        part.images[file] = printable(told), composed(str(file))
         part.classes.add(printable(told))
     elif annotated or (labels and len(parts) == 1):
         part.lost[file] = "not in the table of labels"
     elif len(parts) == 1:
         part.loose += 1
     else:
-        part.images[file] = printable(parts[0]), str(file)
+        part.images[file] = printable(parts[0]), composed(str(file))
 
 
 def _is_image(file: PurePosixPath) -> bool:
