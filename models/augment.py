@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.blocks import row_blocks
 from models.colours import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, grey_of
 from models.ranks import WHOLE, Share
 from models.registry import Registry, added
@@ -37,6 +38,9 @@ ATTEMPTS = 10
 """How often a crop's box is drawn until one fits."""
 NUMBERS_OF_BOX = 2 * ATTEMPTS + 2
 """Random numbers that a box is made of: area and ratio of each attempt, and where it lies."""
+
+AT_ONCE = 2**18
+"""Pixels of samples that a CPU changes at a time: less memory than for all, and of 224 pixels a side less time."""
 
 
 @runtime_checkable
@@ -142,7 +146,7 @@ class SimCLRViews:
         order = torch.randperm(4, generator=generator).tolist()
         grey = torch.rand(count, generator=generator) < self.grey_probability
         _jitter(planes, share.of(shift, dim=1), order)
-        _change_some(planes, share.of(grey), lambda some: grey_of(some).expand_as(some))
+        _change_some(planes, share.of(grey), lambda some, _: grey_of(some).expand_as(some))
         if self.blur_probability:
             random_blur(planes, probability=self.blur_probability, generator=generator, share=share)
         return to_input(planes)
@@ -289,7 +293,7 @@ def random_blur(planes: Tensor, *, probability: float, generator: torch.Generato
     chosen = share.of(torch.rand(count, generator=generator) < probability)
     sigma = share.of(torch.rand(count, generator=generator).mul_(1.9).add_(0.1))[chosen]
     sigma = sigma.to(planes.device, non_blocking=True)
-    _change_some(planes, chosen, lambda some: blur(some, sigma))
+    _change_some(planes, chosen, lambda some, at: blur(some, sigma[at]))
 
 
 def blur(planes: Tensor, sigma: Tensor) -> Tensor:
@@ -318,11 +322,14 @@ def _jitter(planes: Tensor, shift: Tensor, order: Sequence[int]) -> None:
             adjust_hue(planes, 0.2 * shift[3])
 
 
-def _change_some(planes: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
-    """Put in place of the chosen samples, bool [B] on the CPU, what they are changed into."""
+def _change_some(planes: Tensor, chosen: Tensor, change: Callable[[Tensor, slice], Tensor]) -> None:
+    """Put in place of the chosen samples, bool [B] on the CPU, what they are changed into, a few at a time on a CPU.
+
+    change: called with planes of some and with where these lie among the chosen.
+    """
     index = chosen.nonzero().squeeze(1).to(planes.device, non_blocking=True)
-    if len(index):
-        planes.index_copy_(1, index, change(planes.index_select(1, index)))
+    for at in row_blocks(torch.Size([len(index), *planes.shape[2:]]), planes.device, block=AT_ONCE):
+        planes.index_copy_(1, index[at], change(planes.index_select(1, index[at]), at))
 
 
 def _check_share(name: str, value: float) -> None:
