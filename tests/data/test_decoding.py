@@ -154,3 +154,5 @@ def test_a_full_disk_is_said_and_left_as_it_was(
     with pytest.raises(OSError, match=r"no space is left for decoded data in .*; free some, or set STUDY_CACHE"):
         source(write_folder(image_files())).load()
     assert list((tmp_path / "cache" / "data").glob("*.building")) == []
+    opened = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert [path for path in opened if str(tmp_path) in path] == [], "a deleted file takes room until it is closed"

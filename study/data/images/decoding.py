@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,6 +46,7 @@ class Rows(ABC):
         self.marks = np.frombuffer(self._marks_path.read_bytes(), np.uint8).copy()
         self.marks[self.marks == _UNREADABLE] = _TO_DO
         self._file = os.open(self.path, os.O_RDWR)
+        self._release = weakref.finalize(self, os.close, self._file)  # deleted files take room until they are closed
 
     @abstractmethod
     def put(self, row: int, content: bytes) -> bool:
@@ -84,7 +86,7 @@ class Rows(ABC):
 
     def _close(self) -> None:
         self.settle()
-        os.close(self._file)
+        self._release()
         self._marks_path.unlink()
 
 
