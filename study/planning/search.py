@@ -1,12 +1,12 @@
 """Samplers that propose cells from results: Optuna's, by name, over one space or several."""
 
+import difflib
 import inspect
 import json
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from models.registry import did_you_mean
 from study.config import ConfigError
 from study.space import Cell, Dimension, Grid, LogUniform, RandInt, SearchSpace, is_of, to_plain
 
@@ -26,8 +26,9 @@ def optuna_sampler(name: str) -> "optuna.samplers.BaseSampler":
         return optuna.samplers.TPESampler(seed=0, constant_liar=True)
     member, known = name.removeprefix("optuna:"), optuna_samplers()
     if member not in known:
-        near = did_you_mean(member, list(known))
-        raise ConfigError([f"sampler: optuna.samplers has no {member!r}{near} (known: {', '.join(sorted(known))})"])
+        raise ConfigError(
+            [f"sampler: optuna.samplers has no {member!r}{near_sampler(name)} (known: {', '.join(sorted(known))})"]
+        )
     made = known[member]
     wanted: dict[str, Any] = {"seed": 0, "warn_independent_sampling": False}
     known_of = inspect.signature(made).parameters
@@ -37,6 +38,18 @@ def optuna_sampler(name: str) -> "optuna.samplers.BaseSampler":
             return made(**{n: value for n, value in wanted.items() if n in known_of})
     except Exception as error:  # one that needs arguments, or a package that is not here
         raise ConfigError([f"sampler: {name} cannot be made ({error}); choose another, such as tpe"]) from None
+
+
+def near_sampler(name: str) -> str:
+    """`; did you mean 'optuna:GPSampler'?` for gp, GP, GPSampler, optuna:gp; else an empty string."""
+
+    def word(of: str) -> str:
+        return of.removeprefix("optuna:").lower().removesuffix("sampler")
+
+    own = () if name.startswith("optuna:") else ("grid", "random", "tpe")
+    words = {word(full): full for full in (*(f"optuna:{member}" for member in optuna_samplers()), *own)}
+    near = difflib.get_close_matches(word(name), words, n=1)
+    return f"; did you mean {words[near[0]]!r}?" if near else ""
 
 
 def optuna_samplers() -> "dict[str, type[optuna.samplers.BaseSampler]]":
@@ -136,6 +149,8 @@ def check_search(name: str, spaces: Sequence[SearchSpace], metrics: Mapping[str,
             study, space = new_study(name, metrics), OptunaSpace(spaces)
             for _ in range(SEEN):
                 study.tell(space.ask(study)[0], [0.0] * len(metrics))
+    except ModuleNotFoundError as error:
+        raise ConfigError([f"sampler: {name} needs a package: `pip install {error.name}`; or choose tpe"]) from None
     except (ValueError, TypeError, RuntimeError, NotImplementedError, ImportError) as error:
         why = str(error).strip().partition("\n")[0]
         raise ConfigError([f"sampler: {name} cannot search this space ({why}); choose another, such as tpe"]) from None

@@ -208,8 +208,9 @@ def _problems(study: StudyConfig) -> Iterator[str]:
     if not allowed or study.name.startswith("."):
         yield f"name: up to 100 letters, digits, '-', '_' and '.' only (it names a folder), got {study.name!r}"
     if study.sampler not in SAMPLERS and not study.searches:
-        near = did_you_mean(study.sampler, list(SAMPLERS))
-        yield f"sampler: {study.sampler!r} is none of {', '.join(SAMPLERS)}, optuna:NAME{near}"
+        from study.planning.search import near_sampler  # Optuna
+
+        yield f"sampler: {study.sampler!r} is none of {', '.join(SAMPLERS)}, optuna:NAME{near_sampler(study.sampler)}"
     elif study.sampler == "grid":
         if study.cells is not None:
             yield 'cells: a grid has as many cells as its product; drop cells, or set sampler="random" or "tpe"'
