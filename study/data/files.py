@@ -53,7 +53,7 @@ def _of_a_set(root: Path) -> Iterator[Entry] | None:
     if _is_pattern(root):
         return shards.in_shards(_several(root))
     if root.is_file():
-        return parquet.in_tables(root, [root]) if root.suffix == ".parquet" else None
+        return parquet.in_tables(root, [root]) if parquet.is_table(root) else None
     names = list(root.iterdir())
     if saved.is_saved({path.name for path in names}):
         return saved.in_saved(root)

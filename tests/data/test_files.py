@@ -104,12 +104,24 @@ def test_an_archive_cut_off_anywhere_is_refused(name: str, write_tar: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("x.zip", "zip"), ("x.tar", "tar"), ("x.jpg", "tar"), ("x.parquet", "parquet")]
+    ("name", "kind"), [("x.zip", "zip"), ("x.tar", "tar"), ("x.tgz", "tar"), ("x.PARQUET", "parquet")]
 )
 def test_a_file_that_is_no_archive_is_refused(name: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"PAR1" + bytes(2000))
     with pytest.raises(ValueError, match=rf"{name} is not a whole {kind} (archive|file) \(.*\); fetch it again"):
         contents(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.csv", "x"])
+def test_a_file_of_another_kind_is_not_taken_for_a_broken_archive(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"file_name,label\n" * 99)
+    with pytest.raises(ValueError, match=rf"{name} is no archive \(tar, zip\) and no .parquet file; set data.root to"):
+        contents(tmp_path / name)
+
+
+def test_an_archive_may_have_any_name(write_tar: Callable[..., Path]) -> None:
+    archive = write_tar(FILES, "x.tar.gz")
+    assert contents(archive.rename(archive.with_name("download"))) == FILES
 
 
 @pytest.mark.parametrize(
@@ -170,6 +182,17 @@ def test_a_link_that_leads_nowhere_is_told_and_cannot_be_read(write_folder: Call
     with pytest.raises(FileNotFoundError, match=r"a link to /nowhere/0.bin, which does not exist"):
         lost["train/a/gone.bin"].read()
     assert (str(root / "train" / "a" / "gone.bin"), -1, -1) in state(root)
+
+
+def test_a_link_that_leads_back_to_itself_is_no_endless_walk(write_folder: Callable[..., Path]) -> None:
+    root = write_folder(FILES)
+    (root / "train/a/one").symlink_to("two")
+    (root / "train/a/two").symlink_to("one")
+    lost = {entry.path.name: entry.lost for entry in entries(root) if entry.lost}
+    assert lost == {
+        "one": "a link to two, which is a link that leads nowhere",
+        "two": "a link to one, which is a link that leads nowhere",
+    }
 
 
 @pytest.mark.parametrize("target", [".", "..", "../.."])

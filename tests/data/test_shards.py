@@ -95,7 +95,7 @@ def test_what_is_missing_is_named(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"train-0002.tar does not exist nor do 1 more of .*; set data.root"):
         source(folder / "train-{0000..0003}.tar").check()
     write(folder / "train-0001.tar", {"7": {"png": image_bytes(7)}})
-    with pytest.raises(ValueError, match=r"unreadable images, 1 of them: train/train-0001 7.png \(not in the table"):
+    with pytest.raises(ValueError, match=r"unreadable images, 1 of them: train/train-0001 7.png \(its sample has no"):
         source(folder).check()
 
 
@@ -103,3 +103,30 @@ def test_a_change_of_a_shard_is_seen(folder: Path) -> None:
     before = source(folder).content()
     write(folder / "train-0001.tar", samples(11))
     assert source(folder).content() != before
+
+
+def test_labels_that_cannot_be_read_are_named_by_their_sample(folder: Path) -> None:
+    odd = {"7": {"png": image_bytes(7), "json": b'{"label": '}, "8": {"png": image_bytes(8), "cls": b"\xff"}}
+    odd |= {"9": {"png": image_bytes(9), "json": b'{"label": null}'}}
+    write(folder / "train-0001.tar", odd)
+    with pytest.raises(ValueError, match=r"3 of them: .* 7.png \(its .json cannot be read: .* 8.png \(its .cls cannot"):
+        source(folder).check()
+    assert source(folder, skip_unreadable=True).load().shape.train == 4
+
+
+def test_a_mask_beside_an_image_is_not_taken_for_it(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        kinds = {"png": image_bytes(1), "mask.png": image_bytes(2), "cls": b"cat"}
+        write(tmp_path / f"wds/{split}-0.tar", {"0": kinds})
+    expected = np.asarray(Image.open(io.BytesIO(image_bytes(1))))
+    np.testing.assert_array_equal(source(tmp_path / "wds").load().train.inputs[0], expected)
+
+
+def test_samples_that_share_a_key_are_refused(folder: Path) -> None:
+    with tarfile.open(folder / "train-0001.tar", "w") as archive:
+        for content in (image_bytes(1), image_bytes(2)):
+            member = tarfile.TarInfo("0.png")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    with pytest.raises(ValueError, match=r"train-0001.tar holds 0.png twice; give every sample a key of its own"):
+        source(folder).check()

@@ -14,16 +14,23 @@ from study.data.containers.entry import Entry
 
 _FOREIGN = {b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
 """First bytes of archives that are not read."""
+_TAR = (".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz")
+"""Suffixes of tar archives; a file of another may be one."""
 
 
 def in_archive(root: Path) -> Iterator[Entry]:
     with root.open("rb") as file:
         start = file.read(4)
+        file.seek(0)
+        zipped = start in (b"PK\3\4", b"PK\5\6") or root.suffix.lower() == ".zip"
+        another = not zipped and root.suffix.lower() not in _TAR and not tarfile.is_tarfile(file)
     if start in _FOREIGN:
         raise ValueError(
             f"{root} is a {_FOREIGN[start]} archive, which is not read; unpack it, and set data.root to the folder"
         )
-    return _in_zip(root) if start in (b"PK\3\4", b"PK\5\6") or root.suffix.lower() == ".zip" else _in_tar(root)
+    if another:
+        raise ValueError(f"{root} is no archive (tar, zip) and no .parquet file; set data.root to one, or to a folder")
+    return _in_zip(root) if zipped else _in_tar(root)
 
 
 def _in_zip(root: Path) -> Iterator[Entry]:

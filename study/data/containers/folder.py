@@ -27,9 +27,14 @@ def in_folder(root: Path, here: PurePosixPath = _HERE, above: tuple[str, ...] = 
         elif os.path.isfile(item.path) if linked else item.is_file():
             yield Entry(path, Path(item.path).read_bytes, size=item.stat().st_size, free=True)
         else:
-            gone = f"a link to {printable(os.readlink(item.path))}, which does not exist" if linked else ""
-            lost = gone or "neither a file nor a folder"
+            lost = _of_link(Path(item.path)) if linked else "neither a file nor a folder"
             yield Entry(path, partial(_refuse, lost), lost)
+
+
+def _of_link(link: Path) -> str:
+    target = os.readlink(link)
+    there = "does not exist" if not os.path.lexists(link.parent / target) else "is a link that leads nowhere"
+    return f"a link to {printable(target)}, which {there}"
 
 
 def _refuse(lost: str) -> NoReturn:

@@ -17,10 +17,16 @@ _SHOWN, _COLUMNS = 40, 20
 def tables_in(names: Iterable[Path]) -> list[Path]:
     """The parquet files of a folder, or of the folders in it."""
     below = [path for path in sorted(names) if not path.name.startswith(".")]
-    found = [path for path in below if path.suffix == ".parquet"]
+    found = [path for path in below if is_table(path)]
     if found or len(below) > _FOLDERS:
         return found
-    return [path for folder in below if folder.is_dir() for path in sorted(folder.glob("*.parquet"))]
+    within = (path for folder in below if folder.is_dir() for path in sorted(folder.glob("*.parquet")))
+    return [path for path in within if not path.name.startswith(".")]
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is one, by its name."""
+    return path.suffix.lower() == ".parquet"
 
 
 def in_tables(root: Path, tables: Sequence[Path]) -> Iterator[Entry]:

@@ -51,11 +51,12 @@ def in_shards(shards: Sequence[Path]) -> Iterator[Entry]:
     for shard in shards:
         above = shard.parent.name
         folder = PurePosixPath(split_of(shard.name) or (above if split_of(above) == above else ""))
-        for sample in _samples(in_archive(shard)):
+        for sample in _samples(in_archive(shard), shard):
             if sample.image is not None:
                 stem = shard.name.partition(".")[0]
                 path = folder / f"{stem} {sample.key.replace('/', ' ')}{sample.image.path.suffix}"
-                yield sample.image._replace(path=path, label=sample.named(names))
+                label = sample.named(names)
+                yield sample.image._replace(path=path, label=label, lost="" if label else sample.unlabelled)
 
 
 def _names(file: Path) -> list[str]:
@@ -70,21 +71,32 @@ class _Sample:
     image: Entry | None = None
     label: str = ""
     told: dict[str, object] = field(default_factory=dict)
+    kinds: set[str] = field(default_factory=set)
+    unlabelled: str = "its sample has no .cls, and no class in a .json"
 
     def add(self, entry: Entry, kind: str) -> None:
         """Take a file of the sample in; an image that cannot be read later is read now."""
         assert entry.read is not None  # a file
         if f".{kind.rpartition('.')[2]}" in SUFFIXES:
-            self.image = entry if entry.free else entry._replace(read=_kept(entry.read()))
-        elif kind == "cls":
-            self.label = entry.read().decode().strip()
-        elif kind == "json":
-            told = json.loads(entry.read())
+            if "." not in kind or self.image is None:  # KEY.png is the image of a sample that has a KEY.mask.png too
+                self.image = entry if entry.free else entry._replace(read=_kept(entry.read()))
+        elif kind in ("cls", "json"):
+            try:
+                self._learn(entry.read(), kind)
+            except ValueError as error:
+                self.unlabelled = f"its .{kind} cannot be read: {error}"
+        self.kinds.add(kind)
+
+    def _learn(self, content: bytes, kind: str) -> None:
+        if kind == "cls":
+            self.label = content.decode().strip()
+        else:
+            told = json.loads(content)
             self.told = told if isinstance(told, dict) else {}
 
     def named(self, names: Sequence[str]) -> str:
         """Its class, as it is named."""
-        label = self.label or str(next((self.told[name] for name in _LABELS if name in self.told), ""))
+        label = self.label or str(next((self.told[name] for name in _LABELS if self.told.get(name) is not None), ""))
         return named(int(label) if label.isdigit() else label, names)
 
 
@@ -92,8 +104,11 @@ def _kept(content: bytes) -> Callable[[], bytes]:
     return lambda: content
 
 
-def _samples(found: Iterable[Entry]) -> Iterator[_Sample]:
-    """Files that follow each other and have all before the first dot of their name in common."""
+def _samples(found: Iterable[Entry], shard: Path) -> Iterator[_Sample]:
+    """Files that follow each other and have all before the first dot of their name in common.
+
+    ValueError where one has two of a kind: then they are several samples.
+    """
     sample = None
     for entry in found:
         if entry.read is None or entry.path.name.startswith("."):
@@ -104,6 +119,8 @@ def _samples(found: Iterable[Entry]) -> Iterator[_Sample]:
             if sample is not None:
                 yield sample
             sample = _Sample(key)
+        if kind.lower() in sample.kinds:
+            raise ValueError(f"{shard} holds {entry.path} twice; give every sample a key of its own")
         sample.add(entry, kind.lower())
     if sample is not None:
         yield sample
