@@ -64,7 +64,7 @@ test-data: $(READY)  ## read odd images and folders of every kind, and renew the
 	@DATA=docs/data.md $(BIN)/python -m pytest -q tests/data/test_data_page.py
 
 test-size: $(READY)  ## decoding by two cores, and 100,000 JPEGs beside a bare DataLoader, on an idle machine; renews docs/data.md
-	@SIZE=docs/data.md $(BIN)/python -m pytest -q -m slow tests/data/test_decoding_speed.py tests/data/test_imagenet_size.py
+	@SIZE=docs/data.md $(BIN)/python -m pytest -q -s -m slow tests/data/test_decoding_speed.py tests/data/test_imagenet_size.py
 
 docs: $(READY)  ## the API reference, from the docstrings, in build/docs
 	@$(BIN)/python docs/reference.py build/docs
