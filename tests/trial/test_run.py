@@ -176,6 +176,14 @@ def test_the_untrained_floor_is_shared_by_trials_that_differ_in_nothing_of_it(
     assert other.metrics["linear.floor.top1"] == whole.result().metrics["linear.floor.top1"]
 
 
+def test_a_floor_that_the_cache_cannot_keep_is_not_measured(tmp_path: Path, tiny: TrialConfig) -> None:
+    trial = resolve(tiny)
+    trial.parts.data.load(tmp_path / "cache")
+    (tmp_path / "cache" / "floors").touch()  # a read-only folder is none to root
+    result = run_trial(trial, folder(tmp_path), threads=1, cache=tmp_path / "cache")
+    assert "floors cannot be written to (File exists); set STUDY_CACHE to a folder that can" in result.reason
+
+
 def test_batches_see_each_example_once_an_epoch_in_another_order(tiny: TrialConfig) -> None:
     trial: Trial = resolve(tiny)
     training = Training(trial, trial.parts.data.load(), torch.device("cpu"))

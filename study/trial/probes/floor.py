@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from study.data.cache import cache_root
+from study.data.cache import cache_root, check_cache
 from study.evaluation.classifier import transfer_name
 from study.evaluation.linear import Linear
 from study.storage.store import write_atomically
@@ -40,6 +40,7 @@ def _floor(training: Training, cache: Path | None, further: Sequence[str], see: 
     key = json.dumps([identity, *conditions], sort_keys=True)
     path = (cache or cache_root()) / "floors" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if not path.exists():
+        check_cache(path.parent)
         probe = training.trial.parts.evaluations["linear"]
         assert isinstance(probe, Linear)
         training.part = "evaluating linear on the untrained encoder"
