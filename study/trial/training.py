@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from traceback import walk_tb
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.contrast import StepContext
 from models.methods import Batch
@@ -53,6 +55,21 @@ def check_finite(finite: Tensor, what: str, epoch: int) -> None:
         )
 
 
+@contextmanager
+def last_made_by(encoder: nn.Module) -> Iterator[list[Tensor]]:
+    """What it made last, of what it makes within: a list of one."""
+    last: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, made: Tensor) -> None:
+        last[:] = [made.detach()]
+
+    hook = encoder.register_forward_hook(keep)
+    try:
+        yield last
+    finally:
+        hook.remove()
+
+
 class Training:
     """The state of a training: networks, optimizer and epoch; everything that a checkpoint holds."""
 
@@ -78,6 +95,7 @@ class Training:
         self.optimizer = trial.parts.optimizer.optimizer(self.learner)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "float16")
         self.epoch, self.seconds = 0, 0.0
+        self.features: list[Tensor] = []  # of the newest step, for an error to tell
 
     @property
     def peak_mib(self) -> float:
@@ -92,7 +110,7 @@ class Training:
     def train_epoch(self) -> dict[str, float]:
         """One pass over the training split; the epoch's mean metrics. Raises Diverged."""
         started = time.perf_counter()
-        with layers_draw(self.device, self.seed, self.epoch):
+        with layers_draw(self.device, self.seed, self.epoch), last_made_by(self.learner.encoder) as self.features:
             losses, observed = self._pass()
         self.epoch += 1
         seconds = time.perf_counter() - started
@@ -144,9 +162,12 @@ class Training:
         losses: list[float] = torch.stack(list(unseen)).tolist() if unseen else []
         for step, loss in enumerate(losses, start=before):
             if not math.isfinite(loss):
+                newest = self.features if step + 1 == before + len(losses) else []
+                spoilt = any(not made.isfinite().all() for made in newest)
                 raise Diverged(
-                    f"the loss is {loss} at epoch {self.epoch + 1}, step {step + 1} of {self.steps}; "
-                    "lower optimizer.learning_rate, raise temperature, or lengthen optimizer.warmup_epochs"
+                    f"the loss is {loss}{' as features are not finite' if spoilt else ''} at epoch {self.epoch + 1}, "
+                    f"step {step + 1} of {self.steps}; lower optimizer.learning_rate, raise temperature, "
+                    f"{'mend the encoder, ' if spoilt else ''}or lengthen optimizer.warmup_epochs"
                 )
         return losses
 

@@ -110,10 +110,11 @@ def test_a_loss_that_is_not_finite_fails_the_trial_with_the_place_and_what_to_do
 
 
 class SpoiltLater(nn.Module):
-    """An encoder that makes NaN in evaluation mode from its second epoch on: the floor is measured, then it trains."""
+    """An encoder that makes NaN in one mode from its second epoch on: the floor is measured, then it trains."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: str) -> None:
         super().__init__()
+        self.mode = mode
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32 * 3, 16))
         self.feature_dim, self.modality, self.begun = 16, "image", 0
 
@@ -122,14 +123,24 @@ class SpoiltLater(nn.Module):
         return super().train(mode)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x) * (torch.nan if self.begun >= 2 and not self.training else 1)
+        of_this = self.training == (self.mode == "training")
+        return self.layers(x) * (torch.nan if self.begun >= 2 and of_this else 1)
 
 
-def test_features_that_are_not_finite_fail_the_trial_with_the_epoch(tmp_path: Path, tiny: TrialConfig) -> None:
-    broken = with_parts(resolve(tiny), encoder=functools.partial(SpoiltLater))
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("training", "the loss is nan as features are not finite at epoch 2, step 1 of "),
+        ("evaluation", "embeddings are not finite (NaN or infinite) after epoch 2, in evaluation mode; "),
+    ],
+)
+def test_features_that_are_not_finite_fail_the_trial_with_the_epoch(
+    mode: str, reason: str, tmp_path: Path, tiny: TrialConfig
+) -> None:
+    broken = with_parts(resolve(tiny), encoder=functools.partial(SpoiltLater, mode))
     result = run_trial(broken, folder(tmp_path), threads=1)
     assert result.status == "failed"
-    assert result.reason.startswith("embeddings are not finite (NaN or infinite) after epoch 2, in evaluation mode; ")
+    assert result.reason.startswith(reason)
     assert [line["epoch"] for line in folder(tmp_path).journal()] == [1]
 
 
