@@ -140,7 +140,12 @@ class ImageFolder(DataSource):
         if not (train.lost or test.lost):
             _refuse(root, _class_difference(train, test))
         _refuse(root, "" if self.skip_unreadable else _damage(_lost(train, test)))
-        _refuse(root, _class_difference(train, test), _empty_classes((train, test), (train.images, test.images)))
+        _refuse(
+            root,
+            _no_images(train, test),
+            _class_difference(train, test),
+            _empty_classes((train, test), (train.images, test.images)),
+        )
         return train, test
 
     def _location(self) -> Path:
@@ -205,6 +210,17 @@ def _damage(unreadable: dict[str, str]) -> str:
         f"has unreadable images, {len(unreadable)} of them: {', '.join(named)}{more}; "
         "repair them, or set data.skip_unreadable to true to leave them out"
     )
+
+
+def _no_images(*parts: Part) -> str:
+    """Of splits without a class: what they hold instead."""
+    empty = [part for part in parts if not part.images and not part.classes]
+    if not empty:
+        return ""
+    shards = any(part.others[suffix] for part in empty for suffix in (".tar", ".gz", ".tgz"))
+    way = "a pattern of its shards, such as {train,test}/{00000..00009}.tar" if shards else "the folder that holds them"
+    others = f" (other files: {_left_out(*empty)})" if _left_out(*empty) else ""
+    return f"has no images in {', '.join(part.name for part in empty)}{others}; set data.root to {way}"
 
 
 def _empty_classes(parts: Sequence[Part], kept: Sequence[Iterable[PurePosixPath]]) -> str:

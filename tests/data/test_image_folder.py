@@ -1,4 +1,5 @@
 import io
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -293,6 +294,28 @@ def test_a_class_of_one_image_cannot_be_split(image_files: MakeFiles, write_fold
 def test_a_share_without_a_size_or_a_seed_is_refused(wanted: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"or a share between 0 and 1 with a whole seed, such as {share: 0.2, seed"):
         ImageFolder(root="x", test_split=wanted)
+
+
+def test_an_archive_that_holds_an_image_twice_is_refused(image_files: MakeFiles, write_tar: Write) -> None:
+    archive = write_tar(image_files(), "x.tar")
+    with tarfile.open(archive, "a") as opened:
+        member = tarfile.TarInfo("train/cat/0.png")
+        member.size = len(content := jpeg())
+        opened.addfile(member, io.BytesIO(content))
+    with pytest.raises(ValueError, match=r"x.tar holds train/cat/0.png twice; pack it without doubles, or set data.ro"):
+        load(archive).check()
+
+
+def test_splits_without_images_are_refused_with_what_they_hold(write_folder: Write) -> None:
+    root = write_folder({f"{split}/00000.tar": b"" for split in ("train", "test")})
+    with pytest.raises(
+        ValueError, match=r"no images in train, test \(other files: 2 of .tar\); set .* a pattern of its"
+    ):
+        load(root).check()
+    for split in ("train", "test"):
+        (root / split / "00000.tar").unlink()
+    with pytest.raises(ValueError, match=r"no images in train, test; set data.root to the folder that holds them"):
+        load(root).check()
 
 
 def test_a_link_to_the_folder_above_counts_no_image_twice(image_files: MakeFiles, write_folder: Write) -> None:

@@ -76,6 +76,17 @@ def test_a_plan_of_tables_reads_labels_and_no_images(folder: Path, monkeypatch: 
     assert set(read) == {"label"}
 
 
+def test_tables_of_one_name_for_one_split_are_refused(tmp_path: Path) -> None:
+    for language in ("en", "fr"):
+        for split in ("train", "test"):
+            write(tmp_path / f"set/{language}/{split}-00000-of-00001.parquet", table(range(4)))
+    with pytest.raises(
+        ValueError, match=r"set holds test/test-00000-of-00001 00000000.jpg twice; .* one of the folders"
+    ):
+        source(tmp_path / "set").check()
+    assert source(tmp_path / "set/en").shape().train == 4
+
+
 def test_one_table_is_split_on_request(tmp_path: Path) -> None:
     root = write(tmp_path / "images.parquet", table(range(8)))
     assert source(root, test_split={"share": 0.25, "seed": 0}).shape().test == 2

@@ -111,6 +111,11 @@ def _list(root: Path) -> Listing:
             listing.folders.add(entry.path)
         if entry.path.parent not in listing.folders:
             listing.folders.update(entry.path.parents)
+        if entry.path in listing.files:
+            raise WrongLayout(
+                f"holds {printable(str(entry.path))} twice; pack it without doubles, or set data.root to one of the "
+                "folders or archives that hold it"
+            )
         if entry.lost:
             listing.lost[entry.path] = entry.lost
         elif entry.read:
