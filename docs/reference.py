@@ -3,7 +3,9 @@
 `python docs/reference.py FOLDER`, or `make docs`.
 """
 
+import importlib
 import inspect
+import pkgutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,10 +21,11 @@ import study
 from models.registry import Registry
 from study.catalogue import catalogue, registries
 
-MODULES = ("models", "study", "!study.cli.__main__")
+PACKAGES = ("models", "study")
+NARROW = "<meta name='viewport' content='width=device-width'>"
 STYLE = (
     "body{font:16px/1.5 system-ui;max-width:52em;margin:2em auto;padding:0 1em}"
-    "td{padding:.2em 1em .2em 0;vertical-align:top}td p{margin:0}"
+    "td{padding:.2em 1em .2em 0;vertical-align:top;overflow-wrap:anywhere}td p{margin:0}"
 )
 
 
@@ -32,7 +35,10 @@ def build(folder: Path) -> None:
         setattr(study, name, getattr(study, name))
     warnings.filterwarnings("ignore", ".*type annotation", UserWarning)  # of a base class of pydantic's
     pdoc.render.configure(docformat="markdown", search=True)
-    pdoc.pdoc(*MODULES, output_directory=folder)
+    warnings.filterwarnings("ignore", "The module specification", UserWarning)  # a package finds its modules again
+    modules = list(names())
+    pdoc.pdoc(*modules, output_directory=folder)
+    (folder / "index.html").write_text(entrance(modules), encoding="utf-8")
     lists = []
     for kind, registry in registries().items():
         (folder / "components" / kind).mkdir(parents=True, exist_ok=True)
@@ -44,6 +50,27 @@ def build(folder: Path) -> None:
         lists.append(f"<h2>{kind}</h2><table>{''.join(rows)}</table>")
     whole = html("Components", f'<p><a href="index.html">modules</a></p>{"".join(lists)}')
     (folder / "components.html").write_text(whole, encoding="utf-8")
+
+
+def names() -> Iterator[str]:
+    """Every module: pdoc alone follows a package's `__all__`, which names what users import, and no modules."""
+    for package in PACKAGES:
+        yield package
+        path = importlib.import_module(package).__path__
+        yield from (found.name for found in pkgutil.walk_packages(path, f"{package}.") if "__main__" not in found.name)
+
+
+def entrance(modules: list[str]) -> str:
+    """The first page: where to begin, and every module with the first line of its docstring."""
+    rows = []
+    for name in modules:
+        first, *_ = (inspect.getdoc(importlib.import_module(name)) or "").splitlines() or [""]
+        rows.append(row(f'<a href="{name.replace(".", "/")}.html">{name}</a>', escape(first)))
+    begin = (
+        '<p><a href="study.html">study</a>: what a script imports. <a href="components.html">Components</a>: every '
+        "method, strategy, encoder and whatever else a config can name, with a page each.</p>"
+    )
+    return html("negatives-study", f"{begin}<h2>Modules</h2><table>{''.join(rows)}</table>")
 
 
 def file_name(component: str) -> str:
@@ -80,7 +107,7 @@ def row(*cells: str) -> str:
 
 def html(title: str, body: str) -> str:
     """A page."""
-    head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style>"
+    head = f"<meta charset='utf-8'>{NARROW}<title>{escape(title)}</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{escape(title)}</h1>{body}</body></html>\n"
 
 

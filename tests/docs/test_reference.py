@@ -23,6 +23,9 @@ def test_the_reference_is_built_with_a_page_per_component_and_no_dead_link(tmp_p
         assert {path.stem for path in (tmp_path / "components" / kind).iterdir()} == set(names)
     ring = (tmp_path / "components" / "negatives" / "ring.html").read_text()
     assert "share of the candidates within the ring" in ring, "the parameters with what they are"
-    for page in (tmp_path / "components.html", *tmp_path.glob("components/*/*.html")):
+    begin = (tmp_path / "index.html").read_text()
+    assert 'href="components.html"' in begin
+    assert 'href="study/results/results.html"' in begin, "modules that a package's __all__ does not name are there too"
+    for page in (tmp_path / "index.html", tmp_path / "components.html", *tmp_path.glob("components/*/*.html")):
         for link in re.findall(r'href="([^"#]+)', page.read_text()):
             assert (page.parent / link).exists(), f"{page}: {link}"
