@@ -217,10 +217,9 @@ def _no_images(*parts: Part) -> str:
     empty = [part for part in parts if not part.images and not part.classes]
     if not empty:
         return ""
-    shards = any(part.others[suffix] for part in empty for suffix in (".tar", ".gz", ".tgz"))
-    way = "a pattern of its shards, such as {train,test}/{00000..00009}.tar" if shards else "the folder that holds them"
-    others = f" (other files: {_left_out(*empty)})" if _left_out(*empty) else ""
-    return f"has no images in {', '.join(part.name for part in empty)}{others}; set data.root to {way}"
+    where, others = ", ".join(part.name for part in empty), _left_out(*empty)
+    hint = f" (other files: {others})" if others else ""
+    return f"has no images in {where}{hint}; set data.root to the folder that holds them"
 
 
 def _empty_classes(parts: Sequence[Part], kept: Sequence[Iterable[PurePosixPath]]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-SIDE, BATCH = 224, 50
+SIDE, BATCH, TURN = 224, 50, 100
 
 
 def write_jpegs(root: Path, count: int, *, test: int = 20, distinct: int | None = None, side: int = 256) -> Path:
@@ -84,22 +84,26 @@ def bare(root: Path) -> Callable[[list[int]], None]:
 
 
 def compare(root: Path, count: int, rounds: int) -> dict[str, list[float]]:
-    """Images per CPU second of both, in turns, of other images in each round; a first round is left out.
+    """Images per CPU second of both, of other images in each round; a first round is left out.
 
-    A line is printed of each round, round 0 included. Who begins a round ends the next.
+    Within a round they take turns after every TURN images. A line is printed of each round, round 0 included.
     """
     import torch
 
     torch.set_num_threads(1)
     readers = {"ours": ours(root), "bare": bare(root)}
     found: dict[str, list[float]] = {name: [] for name in readers}
-    order = torch.randperm(count * (rounds + 1), generator=torch.Generator().manual_seed(0)).view(rounds + 1, count)
-    for turn, images in enumerate(order.tolist()):
-        for name in sorted(readers, reverse=turn % 2 == 0):
-            started = time.process_time()
-            readers[name](images)
-            found[name].append(count / (time.process_time() - started))
-        which, mine, theirs = f"round {turn} of {rounds}", found["ours"][-1], found["bare"][-1]
+    order = torch.randperm(count * (rounds + 1), generator=torch.Generator().manual_seed(0))
+    for number, images in enumerate(order.view(rounds + 1, -1, TURN).tolist()):
+        took = dict.fromkeys(readers, 0.0)
+        for turn, some in enumerate(images):
+            for name in sorted(readers, reverse=turn % 2 == 0):
+                started = time.process_time()
+                readers[name](some)
+                took[name] += time.process_time() - started
+        mine, theirs = (count / took[name] for name in readers)
+        found["ours"].append(mine), found["bare"].append(theirs)
+        which = f"round {number} of {rounds}"
         print(f"{which}: {mine:.0f} images per CPU second, bare {theirs:.0f}: {mine / theirs:.3f}", flush=True)
     return {name: rates[1:] for name, rates in found.items()}
 
@@ -112,5 +116,5 @@ def spread(values: list[float], digits: int, of: str = "") -> str:
 
 if __name__ == "__main__":
     place, size, turns = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    both = compare(write_jpegs(place, size), size // (turns + 1) // BATCH * BATCH, turns)
+    both = compare(write_jpegs(place, size), size // (turns + 1) // TURN * TURN, turns)
     print(f"ours / bare: {spread([a / b for a, b in zip(both['ours'], both['bare'], strict=True)], 3)}")

@@ -77,10 +77,17 @@ def images_table(start: int, count: int = 4) -> pa.Table:
 FEATURES = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
 
 
-def parquet(start: int) -> bytes:
-    buffer = io.BytesIO()
-    write_table(images_table(start), buffer)
+def parquet(start: int, **columns: pa.Array) -> bytes:
+    """A table as Hugging Face has it; with other columns, one without its description."""
+    found, buffer = images_table(start), io.BytesIO()
+    for name, column in columns.items():
+        found = found.set_column(found.column_names.index(name), name, column).replace_schema_metadata(None)
+    write_table(found, buffer)
     return buffer.getvalue()
+
+
+def tables(**columns: pa.Array) -> Files:
+    return {f"{split}.parquet": parquet(start, **columns) for split, start in (("train", 0), ("test", 4))}
 
 
 def saved_by_hugging_face(**splits: int) -> Files:
@@ -154,8 +161,18 @@ LAYOUTS = {
     "shards `shards-0000.tar` …, with `test_split: {share: 0.2, seed: 0}`": Layout(
         {"shards-0000.tar": shard(0), "shards-0001.tar": shard(4, 6)}, parameters=_HOLD_OUT
     ),
+    "shards in folders: `train/00000.tar`, `test/00000.tar`": Layout(
+        {f"{split}/00000.tar": shard(start) for split, start in (("train", 0), ("test", 4))}
+    ),
     "parquet: `data/train-00000-of-00001.parquet`, `data/test-00000-of-00001.parquet`": Layout(
         {f"data/{split}-00000-of-00001.parquet": parquet(start) for split, start in (("train", 0), ("test", 4))}
+    ),
+    "parquet whose labels are categories": Layout(tables(label=pa.array(["cat", "dog"] * 2).dictionary_encode())),
+    "parquet whose labels are booleans, or whole numbers as floats": Layout(tables(label=pa.array([0.0, 1.0] * 2))),
+    "parquet with a row without a label": Layout(tables(label=pa.array([0.0, 1.0, 0.0, None]))),
+    "parquet of the images' paths": Layout(tables(image=pa.array([f"{i}.png" for i in range(4)]))),
+    "parquet of several languages: `en/train.parquet`, `fr/train.parquet` …": Layout(
+        {f"{language}/{path}": content for language in ("en", "fr") for path, content in tables().items()}
     ),
     "a data set of Hugging Face saved to disk": Layout(saved_by_hugging_face(train=0, test=4)),
     "`train/<class>/more/`": Layout({path.replace("cat/", "cat/more/"): b for path, b in splits().items()}),
@@ -168,7 +185,8 @@ LAYOUTS = {
     "a link from a class folder to the folder above": Layout(splits(), {"train/cat/all": ".."}),
     "a link from a class folder to another": Layout(splits(), {"train/cat/more": "../dog"}),
     "a link to an image that is gone": Layout(splits(), {"train/cat/gone.png": "/nowhere.png"}),
-    "the same, with `skip_unreadable: true`": Layout(
+    "a link that leads back to itself": Layout(splits(), {"train/cat/a.png": "a.png"}),
+    "a link to an image that is gone, with `skip_unreadable: true`": Layout(
         splits(), {"train/cat/gone.png": "/nowhere.png"}, parameters={"skip_unreadable": True}
     ),
     "an image that is cut off, with `skip_unreadable: true`": Layout(
@@ -185,6 +203,9 @@ LAYOUTS = {
     "also a web page named `.jpg`": Layout(splits() | {"train/cat/page.jpg": b"<!DOCTYPE html><html>404</html>"}),
     "also a JPEG named `.png`": Layout(splits() | {"train/cat/other.png": jpeg(8)}),
     "also an archive in a class folder": Layout(splits() | {"train/cat/more.zip": b"PK"}),
+    "also images of 1 × 1 and of 5,000 × 1 pixels": Layout(
+        splits() | {f"train/cat/x{side}.png": encoded(Image.new("RGB", (side, 1))) for side in (1, 5000)}
+    ),
     "also a `.txt` file": Layout(splits() | {"train/cat/x.txt": b""}),
     "also an animated GIF": Layout(
         splits()

@@ -64,6 +64,19 @@ def test_samples_have_the_split_of_their_shard_and_their_class(root: str, folder
     np.testing.assert_array_equal(data.test.labels, [0, 1])
 
 
+def test_shards_in_a_folder_for_each_split_are_read(tmp_path: Path) -> None:
+    for number in range(2):
+        write(tmp_path / f"wds/train/{number:05}.tar", samples(10 * number))
+    write(tmp_path / "wds/val/00000.tar.gz", samples(50, 2))
+    (tmp_path / "wds/val/README.md").write_text("about")
+    data = source(tmp_path / "wds").load()
+    assert (len(data.train), len(data.test), data.classes) == (8, 2, ("0002", "0010"))
+    (tmp_path / "wds/train/cat").mkdir()
+    (tmp_path / "wds/train/cat/0.png").write_bytes(image_bytes(0))
+    with pytest.raises(ValueError, match="no split train"):
+        source(tmp_path / "wds").check()
+
+
 def test_shards_without_a_split_are_split_on_request(tmp_path: Path) -> None:
     for number in range(2):
         write(tmp_path / f"shards-{number:04}.tar", samples(10 * number))

@@ -13,7 +13,8 @@ from study.data.containers.splits import split_of
 from study.data.pixels import SUFFIXES
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_NUMBERED = re.compile(r"\d(\.tar|\.tar\.gz|\.tgz)$")
+_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+_NUMBERED = re.compile(rf"\d({'|'.join(map(re.escape, _SUFFIXES))})$")
 _LABELS = ("cls", "label", "class", "class_name", "label_name")
 """Keys of a sample's JSON that may hold its class, the first that is there."""
 _NAMES = "classnames.txt"
@@ -39,10 +40,19 @@ def _choices(inside: str) -> list[str]:
 
 
 def shards_in(names: Iterable[Path]) -> list[Path]:
-    """The shards of a folder, where it holds nothing but numbered tar archives and files without samples."""
+    """The shards of a folder, or of the folders of splits in it, where these hold numbered tar archives and files
+    without samples, but no folders."""
     found = sorted(path for path in names if not path.name.startswith("."))
     shards = [path for path in found if _NUMBERED.search(path.name.lower())]
-    return shards if shards and not any(path.is_dir() for path in found) else []
+    if shards:
+        return shards if not any(path.is_dir() for path in found) else []
+    splits = [path for path in found if split_of(path.name) == path.name and path.is_dir()]
+    return [shard for split in splits for shard in _shards_of(split)]
+
+
+def _shards_of(split: Path) -> list[Path]:
+    packed = [path for suffix in _SUFFIXES for path in split.glob(f"*{suffix}")]
+    return shards_in(split.iterdir()) if packed else []
 
 
 def in_shards(shards: Sequence[Path]) -> Iterator[Entry]:
