@@ -165,6 +165,11 @@ def test_rows_without_a_label_are_named(none: float | None, tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"train/train 00000004.jpg \(row 4 has no label\); repair them, or set data"):
         source(tmp_path / "set").check()
     assert source(tmp_path / "set", skip_unreadable=True).load().shape.train == 4
+    with pytest.raises(ValueError, match=r"train.parquet has no split test in \S+ layout; set data.root"):
+        source(tmp_path / "set/train.parquet").check()
+    alone = (tmp_path / "set/train.parquet").rename(tmp_path / "alone.parquet")
+    with pytest.raises(ValueError, match=r"no split train and no split test in \S+ layout, but images in the folders"):
+        source(alone).check()
 
 
 def test_rows_without_bytes_or_class_are_named(tmp_path: Path) -> None:

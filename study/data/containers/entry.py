@@ -12,9 +12,10 @@ class Entry(NamedTuple):
     path: PurePosixPath
     """Relative to the root."""
     read: Callable[[], bytes] | None
-    """Its bytes, to be called before the next entry is asked for; None for a folder. Raises OSError where `lost`."""
+    """Its bytes, to be called before the next entry is asked for; None for a folder. Raises OSError where there are
+    none."""
     lost: str = ""
-    """Why there is nothing to read: a link to what does not exist."""
+    """Why it can be no example: a link to what does not exist, or an image whose container tells no class."""
     size: int = 0
     """Bytes of a file."""
     label: str = ""

@@ -279,7 +279,8 @@ def _hold_out(whole: Part, share: float, seed: int) -> tuple[Part, Part]:
 def _missing(listing: Listing, wanted: list[str]) -> str:
     """The message where there is no training or test folder, with the way out of what is there instead."""
     start = f"has no split {' and no split '.join(wanted)} in <split>/<class>/<image> layout"
-    gone = [f"{printable(str(path))} is {why}" for path, why in listing.lost.items() if len(path.parts) == 1]
+    folders = (path for path in listing.lost if len(path.parts) == 1 and not path.suffix)
+    gone = [f"{printable(str(path))} is {listing.lost[path]}" for path in folders]
     start += f" ({'; '.join(gone)})" if gone else ""
     ways = "set data.root to the folder that holds the splits, or data.train_split and data.test_split to their names"
     if wanted == ["test"]:
