@@ -57,7 +57,7 @@ def check_finite(finite: Tensor, what: str, epoch: int) -> None:
 
 @contextmanager
 def last_made_by(encoder: nn.Module) -> Iterator[list[Tensor]]:
-    """What it made last, of what it makes within: a list of one."""
+    """Keep the last output of an encoder within, in a list of one."""
     last: list[Tensor] = []
 
     def keep(_: nn.Module, __: Any, made: Tensor) -> None:
