@@ -5,6 +5,7 @@ Lazy: `import study` loads neither torch, ray nor mlflow.
 
 import importlib
 import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def __dir__() -> list[str]:
 
 
 def _check_models() -> None:
-    """Refuse a file `models.py` that hides the package of that name: beside a user's script it is found first."""
+    """Refuse a `models` of the user's, a file or a package, that hides the one beside this package: beside a user's
+    script it is found first."""
     found = importlib.util.find_spec("models")
-    if found is None or found.submodule_search_locations is None:
-        where = found.origin if found else "nowhere"
-        raise ImportError(f"{where} hides this package's `models`; rename it, such as my_models.py")
+    where = Path(found.origin) if found and found.origin else None
+    if where is None or where.parent.parent.resolve() != Path(__file__).parent.parent.resolve():
+        theirs = where.parent if where and where.name == "__init__.py" else where or "nowhere"
+        raise ImportError(f"{theirs} hides this package's `models`; rename it, such as my_models")

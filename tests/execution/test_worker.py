@@ -98,13 +98,15 @@ def test_ray_gets_a_token_of_the_process_where_it_cannot_keep_one_at_home(
     assert os.environ["RAY_AUTH_TOKEN"] == "mine"
 
 
-def test_a_models_file_beside_a_script_is_named(tmp_path: Path) -> None:
-    (tmp_path / "models.py").write_text("")
+@pytest.mark.parametrize("theirs", ["models.py", "models/__init__.py"])
+def test_a_models_file_or_package_beside_a_script_is_named(tmp_path: Path, theirs: str) -> None:
+    (tmp_path / theirs).parent.mkdir(exist_ok=True)
+    (tmp_path / theirs).write_text("")
     (tmp_path / "mine.py").write_text("from study import Study")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ended.stderr.splitlines()[-1].endswith(
-        f"{tmp_path}/models.py hides this package's `models`; rename it, such as my_models.py"
+        f"{tmp_path}/{theirs.removesuffix('/__init__.py')} hides this package's `models`; rename it, such as my_models"
     )
 
 
