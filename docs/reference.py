@@ -25,7 +25,7 @@ PACKAGES = ("models", "study")
 NARROW = "<meta name='viewport' content='width=device-width'>"
 STYLE = (
     "body{font:16px/1.5 system-ui;max-width:52em;margin:2em auto;padding:0 1em}"
-    "td{padding:.2em 1em .2em 0;vertical-align:top;overflow-wrap:anywhere}td p{margin:0}"
+    "td{padding:.2em 1em .2em 0;vertical-align:top}td p{margin:0}td+td{overflow-wrap:anywhere}"
 )
 
 
@@ -61,11 +61,12 @@ def names() -> Iterator[str]:
 
 
 def entrance(modules: list[str]) -> str:
-    """The first page: where to begin, and every module with the first line of its docstring."""
+    """The first page: where to begin, and every module with the first paragraph of its docstring."""
     rows = []
     for name in modules:
-        first, *_ = (inspect.getdoc(importlib.import_module(name)) or "").splitlines() or [""]
-        rows.append(row(f'<a href="{name.replace(".", "/")}.html">{name}</a>', escape(first)))
+        first, _, _ = (inspect.getdoc(importlib.import_module(name)) or "").partition("\n\n")
+        link = f'<a href="{name.replace(".", "/")}.html">{name.replace(".", ".<wbr>").replace("_", "_<wbr>")}</a>'
+        rows.append(row(link, escape(first)))
     begin = (
         '<p><a href="study.html">study</a>: what a script imports. <a href="components.html">Components</a>: every '
         "method, strategy, encoder and whatever else a config can name, with a page each.</p>"
