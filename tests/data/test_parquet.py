@@ -76,6 +76,13 @@ def test_a_plan_of_tables_reads_labels_and_no_images(folder: Path, monkeypatch: 
     assert set(read) == {"label"}
 
 
+def test_a_description_of_columns_that_are_not_there_is_passed_over(tmp_path: Path) -> None:
+    content = {"image": [image_bytes(s) for s in range(4)], "kind": CLASSES * 2}
+    for split, told in (("train", features()), ("test", {b"huggingface": b"{}"})):
+        write(tmp_path / f"set/{split}.parquet", pa.table(content).replace_schema_metadata(told))
+    assert source(tmp_path / "set").shape().class_names == ("cat", "dog")
+
+
 def test_tables_of_one_name_for_one_split_are_refused(tmp_path: Path) -> None:
     for language in ("en", "fr"):
         for split in ("train", "test"):

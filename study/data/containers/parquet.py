@@ -97,9 +97,10 @@ def content(value: Any) -> bytes:
 
 
 def _features(schema: Any) -> dict[str, Any]:
-    """Hugging Face's description of the columns, where there is one."""
-    told = (schema.metadata or {}).get(b"huggingface")
-    return dict(json.loads(told)["info"]["features"]) if told else {}
+    """Hugging Face's description of the columns that there are, where there is one."""
+    told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = (told.get("info") or {}).get("features") or {}
+    return {name: feature for name, feature in features.items() if name in schema.names}
 
 
 def columns(schema: Any, features: dict[str, Any], where: str) -> tuple[str, str, list[str]]:
