@@ -248,6 +248,10 @@ def test_flat_folders_take_their_classes_from_a_table(write_folder: Write) -> No
         (flat(), r"has 4 images directly in train, which do not tell their classes \(there is no metadata.csv\); put"),
         (flat() | {"metadata.csv": table("train/", column="text")}, r"\(metadata.csv has no column label\); put them"),
         ({"0.png": image_bytes(0)}, r"has 1 images directly in it, which do not tell their classes"),
+        (
+            flat() | {"metadata.csv": table("train/", "test/") + b"\ntrain/0.png,dog"},
+            "holds metadata.csv, which gives train/0.png two labels, cat and dog; keep one",
+        ),
         (flat() | {"metadata.csv": b"\xff\xfe"}, r"holds metadata.csv, which is no CSV file of UTF-8 text"),
     ],
 )

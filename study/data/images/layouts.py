@@ -148,8 +148,12 @@ def _table(content: bytes, path: PurePosixPath) -> dict[PurePosixPath, str]:
         rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise WrongLayout(f"holds {path}, which is no CSV file of UTF-8 text ({error}); mend or remove it") from error
-    named = [(row.get("file_name"), row.get("label")) for row in rows]
-    return {path.parent / file: str(label) for file, label in named if file and label not in (None, "")}
+    labels: dict[PurePosixPath, str] = {}
+    for file, label in ((row.get("file_name"), row.get("label")) for row in rows):
+        if file and label and labels.setdefault(path.parent / file, label) != label:
+            both = f"{labels[path.parent / file]} and {label}"
+            raise WrongLayout(f"holds {path}, which gives {file} two labels, {both}; keep one")
+    return labels
 
 
 def _annotations(content: bytes, path: PurePosixPath) -> dict[PurePosixPath, str]:
