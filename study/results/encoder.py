@@ -35,7 +35,7 @@ BATCH = 500
 CHANNELS = (1, 3, 4)
 OneImage = Image.Image | np.ndarray | Tensor | Path | str | bytes
 AGAIN = (
-    "they stay as the study's save_encoders said when it ran; finished trials do not run again, so run it with "
+    "encoders stay as save_encoders said when the study ran; finished trials do not run again, so run it with "
     "save_encoders=all in another storage"
 )
 
