@@ -217,8 +217,14 @@ def load(folder: TrialFolder) -> TrainedEncoder:
     except Exception as error:
         raise ConfigError([f"{folder.encoder} cannot be read ({error}); run the trial anew"]) from None
     encoder, head = _networks(about)
-    encoder.load_state_dict(state["encoder"])
-    head.load_state_dict(state["head"])
+    try:
+        encoder.load_state_dict(state["encoder"])
+        head.load_state_dict(state["head"])
+    except RuntimeError as error:
+        name, why = split_component(about["encoder"])[0], " ".join(str(error).split())
+        raise ConfigError(
+            [f"trial {folder.id} ran with other code of its encoder {name}; go back to it ({why})"]
+        ) from None
     return TrainedEncoder(encoder, head, about)
 
 
@@ -226,7 +232,9 @@ def _networks(about: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
     """The architecture, from the names and parameters that the trial resolved."""
     name, parameters = split_component(about["encoder"])
     if name not in ENCODERS:
-        raise ConfigError([f"encoder {name} is not known here: import the module that registers it first"])
+        raise ConfigError(
+            [f"encoder {name} is not known here: import the module that registers it first (name its Python file)"]
+        )
     entry = ENCODERS.get(name)
     facts = {"input_size": tuple(about["size"]), "vocabulary_size": about["vocabulary_size"]}
     known = inspect.signature(entry).parameters

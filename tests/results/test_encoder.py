@@ -129,6 +129,17 @@ def test_a_damaged_file_and_code_that_is_not_here_are_named(tmp_path: Path) -> N
         trained(store, {"encoder": "of-one-test", "evaluations": []})
         (folder,) = store.trials()
         assert load(folder).encoder.feature_dim == 12
+        del ENCODERS._entries["of-one-test"]
+
+        @ENCODERS.register("of-one-test", modality="image")
+        def edited() -> torch.nn.Module:
+            """A mean, and a layer."""
+            return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(12, 12))
+
+        with pytest.raises(
+            ConfigError, match=rf"{folder.id} ran with other code of its encoder of-one-test; .*Missing key"
+        ):
+            load(folder)
     finally:
         del ENCODERS._entries["of-one-test"]
     with pytest.raises(ConfigError, match=r"of-one-test.* import the module that registers it"):
