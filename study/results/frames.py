@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.registry import did_you_mean
 from study.results.labels import flat, label, value_at
 from study.storage.planned import own_seeds, planned
 from study.storage.store import Store
@@ -121,9 +122,10 @@ def curves(store: Store, frame: pd.DataFrame, varying: Sequence[str], metrics: I
     """
     found = frame[["trial_id", *varying, "seed"]].merge(journals(store), on="trial_id")
     logged = list(found.columns)[len(varying) + 3 :]
-    asked = logged if metrics is None else list(metrics)
+    asked = logged if metrics is None else [metrics] if isinstance(metrics, str) else list(metrics)
     if unknown := [name for name in asked if name not in logged]:
-        raise ValueError(f"no trial has {unknown[0]!r} by epoch; there are {', '.join(logged) or 'no epochs yet'}")
+        near = did_you_mean(unknown[0], logged)
+        raise ValueError(f"no trial has {unknown[0]!r} by epoch{near}; there are {', '.join(logged) or 'none yet'}")
     return found[[*list(found.columns)[: len(varying) + 3], *asked]]
 
 

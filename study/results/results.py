@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from models.registry import did_you_mean
 from study.bounds.priors import Sampling
 from study.results import comparison, effects, fits, pace
 from study.results.cells import blocked_interval, cells_table
@@ -160,7 +161,8 @@ class Results:
         return pace.time_to(self.finished, self.varying, steps, accuracy, metric)
 
     def curves(self, metrics: Iterable[str] | None = None) -> pd.DataFrame:
-        """Every epoch of every trial: a row each with trial_id, what varies, seed, epoch and the stepwise metrics."""
+        """Every epoch of every trial: a row each with trial_id, what varies, seed, epoch and these stepwise metrics, by
+        default all."""
         return curves(self._epochs(), self.frame, self.varying, metrics)
 
     def importance(self, metric: str | None = None) -> pd.DataFrame:
@@ -180,7 +182,8 @@ class Results:
         if name is None and not self.shown():
             raise ValueError("no finished trial has an accuracy or a loss; name a metric")
         if name is not None and name not in self.measured:
-            raise ValueError(f"no finished trial has the metric {name!r}; there are {', '.join(self.measured)}")
+            near = did_you_mean(name, list(self.measured))
+            raise ValueError(f"no finished trial has the metric {name!r}{near}; there are {', '.join(self.measured)}")
         return name or self.shown()[0]
 
     def __str__(self) -> str:

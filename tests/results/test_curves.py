@@ -35,8 +35,11 @@ def test_a_row_per_trial_and_epoch_with_settings_and_nothing_where_nothing_was_m
 def test_metrics_that_are_asked_for_are_the_last_columns_and_others_are_refused_by_name(store: Store) -> None:
     results = Results.load(store)
     assert list(results.curves(["knn"]).columns) == ["trial_id", "k", "seed", "epoch", "knn"]
-    with pytest.raises(ValueError, match=r"no trial has 'loss' by epoch; there are train\.loss, knn$"):
+    with pytest.raises(ValueError, match=r"no trial has 'loss' by epoch; .*there are train\.loss, knn$"):
         results.curves(["loss"])
+    with pytest.raises(ValueError, match=r"no trial has 'train\.los' by epoch; did you mean 'train\.loss'"):
+        results.curves(["train.los"])
+    assert results.curves("knn").equals(results.curves(["knn"])), "one name does as well"
     with pytest.raises(ValueError, match=r"a table holds no epochs: take the results of the study, study\.results"):
         Results(results.frame).curves()
 
