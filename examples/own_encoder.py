@@ -29,7 +29,7 @@ class PatchMixer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] to features [B, width]."""
-        h = self.cut(images).flatten(2).transpose(1, 2)  # [B, places, width]
+        h: Tensor = self.cut(images).flatten(2).transpose(1, 2)  # [B, places, width]
         for places, channels in zip(self.across_places, self.across_channels, strict=True):
             h = h + torch.relu(places(h.transpose(1, 2))).transpose(1, 2)
             h = h + channels(h)

@@ -5,7 +5,7 @@ import hashlib
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeVar
@@ -32,6 +32,10 @@ def _no_boolean(value: Any) -> Any:
 
 Component = Annotated[str | dict[str, Any], BeforeValidator(_name_or_mapping)]
 """A registered name, or {"name": …, parameter: value, …}."""
+if typing.TYPE_CHECKING:
+    Components = Sequence[Component]  # a list does as well
+else:
+    Components = tuple[Component, ...]
 
 
 class ConfigError(Exception):
@@ -80,9 +84,9 @@ class TrialConfig:
     """the optimizer, with its learning rate, warm-up and weight decay"""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """of the networks' arithmetic; auto: the fastest that the hardware has (`study bench --only precision`)"""
-    evaluations: tuple[Component, ...] | None = None
+    evaluations: Components | None = None
     """what is measured of the trained encoder; by default every evaluation"""
-    transfer: tuple[Component, ...] = added(())
+    transfer: Components = added(())
     """further data sets, each as `data` is, on whose images linear probe and kNN of the frozen encoder are made too"""
     evaluation_views: Annotated[int, Field(ge=2, strict=True)] = 4
     """A, the augmented views an example is embedded with for mean classifier, alignment and L_cont"""

@@ -39,7 +39,7 @@ def two_layers(*, width: int = 32) -> nn.Module:
 
 study = Study(
     "typed",
-    base=TrialConfig(data={"name": "shapes"}, encoder={"name": "two-layers"}, epochs=1),
+    base=TrialConfig(data={"name": "shapes"}, encoder={"name": "two-layers"}, evaluations=["knn"]),
     space=[{"k": grid(8, 16)}, {"negatives": choice("all"), "temperature": loguniform(0.1, 1)}],
     seeds=2,
     sampler="tpe",
