@@ -14,6 +14,7 @@ from study.storage.store import Store
 
 if TYPE_CHECKING:
     from study.claims import Findings
+    from study.execution import runner
     from study.planning.plan import Plan
     from study.results import Results
     from study.storage.trial_result import TrialResult
@@ -46,11 +47,15 @@ class Study(StudyConfig):
         trials = settle(study, store, trials, decode=probe)
         return make_plan(study, store, trials, probe=probe)
 
-    def run(self, **options: Any) -> "Results":
-        """Run what is not finished yet, and return the results of all: see `study.execution.runner.run`."""
-        from study.execution.runner import run
+    if TYPE_CHECKING:  # its options are the runner's, which takes seconds to import
+        run = runner.run
+    else:
 
-        return run(self, **options)
+        def run(self, **options: Any) -> "Results":
+            """Run what is not finished yet, and return the results of all: see `study.execution.runner.run`."""
+            from study.execution.runner import run
+
+            return run(self, **options)
 
     def run_one(
         self,

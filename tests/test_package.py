@@ -52,7 +52,7 @@ z: Tensor = encoder.embed(encoder.preprocess(["a.jpg"]))
 frame: DataFrame = results.curves(["train.loss"])
 plot_curves(results, "train.loss").set_title("loss")
 plot(results, "accuracy.k").savefig("k.pdf")
-study.nothing_of_that_name  # wrong
+study.run(max_hour=1)  # wrong
 """
 
 
@@ -98,4 +98,4 @@ def test_a_users_script_is_checked_strictly(installed: tuple[Path, Path], tmp_pa
     ]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     (line,) = (row for row in ran.stdout.splitlines() if ": error: " in row)
-    assert '"Study" has no attribute "nothing_of_that_name"' in line
+    assert 'Unexpected keyword argument "max_hour"; did you mean "max_hours"' in line
