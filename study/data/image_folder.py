@@ -14,6 +14,7 @@ from study.data.cache import remembered
 from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split, in_memory
 from study.data.files import absolute, entries, place, printable, state
 from study.data.images.content import VERSION, content_of
+from study.data.images.copies import copies
 from study.data.images.decoding import PackedRows, PixelRows, Rows, decode_all
 from study.data.images.layouts import Part, WrongLayout, find_splits
 
@@ -99,7 +100,7 @@ class ImageFolder(DataSource):
             for one, part, files in zip(rows, parts, kept, strict=True)
         ]
         notes = {"skipped": len(unreadable), "skipped_files": sorted(unreadable)[:_NAMED]}
-        notes |= {"said": _decoding_remarks(len(unreadable), several)}
+        notes |= {"said": _decoding_remarks(len(unreadable), several, copies(splits[0].inputs, splits[1].inputs))}
         return Dataset("image_folder", "image", splits[0], splits[1], tuple(classes), notes=notes)
 
     def described(self, whole: Dataset) -> Dataset:
@@ -174,9 +175,10 @@ def _facts(root: Path, parts: tuple[Part, Part]) -> dict[str, Any]:
     return counts | names | {"content": content_of(root, parts), "said": [f"data: {line}" for line in said]}
 
 
-def _decoding_remarks(unreadable: int, several: int) -> list[str]:
+def _decoding_remarks(unreadable: int, several: int, copied: int) -> list[str]:
     said = [f"data: unreadable images are left out: {unreadable}"] if unreadable else []
-    return said + ([f"data: of files with several frames the first frame is taken: {several}"] if several else [])
+    said += [f"data: of files with several frames the first frame is taken: {several}"] if several else []
+    return said + ([f"data: test images that are training images as well: {copied}; remove them"] if copied else [])
 
 
 # Each of these tells what is wrong with the splits and what to do, or nothing where all is well.

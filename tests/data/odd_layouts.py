@@ -18,10 +18,10 @@ from tests.data.odd_images import encoded, jpeg
 Files = dict[str, bytes]
 
 
-def images(*folders: str, count: int = 2) -> Files:
-    """Small images, each another."""
+def images(*folders: str, count: int = 2, first: int = 0) -> Files:
+    """Small images, each another; of others than those made with a first number that lies far from it."""
     names = [f"{folder}/{i}.png" for folder in folders for i in range(count)]
-    return {name: image_bytes(seed, (8, 8)) for seed, name in enumerate(names)}
+    return {name: image_bytes(seed, (8, 8)) for seed, name in enumerate(names, first)}
 
 
 def splits(train: str = "train", test: str = "test", classes: tuple[str, ...] = ("cat", "dog")) -> Files:
@@ -32,14 +32,15 @@ def tiny_imagenet() -> Files:
     """As it is downloaded, in small."""
     files = {f"train/{name}/images/{name}_{i}.JPEG": jpeg(8) for name in ("n01443537", "n02084071") for i in range(3)}
     files |= {f"train/{name}/{name}_boxes.txt": b"x 0 0 8 8" for name in ("n01443537", "n02084071")}
-    files |= {f"val/images/val_{i}.JPEG": image_bytes(i, (8, 8), "JPEG") for i in range(4)}
+    files |= {f"val/images/val_{i}.JPEG": image_bytes(9 + i, (8, 8), "JPEG") for i in range(4)}
     rows = "".join(f"val_{i}.JPEG\t{('n02084071', 'n01443537')[i % 2]}\t0\t0\t8\t8\n" for i in range(4))
     files |= {f"test/images/test_{i}.JPEG": jpeg(8) for i in range(5)}
     return files | {"val/val_annotations.txt": rows.encode(), "wnids.txt": b"n01443537\nn02084071\n", "words.txt": b""}
 
 
 def flat(count: int = 4) -> Files:
-    return {f"{split}/{i}.png": image_bytes(i) for split in ("train", "test") for i in range(count)}
+    names = [f"{split}/{i}.png" for split in ("train", "test") for i in range(count)]
+    return {name: image_bytes(seed) for seed, name in enumerate(names)}
 
 
 def table(*splits: str, count: int = 4, column: str = "label") -> bytes:
@@ -119,7 +120,7 @@ class Layout(NamedTuple):
 _WHOLE = {path.removeprefix("whole/"): content for path, content in images("whole/cat", "whole/dog", count=5).items()}
 _HOLD_OUT = {"test_split": {"share": 0.2, "seed": 0}}
 _BESIDE = {f"{top}/train/cat/0.txt": b"0 0.5" for top in ("labels", "__MACOSX")}
-_NFD = images("train/café") | images("test/cafe\u0301")
+_NFD = images("train/café", "test/cafe\u0301")
 _LATIN = splits(classes=("caf\udce9", "tea"))
 _CUT = {"train/cat/cut.jpg": jpeg()[:-400]}
 
@@ -198,7 +199,10 @@ LAYOUTS = {
         splits() | {"train/.DS_Store": b"x", "train/cat/._0.png": b"x", "test/dog/Thumbs.db": b"x"}
     ),
     "names with spaces, and in Japanese": Layout(splits(classes=("golden retriever", "柴犬"))),
-    "a class of one image": Layout(splits() | images("train/emu", "test/emu", count=1)),
+    "a class of one image": Layout(splits() | images("train/emu", "test/emu", count=1, first=50)),
+    "a training image among the test images too": Layout(
+        splits() | {"test/cat/copy.png": images("train/cat")["train/cat/1.png"]}
+    ),
     "also a file of no bytes": Layout(splits() | {"train/cat/empty.png": b""}),
     "also a web page named `.jpg`": Layout(splits() | {"train/cat/page.jpg": b"<!DOCTYPE html><html>404</html>"}),
     "also a JPEG named `.png`": Layout(splits() | {"train/cat/other.png": jpeg(8)}),

@@ -2,6 +2,7 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -239,7 +240,7 @@ def test_flat_folders_take_their_classes_from_a_table(write_folder: Write) -> No
         data = load(write_folder(files, name)).load()
         assert data.classes == ("cat", "dog")
         np.testing.assert_array_equal(data.train.labels, [0, 0, 1, 1])
-        np.testing.assert_array_equal(data.test.inputs[2], np.asarray(Image.open(io.BytesIO(image_bytes(1)))))
+        np.testing.assert_array_equal(data.test.inputs[2], np.asarray(Image.open(io.BytesIO(image_bytes(5)))))
 
 
 @pytest.mark.parametrize(
@@ -383,3 +384,14 @@ def test_what_is_left_out_is_said(image_files: MakeFiles, write_folder: Write) -
     assert source.shape().remarks == listed
     source.load()
     assert source.shape().remarks == (*listed, "data: of files with several frames the first frame is taken: 1")
+
+
+@pytest.mark.parametrize("keep", ["pixels", "encoded"])
+def test_test_images_that_are_training_images_are_said(
+    image_files: MakeFiles, write_folder: Write, keep: Literal["pixels", "encoded"]
+) -> None:
+    files = image_files()
+    copied = {f"test/dog/copy-{number}.png": files[f"train/dog/{number}.png"] for number in (0, 2)}
+    source = load(write_folder(files | copied), keep=keep)
+    source.load()
+    assert "data: test images that are training images as well: 2; remove them" in source.shape().remarks
