@@ -51,7 +51,11 @@ def sampler_of(
 
 
 class Listed:
-    """The trials of a grid or random study that have no result, interrupted ones first. Pruned ones go on."""
+    """The trials of a grid or random study that have no result. Pruned ones go on.
+
+    Interrupted ones first; then seed by seed, so that what a budget or a stop leaves is whole pairs of cells, and a
+    machine whose speed changes does so for all cells alike.
+    """
 
     def __init__(self, trials: list[Trial], store: Store) -> None:
         status = {trial.id: store.trial(trial.id).status() for trial in trials}
@@ -59,7 +63,8 @@ class Listed:
         for trial in left:
             if status[trial.id] == "pruned":
                 store.trial(trial.id).reset()
-        self._left = deque(sorted(left, key=lambda trial: status[trial.id] != "started"))
+        places = {seed: place for place, seed in enumerate(dict.fromkeys(trial.seed for trial in trials))}
+        self._left = deque(sorted(left, key=lambda trial: (status[trial.id] != "started", places[trial.seed])))
 
     def next(self) -> Trial | None:
         return self._left.popleft() if self._left else None

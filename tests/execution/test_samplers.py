@@ -106,6 +106,13 @@ def test_a_list_gives_interrupted_points_first_and_finished_ones_never(tmp_path:
     assert len(order) == len(trials) - 1
 
 
+def test_a_list_goes_seed_by_seed_so_that_what_has_run_is_whole_pairs(tmp_path: Path) -> None:
+    listed = study(space={"temperature": choice(0.1, 0.2, 0.5)}, sampler="grid", cells=None, seeds=[7, 3])
+    store = Store.of("s", tmp_path)
+    order = [(trial.seed, trial.cell["temperature"]) for trial in drain(sampler_of(listed, store), store)]
+    assert order == [(seed, temperature) for seed in (7, 3) for temperature in (0.1, 0.2, 0.5)]
+
+
 CONDITIONAL = [
     {"negatives": choice("all"), "temperature": loguniform(0.05, 1)},
     {
