@@ -15,20 +15,22 @@ Read = Callable[[int], bytes]
 
 def copies(train: np.ndarray | Packed, test: np.ndarray | Packed) -> int:
     """How many test images are a training image to the bit: of files their bytes, else pixels uint8 [N, S, S, 3]."""
-    with _readers(train) as (mark, read), _readers(test) as (mark_tested, read_tested):
-        marks, tested = [mark(row) for row in range(len(train))], [mark_tested(row) for row in range(len(test))]
+    with _readers(train) as (middle, whole), _readers(test) as (middle_tested, whole_tested):
+        marks = [hash(middle(row)) for row in range(len(train))]
+        tested = [hash(middle_tested(row)) for row in range(len(test))]
         likely = set(marks) & set(tested)
-        seen = {_digest(read(row)) for row, mark in enumerate(marks) if mark in likely}
-        return sum(mark in likely and _digest(read_tested(row)) in seen for row, mark in enumerate(tested))
+        seen = {_digest(whole(row)) for row, mark in enumerate(marks) if mark in likely}
+        return sum(mark in likely and _digest(whole_tested(row)) in seen for row, mark in enumerate(tested))
 
 
 @contextmanager
 def _readers(images: np.ndarray | Packed) -> Iterator[tuple[Read, Read]]:
-    """Readers of what differs between most images and is quickly read (a file's length, pixels' middle row), and of a
-    whole image. Pixels in a file are not read through its map, whose pages would count as memory."""
+    """Readers of an image's middle (of its file, or its middle row), which few share, and of all of it.
+
+    Pixels in a file are not read through its map, whose pages would count as memory.
+    """
     if isinstance(images, Packed):
-        lengths = (images.index[:, 1] - images.index[:, 0]).tolist()
-        yield lambda row: b"%d" % lengths[row], images.file
+        yield images.middle, images.file
         return
     image, line, middle = images[:1].nbytes, images[:1, 0].nbytes, images.shape[1] // 2
     path = file_of(images)
