@@ -24,6 +24,8 @@ MOST_PANELS = 12
 DASHES = (0, (4, 3))
 SHIFT = 2.5
 """Points between the whiskers of two curves at one x."""
+BESIDE, LINE = 24, 0.18
+"""Letters of a name for which a legend has room beside the panels, and inches that each takes above them."""
 
 
 class Panel(NamedTuple):
@@ -123,8 +125,12 @@ def _draw_legend(drawing: "Drawing", info: PanelsInfo) -> None:
     handles = [Line2D([], [], color=colour, lw=1.4, label=legend_name(name)) for name, colour in lines]
     if info.floor is not None:
         handles.append(Line2D([], [], color=GREY, lw=1, ls=DASHES, label="untrained encoder"))
+    above = any(len(name) > BESIDE for name in named)
+    if above:
+        drawing.set_figheight(drawing.get_figheight() + LINE * (len(handles) + 1))
     if handles:
-        drawing.legend(handles=handles, title=info.legend or None, loc="outside right upper", frameon=False, fontsize=8)
+        place = "outside upper center" if above else "outside right upper"
+        drawing.legend(handles=handles, title=info.legend or None, loc=place, frameon=False, fontsize=8)
 
 
 def _draw_panel(axes: "Axes", panel: Panel, info: PanelsInfo) -> None:

@@ -120,3 +120,18 @@ def test_panels_and_curves_are_in_order_of_the_numbers_in_their_names():
 def test_a_figure_is_told_in_words():
     info = accuracy_info(table([{"k": 16}, {"k": 64}]), "k", METRIC)
     assert info.words == f"{METRIC} (%) against K, candidates an anchor is offered. 45 at K = 16, 47 at K = 64"
+
+
+def test_long_names_in_a_legend_leave_the_panels_their_width():
+    long = [
+        {"optimizer": f"{name}(learning_rate=0.003, warmup_epochs=2)", "k": k}
+        for name in ("sgd", "adamw")
+        for k in (16, 64)
+    ]
+    short = [{"optimizer": name, "k": k} for name in ("sgd", "adamw") for k in (16, 64)]
+    widths = []
+    for cells in (long, short):
+        figure = draw_panels(accuracy_info(table(cells), "k", METRIC))
+        figure.draw_without_rendering()
+        widths.append(figure.axes[0].get_position().width)
+    assert min(widths) > 0.5
