@@ -108,9 +108,15 @@ class SGD(Optimization):
 
     def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         groups = parameter_groups(module, self.weight_decay)
-        return torch.optim.SGD(
+        optimizer = torch.optim.SGD(
             groups, lr=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov, fused=fused(module)
         )
+        if self.momentum:
+            # Left to torch's one kernel, it would be unset memory after a first step that overflows in float16, and an
+            # error for parameters whose gradients come later, such as SwAV's prototypes.
+            for p in (p for group in groups for p in group["params"]):
+                optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        return optimizer
 
 
 @OPTIMIZERS.register("adamw")

@@ -5,7 +5,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.optim import LARC, LARS, OPTIMIZERS, SGD, AdamW, learning_rate, parameter_groups, set_learning_rate
+from models.optim import (
+    LARC,
+    LARS,
+    OPTIMIZERS,
+    SGD,
+    AdamW,
+    Optimization,
+    learning_rate,
+    parameter_groups,
+    set_learning_rate,
+)
 
 
 def curve(warmup_steps: int, total_steps: int) -> list[float]:
@@ -204,3 +214,36 @@ def test_warm_up_longer_than_the_training_is_refused() -> None:
     SGD(warmup_epochs=5).check(epochs=5)
     with pytest.raises(ValueError, match="warmup_epochs 5 is longer than the training of 4 epochs"):
         SGD(warmup_epochs=5).check(epochs=4)
+
+
+def after_steps(recipe: Optimization, gradients: list[list[float | None]]) -> list[Tensor]:
+    """Two parameters after steps with these gradients; None: it has none yet. float16's scaler skips infinite ones."""
+    net = nn.ParameterList([torch.ones(2, 2), torch.ones(2, 2)])
+    optimizer, scaler = recipe.optimizer(net), torch.amp.GradScaler("cpu", init_scale=1.0, backoff_factor=1.0 - 1e-9)
+    set_learning_rate(optimizer, 0.1)
+    for step in gradients:
+        for parameter, value in zip(net, step, strict=True):
+            parameter.grad = None if value is None else torch.full((2, 2), value)
+        scaler.scale(torch.ones(()))
+        scaler.step(optimizer)
+        scaler.update()
+    return [p.detach().clone() for p in net]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_a_parameter_whose_gradients_come_later_steps_as_any_other(name: str) -> None:
+    early, late = after_steps(OPTIMIZERS[name](), [[0.5, None], [0.25, None], [0.5, 0.5], [0.25, 0.25]])
+    alone, _ = after_steps(OPTIMIZERS[name](), [[0.5, None], [0.25, None]])
+    torch.testing.assert_close(late, alone)
+    assert not torch.equal(early, late)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_a_first_step_that_overflows_leaves_nothing_behind(name: str) -> None:
+    torch.use_deterministic_algorithms(True)  # memory that nobody set is NaN then
+    try:
+        after, _ = after_steps(OPTIMIZERS[name](), [[math.inf, math.inf], [0.5, 0.5], [0.25, 0.25]])
+    finally:
+        torch.use_deterministic_algorithms(False)
+    whole, _ = after_steps(OPTIMIZERS[name](), [[0.5, 0.5], [0.25, 0.25]])
+    torch.testing.assert_close(after, whole)
