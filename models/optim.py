@@ -49,6 +49,17 @@ def fused(module: nn.Module) -> bool | None:
     return any(p.device.type in ("cpu", "cuda") for p in module.parameters()) or None
 
 
+def momentum_from_zero(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Begin the momentum of each parameter that has a gradient and none yet at zero: before a step.
+
+    Left to torch's one kernel (2.15), it would be unset memory after a first step that overflows in float16, and an
+    error for parameters whose gradients come later than others', such as SwAV's prototypes.
+    """
+    for p in (p for group in optimizer.param_groups for p in group["params"] if p.grad is not None):
+        if optimizer.state[p].get("momentum_buffer") is None:
+            optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Optimization(ABC):
     """Base of all optimizers: the schedule and the weight decay. Subclass, register, and give `optimizer`."""
@@ -112,10 +123,7 @@ class SGD(Optimization):
             groups, lr=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov, fused=fused(module)
         )
         if self.momentum:
-            # Left to torch's one kernel, it would be unset memory after a first step that overflows in float16, and an
-            # error for parameters whose gradients come later, such as SwAV's prototypes.
-            for p in (p for group in groups for p in group["params"]):
-                optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            optimizer.register_step_pre_hook(momentum_from_zero)
         return optimizer
 
 
