@@ -8,6 +8,7 @@ import mmap
 import os
 import shutil
 import sys
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -176,6 +177,25 @@ def file_of(array: np.ndarray) -> Path | None:
     if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap):
         return None
     return Path(str(array.filename))
+
+
+def bytes_of(array: np.ndarray) -> Callable[[int, int], bytes]:
+    """A function of start and stop that reads those bytes of a contiguous array.
+
+    Of a map they are read by calls of the system and not through it, whose pages would count as the process's memory;
+    the file is closed with the function.
+    """
+    path = file_of(array)
+    if path is None:
+        content = array.reshape(-1).view(np.uint8)
+        return lambda start, stop: content[start:stop].tobytes()
+    opened, offset = os.open(path, os.O_RDONLY), array.offset  # type: ignore[attr-defined]
+
+    def read(start: int, stop: int) -> bytes:
+        return os.pread(opened, stop - start, offset + start)
+
+    weakref.finalize(read, os.close, opened)
+    return read
 
 
 def _state(file: Path) -> list[int]:

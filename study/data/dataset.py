@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from models.registry import Registry, added, in_identity
-from study.data.cache import Arrays, Meta, code_of, file_of, held, stored
+from study.data.cache import Arrays, Meta, bytes_of, code_of, held, stored
 from study.data.images.packed import Packed
 
 DATASETS = Registry("data set")
@@ -130,6 +129,8 @@ class Dataset:
         return {"digest": self.digest, **counts, "classes": list(self.classes)}
 
 
+_PIECE = 2**24
+"""Bytes of an array that are read at a time."""
 MOST_HELD_OUT = 10_000
 """Examples of the training split that are held out by default at most: their accuracy is known to half a percent."""
 
@@ -369,16 +370,11 @@ def _pack(dataset: Dataset) -> tuple[Arrays, Meta]:
     return arrays, meta | {"digest": content.hexdigest()}
 
 
-def _pieces(array: np.ndarray) -> Iterator[Any]:
-    """The bytes of an array; of a map those of its file, which are read but not held."""
-    path = file_of(array)
-    if path is None:
-        yield array.data
-        return
-    with path.open("rb") as file:
-        file.seek(-array.nbytes, os.SEEK_END)
-        while piece := file.read(2**24):
-            yield piece
+def _pieces(array: np.ndarray) -> Iterator[bytes]:
+    """The bytes of an array, a few at a time."""
+    read = bytes_of(array)
+    for start in range(0, array.nbytes, _PIECE):
+        yield read(start, min(start + _PIECE, array.nbytes))
 
 
 def _unpack(arrays: Arrays, meta: Meta) -> Dataset:

@@ -1,7 +1,6 @@
 """Images kept as the bytes of their files, one after another in one file: decoded whenever they are asked for."""
 
 import os
-import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, cached_property
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from study.data.cache import file_of
+from study.data.cache import bytes_of
 from study.data.pixels import fitted, upright
 
 _CHUNK = 8
@@ -20,10 +19,7 @@ _FEW = 64
 
 
 class Packed:
-    """Images of files, to be read as an array uint8 [N, S, S, 3] of their centre squares; in memory are none.
-
-    They are read by calls of the system and not through a memory map, whose pages would count as the process's memory.
-    """
+    """Images of files, to be read as an array uint8 [N, S, S, 3] of their centre squares; in memory are none."""
 
     dtype, ndim = np.dtype(np.uint8), 4
 
@@ -72,19 +68,12 @@ class Packed:
         """The same with its bytes in memory."""
         return Packed(np.array(self.content), self.index, self.shape[1])
 
-    def _read(self, start: int, stop: int) -> bytes:
-        if file_of(self.content) is None:
-            return self.content[start:stop].tobytes()
-        return os.pread(self._opened, stop - start, self.content.offset + start)  # type: ignore[attr-defined]
-
     @cached_property
-    def _opened(self) -> int:
-        opened = os.open(str(file_of(self.content)), os.O_RDONLY)
-        weakref.finalize(self, os.close, opened)
-        return opened
+    def _read(self) -> Callable[[int, int], bytes]:
+        return bytes_of(self.content)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_opened"}
+        return {name: value for name, value in vars(self).items() if name != "_read"}
 
 
 def in_threads(make: Callable[[range], None], count: int) -> list[Future[None]]:
