@@ -35,17 +35,25 @@ def provenance() -> dict[str, Any]:
 
 @cache
 def commit_and_diff() -> tuple[str, str]:
-    """The commit that this package's files are at, and `git diff` of them from it, of a checkout or as it was when the
+    """The commit that this package's files are at, and the diff of them from it, of a checkout or as it was when the
     code was uploaded; empty where neither is known."""
     try:
         _git("ls-files", "--error-unmatch", "study/__init__.py")  # else it is installed within somebody's checkout
-        return _git("rev-parse", "HEAD").strip(), _git("diff", "HEAD", "--", *CODE)
+        return _git("rev-parse", "HEAD").strip(), _diff()
     except (OSError, subprocess.SubprocessError):
         pass
     with suppress(OSError, ValueError, KeyError, TypeError):
         stamp = json.loads(STAMP.read_text())
         return str(stamp["commit"]), str(stamp["diff"])
     return "", ""
+
+
+def _diff() -> str:
+    """Of the tracked files from HEAD, then of Python files that are neither tracked nor ignored, as `code` has them."""
+    python = [f"{folder}/*.py" for folder in CODE]
+    new = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *python).split("\0")[:-1]
+    tracked = _git("diff", "--relative", "HEAD", "--", *CODE)
+    return tracked + "".join(_git("diff", "--no-index", "--", "/dev/null", path, status=1) for path in new)
 
 
 def digest_of_diff(diff: str) -> str:
@@ -71,8 +79,11 @@ def version() -> str:
     return ""
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True, timeout=10)
+def _git(*arguments: str, status: int = 0) -> str:
+    """Its output; SubprocessError where it ends with another status (1 of `diff --no-index`: they differ)."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, timeout=10)
+    if done.returncode != status:
+        raise subprocess.SubprocessError(done.stderr.decode(errors="replace"))
     return done.stdout.decode(errors="replace")
 
 

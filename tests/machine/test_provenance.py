@@ -36,7 +36,15 @@ def copied(folder: Path) -> Path:
 
 def told(folder: Path) -> dict[str, Any]:
     script = "import json; from study.machine.provenance import provenance; print(json.dumps(provenance()))"
-    command = [sys.executable, "-c", script]
+    return printed(folder, "-c", script)
+
+
+def stamped(folder: Path) -> dict[str, Any]:
+    return printed(folder, "-m", "study.machine.provenance")
+
+
+def printed(folder: Path, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, *arguments]
     return json.loads(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout)
 
 
@@ -63,8 +71,29 @@ def test_a_checkout_tells_its_commit_and_a_change_by_the_digest_of_its_diff(chec
     )
 
 
-def test_an_upload_with_its_stamp_tells_what_the_checkout_did(checkout: Path, tmp_path: Path) -> None:
+def test_new_python_files_that_git_does_not_track_are_a_change_and_in_the_diff(checkout: Path, tmp_path: Path) -> None:
+    (checkout / ".gitignore").write_text("ignored.py\n")
+    (checkout / "models" / "ignored.py").write_text("IGNORED = 1\n")
+    (checkout / "models" / "notes.txt").write_text("no code\n")
+    assert told(checkout)["git_changed"] is False
+    (checkout / "study" / "deeper").mkdir()
+    (checkout / "study" / "deeper" / "mine é.py").write_text("MINE = 1\n")
+    (checkout / "models" / "empty.py").touch()
+    index = git(checkout, "ls-files", "--stage")
+    assert told(checkout)["git_changed"] is True
     (checkout / "models" / "k.py").write_text("K = 2\n")
+    (checkout / "models" / "ignored.py").unlink()
+    found, diff = told(checkout), stamped(checkout)["diff"]
+    assert git(checkout, "ls-files", "--stage") == index, "what the user has staged stays as it is"
+    assert found["git_diff"] == provenance.digest_of_diff(diff)
+    (tmp_path / "code.diff").write_text(diff)
+    git(tmp_path, "clone", "--quiet", str(checkout), "again")
+    git(tmp_path / "again", "apply", str(tmp_path / "code.diff"))
+    assert told(tmp_path / "again")["code"] == found["code"]
+
+
+def test_an_upload_with_its_stamp_tells_what_the_checkout_did(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "models" / "new.py").write_text("NEW = 1\n")
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     upload = tmp_path / "upload"
