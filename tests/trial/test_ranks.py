@@ -15,7 +15,7 @@ from study.storage.store import Store, TrialFolder
 from study.trial.ranks import run_over_ranks
 from study.trial.run import run_trial
 from tests.conftest import TINY
-from tests.trial.test_run import numbers
+from tests.trial.test_run import exact, numbers
 
 pytestmark = pytest.mark.timeout(3600)  # on a busy machine the imports of two processes take minutes
 
@@ -54,7 +54,9 @@ def test_two_processes_have_the_metrics_of_one(tmp_path: Path, folder: TrialFold
 
 
 @pytest.mark.slow
-def test_a_trial_goes_on_from_its_checkpoint_when_one_of_its_processes_was_killed(folder: TrialFolder) -> None:
+def test_a_trial_goes_on_to_the_same_numbers_when_one_of_its_processes_was_killed(
+    tmp_path: Path, folder: TrialFolder
+) -> None:
     pickled = pickle.dumps(resolve(TrialConfig(**{**MOCO, "epochs": EPOCHS})))
 
     def kill(epoch: int, metrics: dict[str, float]) -> None:
@@ -71,6 +73,11 @@ def test_a_trial_goes_on_from_its_checkpoint_when_one_of_its_processes_was_kille
     assert seen[-1] == EPOCHS
     assert 1 not in seen
     assert [line["epoch"] for line in folder.journal()] == list(range(1, EPOCHS + 1))
+    undisturbed = Store.of("s", tmp_path).trial("undisturbed")
+    assert numbers(done) == numbers(run_over_ranks(pickled, undisturbed, ranks=2))
+    of_both = [[exact(line["metrics"]) for line in at.journal()] for at in (folder, undisturbed)]
+    assert of_both[0] == of_both[1]
+    assert all("train.loss" in epoch for epoch in of_both[0])
 
 
 @pytest.mark.slow
