@@ -173,25 +173,42 @@ RULES = {
 """pydantic's kind of finding → the rule in the words of a config, where pydantic's own are those of Python."""
 
 
-def describe(error: pydantic.ValidationError, known: Iterable[str], prefix: str = "") -> list[str]:
-    """pydantic's findings in one line each: where, the rule, the value, and the nearest known key."""
-    known = list(known)
+NUMERIC = ("greater_than", "less_than", "finite_number", "int_", "float_", "number")
+"""pydantic's kinds of finding about a number begin with these."""
+
+
+def describe(error: pydantic.ValidationError, known: Mapping[str, Any]) -> list[str]:
+    """pydantic's findings in one line each: where, the rule, what keeps it, the value, and the nearest known key.
+
+    `known`: the fields or parameters by name, each with its `default`.
+    """
+    names = list(known)
     lines: dict[str, str] = {}
     for finding in error.errors():
         place = finding["loc"][0] if finding["loc"] else ""
-        key = known[place] if isinstance(place, int) and place < len(known) else str(place)
+        key = names[place] if isinstance(place, int) and place < len(names) else str(place)
         if finding["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines[key] = f"no such key{did_you_mean(key, known)} (known: {', '.join(known)})"
+            lines[key] = f"no such key{did_you_mean(key, names)} (known: {', '.join(names)})"
         elif "[key]" in finding["loc"]:
             lines[key] = f"a key must be a text, got {finding['input']!r}; quote it: '{finding['input']}'"
         elif finding["type"] == "value_error":
             lines[key] = str(finding["ctx"]["error"]).removeprefix(key)
-        elif key not in lines:
-            message = finding["msg"][0].lower() + finding["msg"][1:]
-            lines[key] = RULES.get(finding["type"], message) + f", got {finding['input']!r}"
-            if finding["type"] == "missing":
-                lines[key] = f"has no default, so it needs a value (takes: {', '.join(known)})"
-    return [f"{prefix}{key}{message if message[0] in '.:' else f': {message}'}" for key, message in lines.items()]
+        elif finding["type"] == "missing":
+            lines.setdefault(key, f"has no default, so it needs a value (takes: {', '.join(names)})")
+        else:
+            rule = _rule(finding["type"], finding["msg"], getattr(known.get(key), "default", ...))
+            lines.setdefault(key, f"{rule}, got {finding['input']!r}")
+    return [f"{key}{message if message[0] in '.:' else f': {message}'}" for key, message in lines.items()]
+
+
+def _rule(kind: str, message: str, default: Any) -> str:
+    """The rule in the words of a config; a number's with what keeps it, which its default does."""
+    rule = RULES.get(kind, message[0].lower() + message[1:])
+    if not kind.startswith(NUMERIC):
+        return rule
+    if default is None:
+        return f"{rule}, or left out"
+    return f"{rule}, such as {default}" if type(default) in (int, float) else rule
 
 
 def with_value(plain: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

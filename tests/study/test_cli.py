@@ -54,7 +54,7 @@ def test_list_names_everything_that_a_config_can_name(capsys: pytest.CaptureFixt
     ("arguments", "message"),
     [
         (["--set", "tempreture=1"], "tempreture: no such key; did you mean 'temperature'?"),
-        (["--set", "temperature=0"], "temperature: input should be greater than 0, got 0"),
+        (["--set", "temperature=0"], "temperature: input should be greater than 0, such as 0.5, got 0"),
         (["--set", "encoder=conv-smal"], "did you mean 'conv-small'?"),
         (["--set", "k=500"], "k: 500 candidates are more than the 126 rows of simclr's pool"),
         (["--set", "data={name: cifar10, root: /nowhere/at/all}"], "/nowhere/at/all"),

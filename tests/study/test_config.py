@@ -1,7 +1,9 @@
 """A config is checked as a whole, and each message names the place, the rule, the value and what to type."""
 
+import json
 import pickle
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -28,8 +30,8 @@ def test_every_problem_is_told_at_once_with_the_nearest_name() -> None:
         TrialConfig(tempreture=1, k=0, temperature=0)
     assert len(caught.value.problems) == 3
     assert "tempreture: no such key; did you mean 'temperature'?" in str(caught.value)
-    assert "k: input should be greater than or equal to 1, got 0" in str(caught.value)
-    assert "temperature: input should be greater than 0, got 0" in str(caught.value)
+    assert "k: input should be greater than or equal to 1, or left out, got 0" in str(caught.value)
+    assert "temperature: input should be greater than 0, such as 0.5, got 0" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_every_problem_is_told_at_once_with_the_nearest_name() -> None:
             {"encoder": {"name": "bag-of-embeddings"}},
             "encoder: bag-of-embeddings is for texts, but shapes holds images",
         ),
-        ({"temperature": -0.1}, "temperature: input should be greater than 0, got -0.1"),
+        ({"temperature": -0.1}, "temperature: input should be greater than 0, such as 0.5, got -0.1"),
         ({"optimizer": {"name": "sgd", "warmup_epochs": 101}}, "optimizer: "),
         (
             {"method": {"name": "moco", "queue_size": 128}, "objective": "nt_xent"},
@@ -74,17 +76,21 @@ def test_every_problem_is_told_at_once_with_the_nearest_name() -> None:
         ({"negatives": {"name": "semantic", "measure": "wop"}}, "did you mean 'wup'"),
         (
             {"objective": {"name": "hard", "beta": float("nan")}},
-            "objective.beta: input should be a finite number, got nan",
+            "objective.beta: input should be a finite number, such as 1.0, got nan",
         ),
         (
             {"optimizer": {"name": "sgd", "learning_rate": float("inf")}},
-            "optimizer.learning_rate: input should be a fini",
+            "optimizer.learning_rate: input should be a finite number, such as 0.1, got inf",
         ),
         ({"method": "byol", "negatives": "hardest"}, "negatives: byol has no negatives"),
-        ({"temperature": True}, "temperature: input should be a valid number, got True"),
+        ({"temperature": True}, "temperature: input should be a valid number, such as 0.5, got True"),
         ({"temperature": "cosine"}, "temperature.start: has no default, so it needs a value (takes: start, end"),
-        ({"evaluation_views": 2.5}, "evaluation_views: input should be a valid integer, got 2.5"),
-        ({"encoder": {"name": "conv-small", "width": True}}, "encoder.width: input should be a number, got True"),
+        ({"batch_size": 1}, "batch_size: input should be greater than or equal to 2, such as 256, got 1"),
+        ({"evaluation_views": 2.5}, "evaluation_views: input should be a valid integer, such as 4, got 2.5"),
+        (
+            {"encoder": {"name": "conv-small", "width": True}},
+            "encoder.width: input should be a number, such as 32, got True",
+        ),
         ({"encoder": {"name": "conv-small", "width": 0}}, "encoder: width must be at least 1, got 0"),
         ({"encoder": 3}, 'encoder: a component is a name or {"name": …, parameter: value}, got 3'),
         ({"evaluations": "linear"}, "evaluations: input should be a list, such as [a, b], got 'linear'"),
@@ -199,3 +205,13 @@ def test_a_value_is_set_by_dotted_path_also_in_a_component_given_by_name() -> No
     assert with_value(plain, "data.train_size", 50)["data"]["test_size"] == 100
     with pytest.raises(ConfigError, match="epochs is 100 and has no parts"):
         with_value(plain, "epochs.x", 1)
+
+
+def test_what_a_refused_number_is_told_to_be_is_taken() -> None:
+    numbers = [field for field in fields(TrialConfig) if type(field.default) in (int, float)]
+    assert len(numbers) > 4
+    for field in numbers:
+        with pytest.raises(ConfigError, match=f"^{field.name}: .*, such as [0-9.]+, got -1$") as caught:
+            TrialConfig(**{field.name: -1})
+        advised = re.search("such as ([0-9.]+),", str(caught.value))[1]
+        assert TrialConfig(**{field.name: json.loads(advised)}) == TrialConfig()

@@ -115,7 +115,9 @@ def test_chunks_go_with_arithmetic_in_bfloat16() -> None:
 def test_an_encoder_that_mixes_the_examples_of_a_batch_is_refused() -> None:
     with pytest.raises(ConfigError, match="encoder_chunk: conv-small mixes the examples of a batch, as batch normal"):
         resolve(TrialConfig(encoder_chunk=16))
-    with pytest.raises(ConfigError, match="encoder_chunk: input should be greater than or equal to 1, got 0"):
+    with pytest.raises(
+        ConfigError, match="encoder_chunk: input should be greater than or equal to 1, or left out, got 0"
+    ):
         TrialConfig(encoder_chunk=0)
 
 

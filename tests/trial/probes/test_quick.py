@@ -149,7 +149,7 @@ def test_off_is_as_before_and_on_is_another_trial() -> None:
             {"data": {"name": "shapes", "train_size": 500, "validation_size": 0}},
             "accuracy_every: it is measured on held-out examples, and there are none",
         ),
-        ({"accuracy_every": -1}, "accuracy_every: input should be greater than or equal to 0, got -1"),
+        ({"accuracy_every": -1}, "accuracy_every: input should be greater than or equal to 0, such as 0, got -1"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_with_what_can(config: dict[str, Any], message: str) -> None:
