@@ -1,9 +1,11 @@
 """An encoder as MLflow's model: loaded in a process of its own that has nothing of this project."""
 
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlflow.pytorch
 import numpy as np
@@ -19,12 +21,13 @@ from study.results import Results
 from study.results.encoder import TrainedEncoder, saved_of
 from study.storage.store import Checkpoints, Store
 from study.storage.trial_result import TrialResult
-from study.tracking.models import FOLDER, LOGGED, log_encoder, save_model
+from study.tracking.models import LOGGED, log_encoder, save_model
 from study.tracking.tracker import Tracker
 from study.trial.run import run_trial
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "encoders.md"
 # sqlalchemy 2.1 deprecates a loader that MLflow's own tables still ask for.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
@@ -84,27 +87,28 @@ def store(tmp_path: Path) -> Store:
     """Two trials, each with its encoder."""
     for seed in (0, 1):
         trial = resolve(TrialConfig(**TINY | {"epochs": 1, "evaluations": ["knn"]})).under(seed)
-        folder = Store(tmp_path / "s").trial(trial.id)
+        folder = Store.of("my-first-study", tmp_path / "runs").trial(trial.id)
         assert run_trial(trial, folder, checkpoints=Checkpoints(encoder=True)).finished
-    return Store(tmp_path / "s")
+    return Store.of("my-first-study", tmp_path / "runs")
 
 
 def test_the_best_trials_run_has_its_encoder_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    tracker = Tracker("s", store)
-    tracker.open("name: s\n", {})
+    tracker = Tracker("my-first-study", store)
+    tracker.open("name: my-first-study\n", {})
     assert tracker.sync()
     results = Results.load(store)
     for _ in range(2):
         tracker.log_encoder(results)
     client = mlflow.MlflowClient(tracker.uri)
-    having = client.search_runs([tracker.experiment_id], f"tags.`{LOGGED}` != ''")  # as docs/encoders.md has it
+    having = client.search_runs([tracker.experiment_id], f"tags.`{LOGGED}` != ''")
     best = saved_of(results)
     assert [run.data.tags["trial_id"] for run in having] == [best.id]
-    place = client.download_artifacts(having[0].info.run_id, FOLDER)
-    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    shown: dict[str, Any] = {}
+    exec(re.search(r"```python\n(import os\nimport mlflow\n.*?)```", PAGE.read_text(), re.DOTALL)[1], shown)
+    mlflow.set_tracking_uri(None)
+    assert shown["run_id"] == having[0].info.run_id
     encoder = results.encoder()
-    loaded = mlflow.pytorch.load_model(place)(torch.from_numpy(images))
-    assert torch.equal(loaded, encoder(encoder.preprocess.tensor(images)))
+    assert torch.equal(shown["h"], encoder(encoder.preprocess.tensor(shown["images"])))
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
