@@ -53,12 +53,12 @@ def run(
 
     Idempotent: finished trials are skipped, interrupted ones go on from their last epoch. Everything is checked before
     anything starts. `storage` is the folder of results and checkpoints (shared by all nodes), `tracking_uri` where
-    MLflow is (default: a database in the storage; "off": a session that tracks, or a later run, sends all), `address` a
-    running Ray cluster (default: Ray on this machine). `retry`: failed trials too, from their last checkpoint.
-    `changed`: what becomes of trials whose code or data are others now: "refuse", "anew" (they are set aside), "keep".
-    `announce` gets the plan, before anything starts and at the end. `until_decided`: as the study's setting of that
-    name. `max_hours`: no trial is started that would end after them, by the longest one so far; `max_trials`: no more
-    are started than that. The next run goes on.
+    MLflow is (default: a database in the storage, which sessions of one machine at a time write; "off": a session that
+    tracks, or a later run, sends all), `address` a running Ray cluster (default: Ray on this machine). `retry`: failed
+    trials too, from their last checkpoint. `changed`: what becomes of trials whose code or data are others now:
+    "refuse", "anew" (they are set aside), "keep". `announce` gets the plan, before anything starts and at the end.
+    `until_decided`: as the study's setting of that name. `max_hours`: no trial is started that would end after them, by
+    the longest one so far; `max_trials`: no more are started than that. The next run goes on.
     """
     job.check_storage(storage)
     store = Store.of(study.name, storage)
@@ -97,7 +97,7 @@ def run(
                     best = _best_encoder(study, store) if encoders == "best" else None
                     _tune(study, trials, store, session, tracker, plan, until, most, best)
         results = Results.load(store)
-        if isinstance(tracker, Tracker):
+        if isinstance(tracker, Tracker) and tracker.is_open:
             _send_outcome(tracker, results, store, encoder=encoders != "none")
     if announce:
         announce(make_plan(study, store, trials))

@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -100,6 +100,10 @@ class Board:
         except FileNotFoundError:
             return None
 
+    def sessions(self) -> set[str]:
+        """The sessions that did not say that they are over."""
+        return {path.stem for path in self._sessions.glob("*.json")}
+
 
 class Claims:
     """One session's claims."""
@@ -118,6 +122,23 @@ class Claims:
                 return False
             if self.board.put(f"{trial}.{number}", self.session):
                 return True
+
+    def join(self, name: str) -> list[Holder]:
+        """Hold something together with sessions of this machine; otherwise the living ones of another, which hold it.
+
+        Each that joins writes the next register: its name, and those of the living before it. So whoever writes one has
+        seen all that hold it, and where two try at once, one of them looks again.
+        """
+        while True:
+            number, last = self._last(name)
+            before = (last or "").split()
+            if self.session in before:
+                return []
+            living = {other: holder for other in before if (holder := self.alive(other))}
+            if elsewhere := [holder for holder in living.values() if holder.machine != _machine()]:
+                return elsewhere
+            if self.board.put(f"{name}.{number}", " ".join([self.session, *living])):
+                return []
 
     def holder(self, trial: str) -> Holder | None:
         """The living session that holds a trial."""
@@ -164,6 +185,7 @@ class Session:
     def __init__(self, store: Store, owner: str | None = None, *, tracks: bool = True) -> None:
         self.owner = owner or user()
         self.board = Board(store.path)
+        self._boards = [self.board]
         self.board.put("storage", uuid.uuid4().hex[:12])
         self.storage = self.board.get("storage") or ""
         """the storage's own name, whatever path leads to it"""
@@ -193,7 +215,25 @@ class Session:
         self._over.set()
         if self._thread is not None:
             self._thread.join()
-        self._tolerantly(lambda: self.board.announce(self.name, None))
+        for board in self._boards:
+            self._tolerantly(lambda board=board: board.announce(self.name, None))  # type: ignore[misc]
+
+    def among(self, folder: Path) -> Claims:
+        """Its claims among the sessions that meet in another folder: it beats there too."""
+        board = Board(folder)
+        self._boards.append(board)
+        self._announce()
+        return Claims(board, self.name)
+
+    def tell_whether_tracking(self, tracks: bool) -> None:
+        """Tell the others whether it sends its trials to MLflow itself."""
+        if tracks != self._holder.tracks:
+            self._holder = replace(self._holder, tracks=tracks)
+            self._tolerantly(self._announce)
+
+    def is_alone(self) -> bool:
+        """Whether no other session of the study runs."""
+        return not any(self.claims.alive(other) for other in self.board.sessions() - {self.name})
 
     def _keep_beating(self) -> None:
         while not self._over.wait(BEAT):
@@ -201,7 +241,8 @@ class Session:
             self._tolerantly(self._announce)
 
     def _announce(self) -> None:
-        self.board.announce(self.name, json.dumps(asdict(self._holder) | {"beat": self._beat}))
+        for board in self._boards:
+            board.announce(self.name, json.dumps(asdict(self._holder) | {"beat": self._beat}))
 
     def _tolerantly(self, act: Callable[[], Any]) -> None:
         """A beat that is missed is no reason to stop: the next one, or EXPIRES, will do."""

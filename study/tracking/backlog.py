@@ -43,6 +43,15 @@ class Backlog:
             if stamp != self._seen.get(trial.id) and wanted(stamp):
                 self._watched[trial.id] = trial
 
+    def look_at_others(self) -> None:
+        """Watch what sessions that run now leave to this one."""
+        if self._session.is_alone():
+            return
+        for trial in self._store.trials():
+            ended = self._seen.get(trial.id, [0, 0])[1] > 0
+            if not ended and trial.id not in self._watched and self._is_left_to_us(trial):
+                self._watched[trial.id] = trial
+
     def send(self, sender: Sender) -> bool:
         """Send what is watched. False: something waits for the next time."""
         sent = self._send_all(sender)

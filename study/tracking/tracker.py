@@ -5,6 +5,7 @@ a server that is unreachable costs nothing: what it missed is sent when it is ba
 nothing: a metric is identified by its name, step, time and value, and a trial's run by the tag `trial_id`.
 """
 
+import itertools
 import json
 import logging
 import threading
@@ -32,6 +33,7 @@ from study.tracking.pages import summary
 from study.tracking.pages.view import dress
 from study.tracking.sending import Sender
 from study.tracking.uri import TrackingRefused, without_secrets
+from study.tracking.writers import Writers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,6 +42,8 @@ log = logging.getLogger(__name__)
 
 EVERY = 2.0
 """Seconds between two syncs."""
+OTHERS = 15
+"""Syncs between two looks at what other sessions leave to this one."""
 OUTCOME = "outcome"
 """Tag of a study's run: the digest of the trials and the code that its summary, figures and encoder are of."""
 PATIENCE = 30.0
@@ -62,6 +66,9 @@ class Tracker:
         self.uri = tracking_uri.absolute(uri, store.path.parent)
         self.session = session or Session(store, owner)
         self.experiment_id = self.parent_id = ""
+        self.is_open = False
+        """whether MLflow is connected: not while the database is another machine's"""
+        self._writers = Writers(tracking_uri.database(self.uri), self.session)
         self._client: MlflowClient
         self._layout: Layout
         self._sender: Sender
@@ -70,27 +77,20 @@ class Tracker:
         self._lock = threading.RLock()
 
     def open(self, study_yaml: str, plan: Mapping[str, Any]) -> None:
-        """Create the database, the experiment and the study's parent run, or go on with them.
+        """Create the database, the experiment and the study's parent run, or go on with them; later, where sessions of
+        another machine write that database.
 
         Raises TrackingRefused within seconds where that cannot be done.
         """
         tracking_uri.check(self.uri)
-        settings = yaml_text.read(without_secrets(study_yaml))
+        self._content = study_yaml, plan
+        self._open_if_allowed()
+
+    def _open_if_allowed(self) -> None:
         try:
-            # A fresh database breaks when two processes migrate it at once, so drivers take turns.
-            with FileLock(lock, timeout=120) if (lock := self._opening_lock()) else nullcontext():
-                self._client = mlflow_client.connect(self.uri)
-                experiment = experiment_of(self._client, self.uri, self.store, self.study)
-                self.experiment_id = experiment.experiment_id
-                self._layout = Layout(tuple(settings.get("metrics", ())), is_grouped(self._client, experiment))
-                question = settings.get("question", "")
-                self.parent_id = parent_of(self._client, self.experiment_id, self.study, question, self.session)
-            dress(self._client, experiment, self._layout, settings)
-            self._describe(question, study_yaml, plan)
-            place = (self.uri, self.experiment_id, self.parent_id, self.study)
-            runs = TrialRuns(self._client, *place, self.session, self._layout.name("train.loss"))
-            self._sender = Sender(self._client, runs, self._layout)
-            self._sender.look_for_runs(self.store)
+            if self._writers.join():
+                self._open(*self._content)
+                self.is_open = True
         except TrackingRefused:
             raise
         except Exception as error:
@@ -98,6 +98,23 @@ class Tracker:
                 f"MLflow at {without_secrets(self.uri)} cannot be used: {mlflow_client.first_line(error)}; "
                 f"{tracking_uri.hint(self.uri)}"
             ) from None
+
+    def _open(self, study_yaml: str, plan: Mapping[str, Any]) -> None:
+        settings = yaml_text.read(without_secrets(study_yaml))
+        # A fresh database breaks when two processes migrate it at once, so drivers take turns.
+        with FileLock(lock, timeout=120) if (lock := self._opening_lock()) else nullcontext():
+            self._client = mlflow_client.connect(self.uri)
+            experiment = experiment_of(self._client, self.uri, self.store, self.study)
+            self.experiment_id = experiment.experiment_id
+            self._layout = Layout(tuple(settings.get("metrics", ())), is_grouped(self._client, experiment))
+            question = settings.get("question", "")
+            self.parent_id = parent_of(self._client, self.experiment_id, self.study, question, self.session)
+        dress(self._client, experiment, self._layout, settings)
+        self._describe(question, study_yaml, plan)
+        place = (self.uri, self.experiment_id, self.parent_id, self.study)
+        runs = TrialRuns(self._client, *place, self.session, self._layout.name("train.loss"))
+        self._sender = Sender(self._client, runs, self._layout)
+        self._sender.look_for_runs(self.store)
 
     def watch(self, trial: TrialFolder) -> None:
         """This session runs the trial from now on."""
@@ -113,7 +130,19 @@ class Tracker:
 
     def _sync_watched(self) -> bool:
         with self._lock:
-            return self._backlog.send(self._sender)
+            return self._may_send() and self._backlog.send(self._sender)
+
+    def _may_send(self) -> bool:
+        """Whether the database is this machine's now; where it has become so, connect."""
+        if self.is_open:
+            return self._writers.join()
+        self._outages.tolerate(self._open_if_allowed)
+        if self.is_open:
+            self._outages.tolerate(self._running)
+        return self.is_open
+
+    def _running(self) -> None:
+        self._client.update_run(self.parent_id, status="RUNNING")
 
     @contextmanager
     def background(self, every: float = EVERY, patience: float = PATIENCE) -> Iterator[None]:
@@ -123,10 +152,14 @@ class Tracker:
 
         def keep_syncing() -> None:
             self._sync(lambda stamp: stamp[1] > 0)  # trials that ended in an outage, in earlier sessions
-            while not stop.wait(every):
+            for turn in itertools.count(1):
+                if stop.wait(every):
+                    return
+                if turn % OTHERS == 0:
+                    self._tolerantly(self._backlog.look_at_others)
                 self._sync_watched()
 
-        self._tolerantly(lambda: self._client.update_run(self.parent_id, status="RUNNING"))
+        self._tolerantly(self._running)
         thread = threading.Thread(target=keep_syncing, name="tracking", daemon=True)
         thread.start()
         status = "KILLED"
@@ -182,7 +215,9 @@ class Tracker:
             done = self._sync_watched()
         self._tolerantly(lambda: self._end(status))
         waiting = 0 if done else self._backlog.waiting()
-        if waiting:
+        if waiting and not self.is_open:
+            self._writers.say_what_is_left()
+        elif waiting:
             log.warning(
                 "%d of %d trials are not completely in MLflow at %s. Nothing is lost: all of it is in %s, "
                 "and running the study again sends it",
@@ -195,4 +230,5 @@ class Tracker:
 
     def _tolerantly(self, send: Callable[[], Any]) -> None:
         with self._lock:
-            self._outages.tolerate(send)
+            if self._may_send():
+                self._outages.tolerate(send)

@@ -8,7 +8,7 @@ from study.storage.store import TrialFolder
 
 
 class Untracked:
-    """In the place of a Tracker: of several machines on one storage, one alone can write a SQLite database there."""
+    """In the place of a Tracker, where a session is told to leave tracking to others."""
 
     def open(self, study_yaml: str, plan: Mapping[str, Any]) -> None:
         """Nothing to open."""
