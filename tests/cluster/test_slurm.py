@@ -1,4 +1,5 @@
-"""A study on a real Slurm on loopback: an array of sessions, one of them requeued half-way; a cluster of two nodes."""
+"""A study on a real Slurm on loopback: sessions of an array and of a job beside it, one of them requeued half-way; a
+cluster of two nodes."""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(slurm.missing() is not None, reason=str(slurm.missing())),
 ]
 
-EPOCHS = 150
+EPOCHS = 100
 RECIPE = f"""
 from study import Study, TrialConfig, grid
 study = Study("batched", base=TrialConfig(**{TINY | {"epochs": EPOCHS}!r}), space={{"k": grid(8, 32)}}, seeds=4)
@@ -69,17 +70,36 @@ def assert_each_once(folder: Path, said: str) -> None:
     assert {state["status"] for state in tracked} == {"finished"}
 
 
-def test_an_array_with_one_session_requeued_half_way_loses_no_trial_and_doubles_none(
-    batch: slurm.Slurm, recipe: Path, tmp_path: Path
+@pytest.fixture
+def script_of_its_own_machine(tmp_path: Path) -> str:
+    """The script in a space of process ids of its own, by which sessions tell machines apart: these nodes are one."""
+    header = [line for line in Path(SCRIPT).read_text().splitlines() if line.startswith(("#!", "#SBATCH"))]
+    command = f'exec unshare --pid --fork --kill-child --mount-proc bash {SCRIPT} "$@"'
+    path = tmp_path / "own.sbatch"
+    path.write_text("\n".join([*header, command, ""]))
+    return str(path)
+
+
+def waits(log: Path) -> bool:
+    """Whether the session leaves MLflow's database to one of another machine."""
+    return "a SQLite file takes one machine at a time" in log.read_text()
+
+
+def test_of_an_array_and_a_job_beside_it_one_writes_mlflow_and_requeued_half_way_loses_no_trial_and_doubles_none(
+    batch: slurm.Slurm, recipe: Path, tmp_path: Path, script_of_its_own_machine: str
 ) -> None:
-    options = ["--array=0-1", "--cpus-per-task=1", f"--output={tmp_path}/%a.log", SCRIPT, str(recipe)]
-    job = batch.submit(*options, **variables(tmp_path))
-    half_way(tmp_path, trials=2)  # one of each session
-    batch.call("scontrol", "requeue", f"{job}_1")
+    def submit(*options: str) -> str:
+        command = ["--cpus-per-task=1", *options, script_of_its_own_machine, str(recipe)]
+        return batch.submit(*command, **variables(tmp_path))
+
+    array, beside = submit("--array=0-1", f"--output={tmp_path}/%a.log"), submit(f"--output={tmp_path}/beside.log")
+    jobs = {f"{array}_0": tmp_path / "0.log", f"{array}_1": tmp_path / "1.log", beside: tmp_path / "beside.log"}
+    half_way(tmp_path, trials=3)  # one of each session
+    (writer,) = [job for job, log in jobs.items() if not waits(log)]
+    batch.call("scontrol", "requeue", writer)
     batch.wait(900)
-    said = "\n".join(path.read_text() for path in sorted(tmp_path.glob("*.log")))
-    assert batch.restarts(f"{job}_1") == 1
-    assert batch.restarts(f"{job}_0") == 0
+    said = "\n".join(path.read_text() for path in jobs.values())
+    assert {job: batch.restarts(job) for job in jobs} == {job: int(job == writer) for job in jobs}, said
     assert_each_once(tmp_path, said)
 
 
