@@ -20,6 +20,10 @@ LEVEL, POWER = 0.05, 0.8
 DRAWS = 50_000
 """Of the largest |t| of a family: its quantile is then known to 0.1 % of probability."""
 CHUNK = 5_000
+ROUNDING = 1e-9
+"""Of the outcomes: noise below that is none."""
+NO_NOISE = "no noise was measured"
+WAY_OUT = "beside cell and seed nothing is left; measure on more examples, or at a harder task"
 SIMULATED = 1_999
 HIGHER, LOWER, APART = "higher", "lower", "not told apart"
 COLUMNS = ("difference", "low", "high", "p_value", "p_adjusted", "detectable")
@@ -43,7 +47,8 @@ class BlockDesign(NamedTuple):
     """seeds that two cells have in common [cells, cells]"""
 
     def sigma(self, outcomes: Array) -> Array:
-        """The residual's standard deviation, in the metric's unit; NaN without degrees of freedom.
+        """The residual's standard deviation, in the metric's unit; NaN without degrees of freedom, and where nothing
+        but rounding is left: trials that agree by chance, as accuracies of few examples do, tell no noise.
 
         outcomes: [..., trials].
         """
@@ -51,7 +56,8 @@ class BlockDesign(NamedTuple):
             return np.full(outcomes.shape[:-1], np.nan)
         centred = outcomes - outcomes.mean(axis=-1, keepdims=True)
         left = centred - centred @ self.basis @ self.basis.T
-        return np.sqrt((left**2).sum(axis=-1) / self.df)
+        sigma = np.sqrt((left**2).sum(axis=-1) / self.df)
+        return np.where(sigma > ROUNDING * np.abs(outcomes).max(axis=-1), sigma, np.nan)
 
     def half_widths(self, outcomes: Array) -> Array:
         """Half of the 95 % interval of each cell's mean under the seeds of the study, t(.975; df)·σ/√n [..., cells]
@@ -89,12 +95,13 @@ def differences(
     verdict: higher or lower where p_adjusted ≤ 5 %; "equal within the margin" where the interval lies in ±margin.
     """
     seeds = design.shared[pairs[:, 0], pairs[:, 1]]
-    told = seeds > 1
+    sigma = design.sigma(outcomes)
+    told = (seeds > 1) & np.isfinite(sigma)
     contrasts = (design.weights[pairs[:, 0]] - design.weights[pairs[:, 1]])[told]
     family = Family(contrasts, design.df, generator) if told.any() else None
     found: dict[str, Any] = {}
     if family is not None:
-        difference, error = contrasts @ outcomes, design.sigma(outcomes) * family.norms
+        difference, error = contrasts @ outcomes, sigma * family.norms
         found = judged(difference, error, design.df, family.critical(), family.p_values(studentized(difference, error)))
     return _table(seeds, told, found, margin)
 
@@ -118,14 +125,17 @@ def differences_from_best(
     best = int(np.argmax(effects if upwards else -effects))
     cells = len(effects)
     seeds = design.shared[:, best]
-    told = (seeds > 1) & (np.arange(cells) != best)
+    sigma = design.sigma(outcomes)
+    told = (seeds > 1) & (np.arange(cells) != best) & np.isfinite(sigma)
     found: dict[str, Any] = {}
     if told.any():
         contrasts = (design.weights - design.weights[best])[told]
-        difference, error = contrasts @ outcomes, design.sigma(outcomes) * np.linalg.norm(contrasts, axis=1)
+        difference, error = contrasts @ outcomes, sigma * np.linalg.norm(contrasts, axis=1)
         p = survival(np.sqrt(2) * studentized(difference, error), cells, design.df)
         found = judged(difference, error, design.df, tukey(cells, design.df), p)
-    return best, _table(seeds, told, found, margin)
+    table = _table(seeds, told, found, margin)
+    table.loc[best, "verdict"] = ""
+    return best, table
 
 
 def unequal_noise(design: BlockDesign, cells: Indices, outcomes: Array, *, generator: np.random.Generator) -> float:
@@ -224,7 +234,7 @@ def _table(
 def verdict(row: dict[Any, Any], margin: float | None) -> str:
     """The column of that name, of the others."""
     if np.isnan(row["difference"]):
-        return "" if row["seeds"] > 1 else f"seeds in common: {row['seeds']}; add seeds"
+        return NO_NOISE if row["seeds"] > 1 else f"seeds in common: {row['seeds']}; add seeds"
     if margin is not None and -margin <= row["low"] and row["high"] <= margin:
         return f"equal within {margin:g}"
     return APART if row["p_adjusted"] > LEVEL else HIGHER if row["difference"] > 0 else LOWER

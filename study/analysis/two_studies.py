@@ -77,7 +77,7 @@ def pooled_noise(trials: Trials) -> Noise:
     if not df:
         return Noise(np.nan, np.nan)
     design = block_design(codes, np.unique(trials.seeds, return_inverse=True)[1])
-    rest = float(design.sigma(trials.outcomes)) ** 2 * design.df if design.df else 0.0
+    rest = float(np.nan_to_num(design.sigma(trials.outcomes))) ** 2 * design.df
     if not within:
         return Noise(0.0, df)
     share = min(rest / within, 1.0)

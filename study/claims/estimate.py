@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from study.analysis import anytime
-from study.analysis.paired import block_design, unequal_noise
+from study.analysis.paired import ROUNDING, block_design, unequal_noise
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -98,15 +98,16 @@ class Sample:
             return self.level(weights)
         own = np.flatnonzero((weights != 0).any(axis=0))
         alone = _Model(self, own) if self._unequal and len(own) < len(self.there) else None
-        model = alone if alone is not None and alone.design.df else self._all
-        if not model.design.df:
+        model = alone if alone is not None and np.isfinite(alone.sigma) else self._all
+        if not np.isfinite(model.sigma):
             return None
         contrast = weights[:, model.cells] @ model.design.weights
         errors = model.sigma * np.linalg.norm(contrast, axis=1)
         return Estimate(contrast @ model.outcomes, errors, model.design.df, len(self.shared(weights)))
 
     def level(self, weights: Array) -> Estimate | None:
-        """Of any weights: Student's t over the seeds that all cells with a weight have in common."""
+        """Of any weights: Student's t over the seeds that all cells with a weight have in common. None where these are
+        too few, or no noise is left."""
         seeds = self.shared(weights)
         if len(seeds) < 2:
             return None
@@ -114,6 +115,8 @@ class Sample:
         values[self.of_cells, self.seeds] = self.outcomes
         by_seed = values[:, seeds].T @ weights.T  # [seeds, conditions]
         errors = by_seed.std(axis=0, ddof=1) / np.sqrt(len(seeds))
+        if (errors <= ROUNDING * np.abs(self.outcomes).max()).any():
+            return None
         worth = np.full(len(weights), float(len(seeds))) if self.anytime else None
         return Estimate(by_seed.mean(axis=0), errors, len(seeds) - 1, len(seeds), worth)
 
@@ -123,7 +126,7 @@ class Sample:
 
     @cached_property
     def _unequal(self) -> bool:
-        if not self._all.design.df:
+        if not np.isfinite(self._all.sigma):
             return False
         draw, codes = np.random.default_rng(0), np.unique(self.of_cells, return_inverse=True)[1]
         return unequal_noise(self._all.design, codes, self.outcomes, generator=draw) <= 0.01

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
+from study.analysis.paired import WAY_OUT
 from study.analysis.variance import LEVEL, holm
 from study.claims.cells import Cells
 from study.claims.claim import CLAIMS, Claim
@@ -235,7 +236,7 @@ class _Evidence:
             left_out=tuple(self._left_out(own)), anytime=self.anytime,
         )  # fmt: skip
         if self.estimate is None or self.judged is None:
-            return replace(told, missing=self._no_seeds())
+            return replace(told, missing=f"noise, {WAY_OUT}" if self.told else self._no_seeds())
         at, p = self.judged.condition, self.judged.p_value
         factor = min(p_adjusted / p, family) if p > 0 else family
         level = LEVEL / (factor * self.judged.conditions)

@@ -6,7 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from study.analysis.paired import APART, block_design, differences, differences_from_best, unequal_noise
+from study.analysis.paired import (
+    APART,
+    NO_NOISE,
+    WAY_OUT,
+    block_design,
+    differences,
+    differences_from_best,
+    unequal_noise,
+)
 from study.metric_names import validation_of
 from study.results.cells import cell_numbers
 from study.results.labels import cell_label, label, text
@@ -60,7 +68,8 @@ def best(finished: pd.DataFrame, varying: Sequence[str], metric: str, *, upwards
     order = np.concatenate([[first], order[order != first]])
     frame = pd.concat([cells, found], axis=1).iloc[order].reset_index(drop=True)
     cell = {path: cells[path][first] for path in varying}
-    noise = unequal_noise(design, codes[0], outcomes, generator=np.random.default_rng(0)) if design.df else 1.0
+    there_is = np.isfinite(design.sigma(outcomes))
+    noise = unequal_noise(design, codes[0], outcomes, generator=np.random.default_rng(0)) if there_is else 1.0
     words = _words(frame, varying, metric, upwards, held is not None)
     return Best(cell, frame, words + (LOUD if noise <= 0.01 else ""))
 
@@ -120,6 +129,8 @@ def _words(frame: pd.DataFrame, varying: Sequence[str], metric: str, upwards: bo
     if others.empty:
         return f"{name}: {text(metric, top['mean'])}, with none to compare"
     if others["difference"].isna().all():
+        if (others["seeds"] > 1).any():
+            return f"no cell can be told apart ({mean}), as {NO_NOISE}: {WAY_OUT}"
         return f"no cell can be told apart with one seed ({mean}): add seeds"
     alike = (others["difference"].isna() | (others["verdict"] == APART)).sum()
     if alike == len(others):

@@ -64,15 +64,15 @@ def test_what_all_cells_share_under_a_seed_changes_no_comparison():
 
 def test_missing_trials_are_adjusted_for_by_least_squares():
     cells, seeds = (index[[0, 1, 2, 3, 4, 6, 7, 8, 9, 11]] for index in crossed())
-    y = 5.0 * cells + 100.0 * seeds  # without noise, means of other seeds would be far off
+    y = 5.0 * cells + 100.0 * seeds  # means of other seeds would be far off
     design = block_design(cells, seeds)
-    found = compare(design, y, [[1, 0], [2, 0], [3, 0]])
-    assert found["difference"].tolist() == pytest.approx([5, 10, 15])
-    assert found["seeds"].tolist() == [2, 3, 2]
+    assert [(design.weights[i] - design.weights[0]) @ y for i in (1, 2, 3)] == pytest.approx([5, 10, 15])
     noisy = y + np.random.default_rng(0).normal(size=len(y))
     model = np.column_stack([cells == 1, cells == 2, cells == 3, seeds == 1, seeds == 2, np.ones(len(y))]).astype(float)
     coefficients = np.linalg.lstsq(model, noisy, rcond=None)[0]
-    assert compare(design, noisy, [[1, 0], [2, 0], [3, 0]])["difference"].tolist() == pytest.approx(coefficients[:3])
+    found = compare(design, noisy, [[1, 0], [2, 0], [3, 0]])
+    assert found["difference"].tolist() == pytest.approx(coefficients[:3])
+    assert found["seeds"].tolist() == [2, 3, 2]
 
 
 def test_critical_value_against_one_baseline_is_dunnetts():
@@ -142,9 +142,23 @@ def test_one_seed_in_common_is_no_comparison():
     assert found["verdict"][1] == "seeds in common: 1; add seeds"
 
 
-def test_cells_that_always_agree_have_no_difference_and_no_noise():
-    found = compare(block_design(*crossed(3, 2)), np.array([1.0, 2, 1, 2, 4, 5]), [[1, 0], [2, 0]])
-    assert found["verdict"].tolist() == ["not told apart", "higher"]
+def test_without_noise_no_difference_is_told():
+    design = block_design(*crossed(3, 2))
+    found = compare(design, np.array([1.0, 2, 1, 2, 4, 5]), [[1, 0], [2, 0]])
+    assert found["verdict"].tolist() == ["no noise was measured"] * 2
+    assert found[["low", "high", "p_adjusted"]].isna().all(axis=None)
+    assert np.isnan(design.sigma(np.full(6, 100.0)))
+    assert np.isnan(design.half_widths(np.full(6, 100.0))).all()
+
+
+def test_two_seeds_of_accuracies_in_whole_percents_that_agree_by_chance_are_no_certainty():
+    """Of a hundred test images: two differences are equal in an eighth of the studies, where t would be infinite."""
+    design, draw = block_design(*crossed(2, 2)), np.random.default_rng(0)
+    studies = np.round(50 + draw.normal(scale=1.5, size=(1_000, 4)))
+    silent = np.isnan(design.sigma(studies))
+    told = [compare(design, y, [[1, 0]])["verdict"][0] in ("higher", "lower") for y in studies]
+    assert 0.1 < silent.mean() < 0.17
+    assert np.mean(told) < 0.05 + 1.64 * np.sqrt(0.05 * 0.95 / 1_000)
 
 
 def test_more_seeds_and_more_cells_find_smaller_differences():

@@ -62,10 +62,10 @@ def test_the_same_results_are_judged_once_until_other_claims_are_registered(monk
 
 
 def test_contexts_are_one_effect_with_their_parts():
-    results = study_of(grid(k=(16, 64), negatives=("all", "false_negative_cancellation")), [50, 53, 60, 61], noise=0.0)
+    results = study_of(grid(k=(16, 64), negatives=("all", "false_negative_cancellation")), [50, 53, 60, 61], noise=1e-4)
     found = the_finding(results)
-    assert found.effect == pytest.approx(2)
-    assert [(part.where, round(part.effect, 6)) for part in found.parts] == [("k=16", 3), ("k=64", 1)]
+    assert found.effect == pytest.approx(2, abs=1e-3)
+    assert [(part.where, round(part.effect, 2)) for part in found.parts] == [("k=16", 3), ("k=64", 1)]
     assert found.verdict == "supported"
 
 
@@ -158,9 +158,11 @@ def test_failed_trials_and_values_that_are_none_are_named():
 
 
 def test_a_context_with_too_few_seeds_is_named_and_left_out():
-    frame = study_of(grid(k=(16, 64), negatives=("all", "false_negative_cancellation")), [50, 52, 50, 58]).frame
+    frame = study_of(
+        grid(k=(16, 64), negatives=("all", "false_negative_cancellation")), [50, 52, 50, 58], noise=0.1
+    ).frame
     found = the_finding(Results(frame[(frame["k"] == 16) | (frame["seed"] == 0)].reset_index(drop=True)))
-    assert found.effect == pytest.approx(2)
+    assert found.effect == pytest.approx(2, abs=0.3)
     assert found.left_out == ("fewer than 2 seeds in common: k=64",)
 
 
@@ -230,11 +232,14 @@ def test_of_several_conditions_all_must_hold():
     assert judged([0.1, -4.0])[:3] == (False, 1, pytest.approx(2 * p[1]))
 
 
-def test_an_effect_without_noise_is_certain():
+def test_without_noise_there_is_no_verdict():
+    """Accuracies of few examples agree by chance, and those of an easy task at their bound."""
     sample = Sample(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([1.0, 2.0, 4.0, 5.0]), 2)
-    estimate = sample.paired(np.array([[-1.0, 1.0]]))
-    assert estimate.effects == pytest.approx([3])
-    assert estimate.judged((0, math.inf)).p_value == 0
+    assert sample.paired(np.array([[-1.0, 1.0]])) is None
+    assert sample.level(np.array([[-1.0, 1.0]])) is None
+    found = the_finding(study_of(PAIR, [100, 100], seeds=2, shared=0.0))
+    assert (found.verdict, found.p_value) == ("undecided", pytest.approx(math.nan, nan_ok=True))
+    assert found.missing.startswith("noise, beside cell and seed nothing is left")
 
 
 def test_the_tag_is_the_verdict_with_the_effect():
