@@ -80,14 +80,14 @@ class Finding:
 
     @property
     def interval(self) -> str:
-        """`+3.1 [2.0, 4.2] %`; empty where there is none."""
+        """`+3.1 [2.0, 4.2] %`, with `against 1` where the claim is not about 0; empty where there is none."""
         if math.isnan(self.effect):
             return ""
         half = (self.high - self.low) / 2
         digits = min(8, max(0, 1 - math.floor(math.log10(half)))) if 0 < half < math.inf else 3
         low, high = (f"{end:.{digits}f}".replace("-", "−") for end in (self.low, self.high))
         shown = f"{self.effect:+.{digits}f} [{low}, {high}] {self.unit}".strip().replace("-", "−")
-        return shown.replace("inf", "∞")
+        return shown.replace("inf", "∞") + (f" against {self.reference:g}" if self.reference else "")
 
     @property
     def outcome(self) -> str:
