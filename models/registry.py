@@ -34,8 +34,14 @@ def _restore_unknown_name(message: str) -> UnknownName:
     return error
 
 
+ALIASES = {"lr": "learning_rate", "wd": "weight_decay", "tau": "temperature"}
+"""Names of the field that are too far from those here to be found as the nearest."""
+
+
 def did_you_mean(name: object, known: list[str]) -> str:
     """`; did you mean 'x'?` for the nearest known name, else an empty string."""
+    if (meant := ALIASES.get(str(name).lower())) in known:
+        return f"; did you mean {meant!r}?"
     near = difflib.get_close_matches(str(name).lower(), (k.lower() for k in known), n=1, cutoff=0.6)
     return f"; did you mean {next(k for k in known if k.lower() == near[0])!r}?" if near else ""
 

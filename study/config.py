@@ -188,7 +188,7 @@ def describe(error: pydantic.ValidationError, known: Mapping[str, Any]) -> list[
         place = finding["loc"][0] if finding["loc"] else ""
         key = names[place] if isinstance(place, int) and place < len(names) else str(place)
         if finding["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines[key] = f"no such key{did_you_mean(key, names)} (known: {', '.join(names)})"
+            lines[key] = no_such_key(key, names)
         elif "[key]" in finding["loc"]:
             lines[key] = f"a key must be a text, got {finding['input']!r}; quote it: '{finding['input']}'"
         elif finding["type"] == "value_error":
@@ -199,6 +199,12 @@ def describe(error: pydantic.ValidationError, known: Mapping[str, Any]) -> list[
             rule = _rule(finding["type"], finding["msg"], getattr(known.get(key), "default", ...))
             lines.setdefault(key, f"{rule}, got {finding['input']!r}")
     return [f"{key}{message if message[0] in '.:' else f': {message}'}" for key, message in lines.items()]
+
+
+def no_such_key(key: str, known: Sequence[str]) -> str:
+    """Tell of a key that there is not, with the nearest that there is."""
+    there = f"known: {', '.join(known)}" if known else "there is none"
+    return f"no such key{did_you_mean(key, list(known))} ({there})"
 
 
 def _rule(kind: str, message: str, default: Any) -> str:
@@ -223,9 +229,10 @@ def with_value(plain: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return {**plain, key: with_value(inner, rest, value)}
 
 
-def _has_default(entry: Any, parameter: str) -> bool:
-    found = inspect.signature(entry).parameters.get(parameter)
-    return found is not None and found.default is not inspect.Parameter.empty
+def _positional(entry: Any) -> list[str]:
+    """The parameters that have a default and could be set, if they were keyword-only."""
+    named = inspect.signature(entry).parameters.items()
+    return [n for n, p in named if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty]
 
 
 def split_component(value: Component) -> tuple[str, dict[str, Any]]:
@@ -249,9 +256,9 @@ def build(
     bare = [n for n, parameter in schema.items() if parameter.annotation is inspect.Parameter.empty]
     if bare:
         raise ValueError(f"{name}: its parameter {bare[0]} has no annotation, such as {bare[0]}: float; add one")
-    positional = [n for n in given if n not in schema and _has_default(entry, n)]
-    if positional:
-        raise ValueError(f"{name}: its parameter {positional[0]} is not keyword-only; put *, before it to set it here")
+    if set(given) - set(schema) and (positional := _positional(entry)):
+        here = next((n for n in given if n in positional), positional[0])
+        raise ValueError(f"{name}: its parameter {here} is not keyword-only; put *, before it to set it here")
     kinds = {
         n: (_kind(p.annotation), ... if p.default is inspect.Parameter.empty else p.default) for n, p in schema.items()
     }

@@ -105,5 +105,8 @@ def _existing(root: Path) -> Path:
         raise ValueError(f"{root} cannot be read ({error}); check its name and your credentials") from error
     if gone:
         more = f" nor do {len(gone) - 1} more of {root};" if len(gone) > 1 else ";"
-        raise FileNotFoundError(f"{gone[0]} does not exist{more} set data.root to a folder or an archive (tar, zip)")
+        told = f"{gone[0]} does not exist{more} set data.root to a folder or an archive (tar, zip)"
+        if isinstance(gone[0], Path) and gone[0].is_relative_to(Path.cwd()):
+            told += f"; one that is not absolute is looked for in the working directory, {Path.cwd()}"
+        raise FileNotFoundError(told)
     return root

@@ -121,6 +121,8 @@ def misfit(name: str, build: Callable[..., Any], shape: DataShape) -> str:
     except Exception as error:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             return ""
+        if isinstance(error, NotImplementedError) and '"forward"' in str(error):
+            return f"encoder: {name} has no forward; define forward(self, x), which returns features [B, F]"
         size, why = "×".join(map(str, shape.size)), f"{type(error).__name__}: {error}".strip().partition("\n")[0]
         return (
             f"encoder: {name} cannot be made for {shape.modality}s of {size} ({why}); mend what is named, give the "

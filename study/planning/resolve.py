@@ -84,7 +84,9 @@ def component(field: str, value: Component) -> Resolved:
             TRY_OUT[field](made)
     except ConfigError as error:
         raise ConfigError(f"{field}.{problem}" for problem in error.problems) from None
-    except (ValueError, UnknownName) as error:
+    except UnknownName as error:
+        raise ConfigError([f"{field}: {error}{'' if split_component(value)[0] in registry else OWN}"]) from None
+    except ValueError as error:
         raise ConfigError([f"{field}: {error}"]) from None
     except Exception as error:  # a mistake in the component's own code
         name, _ = split_component(value)
@@ -107,6 +109,7 @@ def _files(registry: Registry, value: Component, params: Mapping[str, Any]) -> l
     return [n for n in registry.trait(split_component(value)[0], "files") or () if params[n] is not None]
 
 
+OWN = "; one of your own needs its module: `modules: [my_parts]` in study.yaml, `import my_parts` in Python"
 CALLED_LATER = ("encoder", "head", "augmentation", "objective")
 """Fields whose entries may be functions that training calls; any other function makes the component, as a preset."""
 

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import AllowInfNan, BeforeValidator, ConfigDict, Strict
 
-from models.registry import did_you_mean
-from study.config import ConfigError, TrialConfig, explained, takes, with_value
+from study.config import ConfigError, TrialConfig, explained, no_such_key, takes, with_value
 from study.space import Cell, Grid, SearchSpace, from_plain, grid, grid_cells, random_cells, to_plain
 from study.storage import yaml_text
 from study.storage.store import Checkpoints
@@ -157,7 +156,7 @@ class StudyConfig:
         own = [key for key in keys() if key not in ("base", "space")]
         unknown = [path for path in overrides if path.split(".")[0] not in fields and path not in own]
         if unknown:
-            raise ConfigError(f"{path}: no such key{_set_instead(path, [*fields, *own])}" for path in unknown)
+            raise ConfigError(f"{path}: {_set_instead(path, [*fields, *own])}" for path in unknown)
         if "seed" in overrides:
             raise ConfigError(
                 ["seed: a study's seeds are its replicates; set seeds=3, or seeds=[3] for this one alone"]
@@ -186,6 +185,12 @@ class StudyConfig:
         return dataclasses.replace(self, base=TrialConfig(**base), space=of_old_kind, **changes)
 
 
+def is_name(text: str) -> bool:
+    """Whether a study can bear this name, which names a folder."""
+    known = bool(text) and len(text) <= 100 and all(c.isalnum() or c in "-_." for c in text)
+    return known and not text.startswith(".")
+
+
 def keys() -> tuple[str, ...]:
     """The arguments of a study, which are the keys of study.yaml."""
     return tuple(one.name for one in dataclasses.fields(StudyConfig))
@@ -199,13 +204,12 @@ def _wholes_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _set_instead(path: str, known: Sequence[str]) -> str:
     first, _, rest = path.partition(".")
     if first in ("base", "space"):
-        return f"; set what is in it, such as {rest or 'epochs'}=…"
-    return did_you_mean(first, list(known)) + f" (known: {', '.join(known)})"
+        return f"no such key; set what is in it, such as {rest or 'epochs'}=…"
+    return no_such_key(first, known)
 
 
 def _problems(study: StudyConfig) -> Iterator[str]:
-    allowed = study.name and len(study.name) <= 100 and all(c.isalnum() or c in "-_." for c in study.name)
-    if not allowed or study.name.startswith("."):
+    if not is_name(study.name):
         yield f"name: up to 100 letters, digits, '-', '_' and '.' only (it names a folder), got {study.name!r}"
     if study.sampler not in SAMPLERS and not study.searches:
         from study.planning.search import near_sampler  # Optuna
@@ -232,7 +236,7 @@ def _problems(study: StudyConfig) -> Iterator[str]:
         if key == "seed":
             yield "space: seeds are replicates, not a dimension; write seeds=3"
         elif key not in fields:
-            yield f"space.{path}: no such key{did_you_mean(key, fields)} (known: {', '.join(fields)})"
+            yield f"space.{path}: {no_such_key(key, fields)}"
     for metric, direction in study.metrics.items():
         if direction not in ("max", "min"):
             yield f"metrics.{metric}: the direction is max or min, got {direction!r}"

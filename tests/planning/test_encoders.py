@@ -113,6 +113,17 @@ def test_features_that_would_fail_in_the_training_or_the_evaluation_are_refused(
     assert re.match(f"encoder: {message}", misfit("conv-small", lambda: Pooled(), shape_of(32)))
 
 
+def test_an_encoder_without_forward_is_told_to_define_it() -> None:
+    class Forgotten(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 3)
+
+    assert misfit("conv-small", Forgotten, shape_of(32)) == (
+        "encoder: conv-small has no forward; define forward(self, x), which returns features [B, F]"
+    )
+
+
 def test_an_encoder_that_divides_by_the_spread_of_an_image_is_not_refused() -> None:
     class Standardising(nn.Module):
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -132,6 +143,8 @@ def test_an_encoder_without_a_modality_or_with_positional_parameters_is_refused(
     monkeypatch.setitem(ENCODERS._traits, "mine", {})
     with pytest.raises(ConfigError, match=r"encoder: mine: its parameter width is not keyword-only; put \*, before it"):
         trial({"name": "mine", "width": 4})
+    with pytest.raises(ConfigError, match=r"encoder: mine: its parameter width is not keyword-only"):
+        trial({"name": "mine", "wdth": 4})
     with pytest.raises(ConfigError, match="encoder: mine does not say modality= where it is registered, but shapes "):
         trial("mine")
 
