@@ -1,4 +1,4 @@
-"""Studies by name, by Python file and by study.yaml."""
+"""Studies by name, by Python file, by study.yaml, and by their name in a storage."""
 
 import importlib
 import importlib.util
@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import search_spaces
 from models.registry import UnknownName
-from study.config import ConfigError
-from study.planning.study_config import keys
+from study.config import ConfigError, no_such_key
+from study.planning.study_config import is_name, keys
 from study.storage import yaml_text
+from study.storage.store import Store, default_storage, is_local, location
 from study.study import Study
 
 
@@ -31,37 +33,65 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
 
 
-def load(target: str) -> Study:
-    """The study of a recipe's name, a Python file with a `study`, or a study.yaml.
+def load(target: str, storage: Path | str | None = None) -> Study:
+    """The study of a recipe's name, else of a Python file with a `study` or a study.yaml, else of that name in the
+    storage, as it ran last.
 
-    Raises UnknownName for a name that no recipe bears, FileNotFoundError for a file that is not there.
+    Raises UnknownName for a name that none bears, FileNotFoundError for a file that is not there.
     """
-    path = Path(target)
-    if target and path.is_dir() and target not in names():
-        raise ConfigError([f"{target} is a folder; give a Python file or study.yaml in it, or a recipe's name"])
-    if path.suffix not in (".py", ".yaml", ".yml"):
-        if target not in names():
-            hint = "; or give the path of a Python file or study.yaml"
-            raise UnknownName("study", target, names(), hint=hint)
+    if target in names():
         return _of_module(importlib.import_module(f"search_spaces.{target}"))
-    if not path.exists():
+    path, of_file = Path(target), target.endswith((".py", ".yaml", ".yml"))
+    if of_file and path.is_file():
+        return _of_module(_import_file(path.absolute())) if path.suffix == ".py" else _read(path)
+    if is_name(target) and (described := Store.of(target, storage).path / "study.yaml").exists():
+        return _read(described)
+    if path.is_dir() and not is_name(target):
+        raise ConfigError([f"{target} is a folder; give a Python file or study.yaml in it, or a study's name"])
+    if of_file:
         raise FileNotFoundError(f"no such file: {path.absolute()}")
-    if path.suffix != ".py":
-        try:
-            return from_yaml(path.read_text(encoding="utf-8"))
-        except UnicodeDecodeError:
-            raise ConfigError([f"{path} is not a text in UTF-8; save it as one"]) from None
-    return _of_module(_import_file(path.absolute()))
+    folder = f"; {target} is a folder" if path.is_dir() else ""
+    hint = f"{folder}; or give the path of a Python file or study.yaml, or the --storage that it ran in"
+    raise UnknownName("study", target, [*names(), *_stored(storage)], hint=hint)
 
 
-def from_yaml(text: str) -> Study:
-    """The inverse of `StudyConfig.to_yaml`; ConfigError for keys or values that a study does not take."""
+def _stored(storage: Path | str | None) -> list[str]:
+    """The names of the studies in a storage that is a folder."""
+    folder = location(storage) if storage else default_storage()
+    found = {path.parent.name for path in folder.glob("*/study.yaml")} if is_local(folder) else set()
+    return sorted(found - set(names()))
+
+
+def _read(path: Path) -> Study:
+    try:
+        return from_yaml(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path} is not a text in UTF-8; save it as one"]) from None
+
+
+def from_yaml(text: str, where: str = "study.yaml") -> Study:
+    """The inverse of `StudyConfig.to_yaml`; ConfigError for keys or values that a study does not take. `where`: what
+    the text is called in messages."""
     try:
         content = yaml_text.read(text)
     except yaml_text.NotYAML as error:
-        raise ConfigError([f"study.yaml is not plain YAML: {error}"]) from None
+        raise ConfigError([f"{where} is not plain YAML: {error}"]) from None
+    known = [*keys(), "modules"]
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigError([f"study.yaml must be a mapping with the keys {', '.join([*keys(), 'modules'])}"])
+        raise ConfigError([f"{where} must be a mapping with the keys {', '.join(known)}"])
+    unknown = [f"{key}: {no_such_key(key, known)}" for key in content if key not in known]
+    try:
+        study = _of_content({key: value for key, value in content.items() if key in known})
+    except ConfigError as error:
+        if not unknown:
+            raise
+        raise ConfigError([*unknown, *error.problems]) from None
+    if unknown:
+        raise ConfigError(unknown)
+    return study
+
+
+def _of_content(content: dict[str, Any]) -> Study:
     modules = content.pop("modules", None) or []
     if not isinstance(modules, list) or not all(isinstance(m, str) and m and m[0] != "." for m in modules):
         raise ConfigError([f"modules: takes a list of module names, such as [my_strategies], got {modules!r}"])

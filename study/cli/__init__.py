@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import NoReturn
 
-from study.cli.parser import parser
+from study.cli.arguments import parse
+
+STARTING = ("plan", "run", "retry", "trial", "bench")
+"""Verbs that compute, or tell what would be: that nothing was started is worth saying."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -26,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     _have_a_home()
-    options = parser().parse_args(arguments)
+    options = parse(arguments)
     try:
         with _ended_as_interrupted():
             return options.verb(options)
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         problems = getattr(error, "problems", [str(error)])
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        print(f"study: {count}; nothing was started", file=sys.stderr)
+        print(f"study: {count}" + ("; nothing was started" if options.name in STARTING else ""), file=sys.stderr)
         print(textwrap.indent("\n".join(problems), "  "), file=sys.stderr)
         return 2
 

@@ -57,7 +57,7 @@ def bench_(options: argparse.Namespace) -> int:
 def _learning(options: argparse.Namespace) -> dict[str, Any]:
     from study.bench.bench import conditions
     from study.bench.learning import CELL, TIMES, bench_learning, check
-    from study.cli.verbs import load_target
+    from study.cli.target import load_target
     from study.config import ConfigError
 
     times = options.at or TIMES

@@ -21,7 +21,7 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 
 def features_(options: argparse.Namespace) -> int:
-    from study.cli.verbs import stored_target
+    from study.cli.target import store_of, stored_target
     from study.config import ConfigError
     from study.data.pixels import SUFFIXES as IMAGES
 
@@ -32,7 +32,9 @@ def features_(options: argparse.Namespace) -> int:
         raise ConfigError([f"{options.folder}: there is no such folder; name a folder or archive of images"])
     if (one := Path(options.folder)).is_file() and one.suffix.lower() in IMAGES:
         raise ConfigError([f"{one} is one image; name the folder that it is in, or an archive"])
-    encoder = stored_target(options)[0].results(storage=options.storage).encoder(options.trial)
+    study, _ = stored_target(options)
+    store_of(study, options)
+    encoder = study.results(storage=options.storage).encoder(options.trial)
     if encoder.preprocess is None:
         raise ConfigError([f"{options.study} trains an encoder of text, and features are taken of images"])
     try:

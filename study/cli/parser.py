@@ -1,14 +1,14 @@
 """The command line's grammar."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from study.cli import bench, compare, features, report, theory, verbs
 
 EPILOG = """\
 a study is given as the name of a recipe in search_spaces/ (`study list studies`), as a Python file that defines
-`study = Study(…)`, or as a study.yaml. Examples:
+`study = Study(…)`, as a study.yaml, or by the name of one that ran in the storage. Examples:
 
   study plan quickstart
   study run quickstart --set epochs=5 --set k=[16,64]
@@ -17,8 +17,8 @@ a study is given as the name of a recipe in search_spaces/ (`study list studies`
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
+def parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The command line's grammar, and that of each verb."""
     top = argparse.ArgumentParser(
         prog="study",
         description="Study what negatives do in contrastive representation learning.",
@@ -61,10 +61,14 @@ def parser() -> argparse.ArgumentParser:
         _verb(found, "features", features.features_, "write a trained encoder's features of a folder of images", TARGET)
     )
     ui = _verb(found, "ui", verbs.ui_, "serve MLflow's pages on this machine", ["storage", "tracking"])
-    ui.add_argument("study", nargs="?", help="tell the page of this study alone (default: of those that changed last)")
+    ui.add_argument(
+        "study",
+        nargs="?",
+        help="tell the page of this study alone, given as for `run` (default: of those that changed last)",
+    )
     ui.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
     bench.options(_verb(found, "bench", bench.bench_, "measure speed, each against its ceiling", ["set", "json"]))
-    return top
+    return top, found.choices
 
 
 TARGET = ["study", "set", "storage"]
@@ -123,7 +127,7 @@ def _verb(
     verb: argparse.ArgumentParser = found.add_parser(name, help=help_, description=help_, allow_abbrev=False)
     verb.set_defaults(verb=run, name=name)
     if "study" in options:
-        verb.add_argument("study", help="a recipe's name, a Python file, or a study.yaml")
+        verb.add_argument("study", help="a recipe's name, a Python file, a study.yaml, or its name in the storage")
     if "set" in options:
         verb.add_argument(
             "--set", action="append", default=[], metavar="PATH=VALUE", help="set a value by dotted path; repeatable"

@@ -4,7 +4,7 @@ import argparse
 import gc
 from pathlib import Path
 
-from study.cli.verbs import stored_target
+from study.cli.target import store_of, stored_target
 
 FORMATS = ("html", "pdf", "md")
 
@@ -24,16 +24,11 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 
 def report_(options: argparse.Namespace) -> int:
-    from study.config import ConfigError
     from study.report.page import write_report
-    from study.storage.store import Store
+    from study.storage.planned import planned
 
     study, _ = stored_target(options)
-    store = Store.of(study.name, options.storage)
-    if not any(True for _ in store.trials()):
-        raise ConfigError(
-            [f"no trial of {study.name} has started: nothing to report; `study run {options.study}` first"]
-        )
+    store = store_of(study, options)
     out = Path(options.out) if options.out else None
     _check_out(out or store.path)
     gc.disable()  # of a large report a tenth of the time: looking for garbage among objects that live to its end
@@ -43,6 +38,12 @@ def report_(options: argparse.Namespace) -> int:
             print(path)
     finally:
         gc.enable()
+    of_plan = planned(store)
+    if not options.others and (beside := sum(not of_plan(folder.id) for folder in store.trials())):
+        trials = "trial" if beside == 1 else "trials"
+        print(
+            f"left out: {beside} stored {trials} of other definitions of {study.name}; --others shows them, told apart"
+        )
     return 0
 
 

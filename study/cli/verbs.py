@@ -7,45 +7,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from study.cli.target import load_target, name_of, store_of, stored_target
+
 if TYPE_CHECKING:
     from study.planning.plan import Plan
     from study.results import Results
+    from study.status import Status
     from study.study import Study
-
-
-def load_target(options: argparse.Namespace) -> "Study":
-    """The study named on the command line, with its overrides in place."""
-    from study.config import ConfigError
-    from study.recipes import load
-    from study.storage import yaml_text
-
-    overrides = {}
-    for item in options.set:
-        path, equals, text = item.partition("=")
-        if not equals or not path.strip() or not text.strip():
-            raise ConfigError([f"--set takes PATH=VALUE, such as --set epochs=5 or --set k=null; got {item!r}"])
-        if path.strip() in overrides:
-            raise ConfigError([f"--set {path.strip()}: given twice; give it once, several values as a list: [16,64]"])
-        try:
-            overrides[path.strip()] = yaml_text.read(text)
-        except yaml_text.NotYAML as error:
-            raise ConfigError(
-                [f"--set {path}: {text!r} is not a YAML value ({error}); write a list as [16,64]"]
-            ) from None
-    if getattr(options, "until_decided", False):
-        overrides.setdefault("until_decided", True)
-    return load(options.study).with_overrides(overrides)
-
-
-def stored_target(options: argparse.Namespace) -> "tuple[Study, bool]":
-    """The study named on the command line, and whether its components are here: what is stored can be read without."""
-    from study.recipes import MissingModules
-
-    try:
-        return load_target(options), True
-    except MissingModules as missing:
-        print("\n".join([*missing.problems, "what is stored is shown; nothing can be run here"]), file=sys.stderr)
-        return missing.study, False
 
 
 def list_(options: argparse.Namespace) -> int:
@@ -157,16 +125,31 @@ def retry_(options: argparse.Namespace) -> int:
 
 
 def status_(options: argparse.Namespace) -> int:
-    from study.status import status, stored_status, tracked_status
+    from study.status import stored_status, tracked_status
 
     tracked = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     study, here = _known(options) if tracked else stored_target(options)
     if study is None or (tracked and not _stored(study, options.storage)):
         found = tracked_status(study.name if study else options.study, options.tracking_uri, options.storage)
     else:
-        found = status(study, options.storage) if here else stored_status(study.name, options.storage)
+        found = _states(study, options.storage) if here else stored_status(study.name, options.storage)
     print(json.dumps(found.plain(), indent=1) if options.json else found)
     return 0
+
+
+def _states(study: "Study", storage: str | None) -> "Status":
+    """The states of a study's trials; those that are stored alone, where its data are not here to check it by."""
+    from study.config import ConfigError
+    from study.status import status, stored_status
+
+    try:
+        return status(study, storage)
+    except ConfigError as error:
+        of_data = all(problem.startswith(("data: ", "transfer: ")) for problem in error.problems)
+        if not of_data or not _stored(study, storage):
+            raise
+        print("\n".join([*error.problems, "what is stored is shown, of the study as it ran last"]), file=sys.stderr)
+        return stored_status(study.name, storage)
 
 
 def _known(options: argparse.Namespace) -> "tuple[Study | None, bool]":
@@ -245,7 +228,9 @@ def results_of(options: argparse.Namespace) -> "Results":
     from study.results import Results
 
     if not options.study.endswith((".csv", ".parquet")):
-        return stored_target(options)[0].results(storage=options.storage)
+        study, _ = stored_target(options)
+        store_of(study, options)
+        return study.results(storage=options.storage)
     if options.set or options.storage:
         raise ConfigError([f"--set and --storage tell of a study, but {options.study} is a table; leave them out"])
     try:
@@ -290,4 +275,4 @@ def ui_(options: argparse.Namespace) -> int:
 
     if not 1 <= options.port <= 65535:
         raise ConfigError([f"--port must lie between 1 and 65535, got {options.port}; such as --port 5000"])
-    return serve(options.tracking_uri, options.storage, options.study, port=options.port)
+    return serve(options.tracking_uri, options.storage, name_of(options), port=options.port)

@@ -44,4 +44,4 @@ def test_overrides_of_a_table_are_refused(table, capsys):
 
 def test_a_study_that_has_not_started_has_nothing_to_find(tmp_path, capsys):
     assert main(["findings", "quickstart", "--storage", str(tmp_path)]) == 2
-    assert "no trial of quickstart has started" in capsys.readouterr().err
+    assert "no trial of quickstart is in" in capsys.readouterr().err

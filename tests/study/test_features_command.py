@@ -68,18 +68,19 @@ def test_features_of_a_folder_are_the_encoders_of_each_file(
         (["FOLDER", "--out", "features.txt"], "--out features.txt: it is a .npz or .parquet"),
         (["FOLDER/b.png", "--out", "f.npz"], "b.png is one image; name the folder that it is in"),
         (["nowhere", "--out", "f.npz"], "nowhere: there is no such folder"),
-        (["FOLDER", "--out", "f.npz"], "no trial of tiny has a saved encoder"),
-        (["FOLDER", "--out", "f.npz", "--trial", "abc"], "no trial_id 'abc'"),
+        (["FOLDER", "--out", "f.npz"], "no trial of tiny is in STORAGE; `study run "),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(
-    file: str, folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    file: str, folder: Path, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["features", file, *[a.replace("FOLDER", str(folder)) for a in arguments]]) == 2
-    assert message in capsys.readouterr().err
+    assert message.replace("STORAGE", str(tmp_path / "runs")) in capsys.readouterr().err
 
 
 def test_a_study_may_save_no_encoders(file: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trial", file, "--set", "save_encoders=none"]) == 0
     assert main(["features", file, str(folder), "--out", "f.npz"]) == 2
     assert "run it with save_encoders=all in another storage" in capsys.readouterr().err
+    assert main(["features", file, str(folder), "--out", "f.npz", "--trial", "abc"]) == 2
+    assert "no trial_id 'abc'" in capsys.readouterr().err

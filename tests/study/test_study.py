@@ -199,6 +199,7 @@ def test_the_quickstart_asks_one_question_under_four_seeds() -> None:
     ("content", "message"),
     [
         ("name: x\nversion: 2", "version: no such key"),
+        ("name: x\nmodule: [mine]", "module: no such key; did you mean 'modules'? (known: name, base, space,"),
         (
             "name: x\nspace: {k: [1, 2]}\nseeds: 2\nspace: {temperature: [1]}",
             'line 4, column 1: found duplicate key "space"; keep one',

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     try:
         pages = _pages(uri, f"http://{HOST}:{port}", study)
     except TrackingRefused as refused:
-        print(f"error: {refused}", file=sys.stderr)
+        print(f"study: 1 problem\n  {refused}", file=sys.stderr)
         return 2
     _serve(uri, port, pages)
     return 0
