@@ -25,6 +25,7 @@ endif
 	@touch $@
 
 setup: $(READY)  ## make the virtual environment
+	@printf '%s\n' 'ready; next:' '  . $(BIN)/activate' '  study list'
 
 study: $(READY)  ## run the quickstart study and write its report
 	@$(BIN)/study run quickstart
