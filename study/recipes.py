@@ -16,7 +16,7 @@ from models.registry import UnknownName
 from study.config import ConfigError, no_such_key
 from study.planning.study_config import is_name, keys
 from study.storage import yaml_text
-from study.storage.store import Store, default_storage, is_local, location
+from study.storage.store import Store, default_storage, exists, is_local, location
 from study.study import Study
 
 
@@ -44,7 +44,7 @@ def load(target: str, storage: Path | str | None = None) -> Study:
     path, of_file = Path(target), target.endswith((".py", ".yaml", ".yml"))
     if of_file and path.is_file():
         return _of_module(_import_file(path.absolute())) if path.suffix == ".py" else _read(path)
-    if is_name(target) and (described := Store.of(target, storage).path / "study.yaml").exists():
+    if is_name(target) and exists(described := Store.of(target, storage).path / "study.yaml"):
         return _read(described)
     if path.is_dir() and not is_name(target):
         raise ConfigError([f"{target} is a folder; give a Python file or study.yaml in it, or a study's name"])
@@ -52,7 +52,8 @@ def load(target: str, storage: Path | str | None = None) -> Study:
         raise FileNotFoundError(f"no such file: {path.absolute()}")
     folder = f"; {target} is a folder" if path.is_dir() else ""
     hint = f"{folder}; or give the path of a Python file or study.yaml, or the --storage that it ran in"
-    raise UnknownName("study", target, [*names(), *_stored(storage)], hint=hint)
+    near = [f"{target}.py"] if Path(f"{target}.py").is_file() else []
+    raise UnknownName("study", target, [*names(), *_stored(storage), *near], hint=hint)
 
 
 def _stored(storage: Path | str | None) -> list[str]:

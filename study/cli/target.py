@@ -47,10 +47,10 @@ def stored_target(options: argparse.Namespace) -> "tuple[Study, bool]":
 def store_of(study: "Study", options: argparse.Namespace) -> "Store":
     """Where the study's results are; ConfigError where no trial of it has started there."""
     from study.config import ConfigError
-    from study.storage.store import Store
+    from study.storage.store import Store, exists
 
     store = Store.of(study.name, options.storage)
-    if not any(True for _ in store.trials()):
+    if not exists(store.path) or not any(True for _ in store.trials()):
         raise ConfigError([
             f"no trial of {study.name} is in {store.path.parent}; `study run {options.study}` first, or name "
             "the storage that it ran in: --storage PATH"

@@ -97,9 +97,21 @@ def check_writable(folder: Path) -> None:
             [f"storage: {scheme}:// needs a package that is not installed ({error}); for s3: pip install s3fs"]
         ) from None
     except Exception as error:  # each object store has its own
-        why = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-        hint = "give another --storage" if is_local(folder) else "check bucket, credentials and AWS_ENDPOINT_URL"
-        raise ConfigError([f"storage: {folder} cannot be written to ({why}); {hint}"]) from None
+        raise _refusal(folder, "written to", error) from None
+
+
+def exists(path: Path) -> bool:
+    """Whether it is in the storage; ConfigError where that cannot be read."""
+    try:
+        return path.exists()
+    except Exception as error:
+        raise _refusal(path, "read", error) from None
+
+
+def _refusal(path: Path, done: str, error: Exception) -> ConfigError:
+    why = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+    hint = "give another --storage" if is_local(path) else "check bucket, credentials and AWS_ENDPOINT_URL"
+    return ConfigError([f"storage: {path} cannot be {done} ({why}); {hint}"])
 
 
 def write_atomically(path: Path, content: str | bytes, *, durable: bool = False) -> None:

@@ -63,10 +63,13 @@ def test_a_name_is_a_recipes_then_a_files_then_one_in_the_storage(project: Path)
     assert load("mine.yaml").name == "of-the-file"
     with pytest.raises(UnknownName, match=r"unknown study 'photo'; did you mean 'photos'\?"):
         load("photo")
+    (project / "runs" / "photos").rename(project / "runs" / "pictures")
+    with pytest.raises(UnknownName, match=r"unknown study 'photos'; did you mean 'photos\.py'\?"):
+        load("photos")
     with pytest.raises(UnknownName, match=r"photos is a folder; or give the path .* or the --storage that it ran in"):
         load("photos", project / "elsewhere")
-    with pytest.raises(ConfigError, match=r"runs/photos is a folder; give a Python file or study\.yaml"):
-        load("runs/photos")
+    with pytest.raises(ConfigError, match=r"runs/pictures is a folder; give a Python file or study\.yaml"):
+        load("runs/pictures")
 
 
 @pytest.mark.parametrize("named", ["photos", "photos.py", "runs/photos/study.yaml"])
@@ -121,6 +124,20 @@ def test_a_report_tells_how_many_trials_it_leaves_out(project: Path, capsys: pyt
     assert capsys.readouterr().out.splitlines()[-1] == said
     assert main(["report", "photos.py", "--others"]) == 0
     assert "left out" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("named", ["nosuch", "quickstart"])
+def test_a_bucket_that_cannot_be_read_is_refused_in_a_line(
+    named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    assert main(["report", named, "--storage", "s3://nowhere/runs"]) == 2
+    said = capsys.readouterr().err
+    assert "storage: s3://nowhere/runs/" in said
+    assert said.endswith("; check bucket, credentials and AWS_ENDPOINT_URL\n")
 
 
 def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,9 @@ def test_an_unknown_study_is_refused_with_those_that_there_are(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     storage, port = str(tracker.store.path.parent), str(free_ports(1)[0])
     assert main(["ui", "sean", "--storage", storage, "--port", port]) == 2
-    assert "has no study 'sean'; it has seen" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "study: 1 problem\n  MLflow at " in said
+    assert "has no study 'sean'; it has seen" in said
 
 
 def without_uri() -> dict[str, str]:
