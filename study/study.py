@@ -55,7 +55,11 @@ class Study(StudyConfig):
             """Run what is not finished yet, and return the results of all: see `study.execution.runner.run`."""
             from study.execution.runner import run
 
-            return run(self, **options)
+            try:
+                return run(self, **options)
+            except KeyboardInterrupt as interrupt:
+                interrupt.add_note("finished trials are kept; run the study again to go on")
+                raise
 
     def run_one(
         self,

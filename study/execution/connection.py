@@ -36,8 +36,8 @@ def connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _connect(address)
     try:
+        _connect(address)
         yield
     finally:
         ray.shutdown()
@@ -49,7 +49,7 @@ def _connect(address: str | None) -> None:
         _token_without_home()
     for attempt in range(1, STARTS + 1):
         try:
-            with _signals_kept(), _for_itself() if address is None else nullcontext():
+            with _interrupted_afterwards(), _for_itself() if address is None else nullcontext():
                 ray.init(
                     address=address or "local",
                     num_cpus=cores() if address is None else None,
@@ -86,14 +86,32 @@ def _for_itself() -> Iterator[None]:
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
-    """SIGTERM does here afterwards what it did: `ray.init` makes it an exit of its own."""
-    before = signal.getsignal(signal.SIGTERM)
+def _interrupted_afterwards() -> Iterator[None]:
+    """An interrupt within waits for the end, so that all that Ray has started is shut down: half-way it leaves
+    processes, or ends in a segmentation fault. A second one does not wait. SIGTERM, which `ray.init` makes an exit of
+    its own, does afterwards what it did."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+
+    def wait(number: int, frame: object) -> None:
+        waiting.append(number)
+        if len(waiting) > 1:
+            restore()
+            signal.raise_signal(number)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, wait) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        restore()
+    if waiting:
+        signal.raise_signal(waiting[0])
 
 
 def _refusal(address: str | None, error: Exception) -> str:

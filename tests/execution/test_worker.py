@@ -11,7 +11,7 @@ import pytest
 
 from study.cli import main
 from study.config import ConfigError
-from study.execution.connection import _token_without_home, check_machine
+from study.execution.connection import _interrupted_afterwards, _token_without_home, check_machine
 from study.execution.proposals import _reason
 from study.execution.worker import not_found_again
 from study.recipes import load
@@ -126,6 +126,22 @@ def test_sigterm_ends_a_command_like_ctrl_c(tmp_path: Path) -> None:
         running.kill()
     assert running.returncode == 143
     assert told.splitlines()[-1] == "ended; finished trials are kept. To go on: study trial mine.py"
+
+
+def test_an_interrupt_waits_for_rays_start_and_a_second_one_does_not() -> None:
+    done = []
+
+    def interrupted(times: int) -> None:
+        with _interrupted_afterwards():
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+            done.append(times)
+
+    for times in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(times)
+    assert done == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("name", ["exp.v2.py", "exp.py"])
