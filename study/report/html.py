@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from io import StringIO
 from itertools import count, groupby
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ FEW = 12
 """Columns up to which the numbers of a table stay on one line on paper."""
 LONG = 26
 """Characters from which a text of a table is broken into lines."""
+TEXTS = 3
+"""Columns of such texts from which a narrow screen has a table's rows as lists of named cells."""
 
 
 class Html:
@@ -96,10 +99,20 @@ class Html:
         right = [is_number(column) for _, column in part.frame.items()]
         sides = zip(frame, right, strict=True)
         head = Markup("").join(self._cell("th", _breakable(str(name)), side) for name, side in sides)
-        body = Markup("\n").join(self._row(part, dict(row), right) for row in frame.to_dict("records"))
-        kind = "data few" if len(frame.columns) <= FEW else "data"
+        listed = sum(_is_long(column) for _, column in part.frame.items()) >= TEXTS
+        row = self._named_row if listed else partial(self._row, part)
+        body = Markup("\n").join(row(dict(values), right) for values in frame.to_dict("records"))
+        kind = ("data few" if len(frame.columns) <= FEW else "data") + " listed" * listed
         whole = '<div class="wide"><table class="{}"><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>'
         return Markup(whole).format(kind, head, body)
+
+    def _named_row(self, row: dict[Any, Any], right: list[bool]) -> Markup:
+        """With each cell's heading, which a narrow screen has beside it."""
+        cells = (
+            (name, self._cell("td", shown(value), side)) for (name, value), side in zip(row.items(), right, strict=True)
+        )
+        named = (cell.replace("<td", Markup('<td data-name="{}"').format(name), 1) for name, cell in cells)
+        return Markup("<tr>{}</tr>").format(Markup("").join(named))
 
     def _row(self, part: Table, row: dict[Any, Any], right: list[bool]) -> Markup:
         if not part.anchors:
@@ -141,6 +154,11 @@ def is_number(column: "pd.Series[Any]") -> bool:
         return True
     given = [str(value) for value in column.dropna() if value != ""]
     return bool(given) and all(NUMBER.fullmatch(value) for value in given)
+
+
+def _is_long(column: "pd.Series[Any]") -> bool:
+    """Whether a column's texts are broken into lines."""
+    return any(len(shown(value)) > LONG for value in column)
 
 
 def _breakable(name: str) -> str:

@@ -121,7 +121,6 @@ def facts(records: Records) -> dict[str, str]:
     """The size of the study: trials, failures, what was pruned, cells, seeds and compute, name → value."""
     results, plan = records.results, plan_of(records.store)
     planned = f" of {plan['trials']}" if plan.get("trials") else ""
-    hours = results.frame["seconds"].sum() / 3600
     seeds = definition(records.store).get("seeds")
     pruned = int((results.frame["status"] == "pruned").sum())
     return {
@@ -130,8 +129,15 @@ def facts(records: Records) -> dict[str, str]:
         **({"pruned": str(pruned)} if pruned else {}),
         "cells": str(len(records.cells)),
         **({"seeds per cell": str(len(seeds))} if seeds else {}),
-        "compute": f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min",
+        "compute": _duration(results.frame["seconds"].sum()),
     }
+
+
+def _duration(seconds: float) -> str:
+    """`14 s`, `3 min` or `1.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
 
 
 def _print(page: str, pdf: Path) -> None:

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
+from study.figures import Records
 from study.report.html import Html, svg
-from study.report.page import SECTIONS, write_report
+from study.report.page import SECTIONS, facts, write_report
 from study.report.parts import Section, Table
+from study.results import Results
 from study.storage.store import Store
 from study.storage.trial_result import TrialResult
 
@@ -118,8 +120,9 @@ def test_parts_are_in_order(page):
 
 def test_findings_have_verdict_effect_and_links_to_the_trials_behind_them(html, page):
     section = html[html.index('<h2 id="findings">') : html.index('<h2 id="figures">')]
-    assert '<td class="wrap">Contrastive learning gains accuracy over its untrained encoder.</td>' in section
-    assert "<td>supported</td>" in section
+    claim = "Contrastive learning gains accuracy over its untrained encoder."
+    assert f'<td data-name="claim" class="wrap">{claim}</td>' in section  # the heading, for narrow screens
+    assert '<td data-name="verdict">supported</td>' in section
     assert 'aria-label="' in section
     linked = set(re.findall(r'href="#trial-(\w+)"', section))
     assert linked
@@ -133,6 +136,15 @@ def test_the_best_cell_is_told_with_what_it_leads_by_and_whether_it_uses_labels(
         "all others; it leads the next, k=16, negatives=without_same_class, by 2.2 (1.4 to 3.0)." in page.text
     )
     assert "It uses class labels in training; the highest without: k=64, negatives=all, 46.7 (n = 2)." in page.text
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(14.4, "14 s"), (119, "119 s"), (150, "2 min"), (5400, "1.5 h")])
+def test_compute_is_told_in_a_unit_that_does_not_round_it_away(tmp_path, seconds, told):
+    one = Store.of("short", tmp_path)
+    trial = one.trial("t0")
+    trial.write_config({"config": {"k": 16}, "cell": {}, "seed": 0})
+    trial.write_result(TrialResult(status="finished", metrics={}, started=0.0, ended=seconds))
+    assert facts(Records(Results.load(one), one))["compute"] == told
 
 
 def rows_of(html, name):

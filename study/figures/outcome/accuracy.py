@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 ERROR_BARS = (
-    "Error bars are 95 % intervals over the trials at each point, without what all share under a seed; thin lines join "
-    "measured points and say nothing of what lies between."
+    "Error bars are 95 % intervals made as the ± of the table of cells: without what all share under a seed, and from "
+    "the noise of all points pooled; thin lines join measured points and say nothing of what lies between."
 )
 
 
@@ -71,4 +71,5 @@ def accuracy_info(results: Results, x: str, metric: str = "linear.features.top1"
         floor=None if math.isnan(floor) else float(floor),
         log_x=bool(frame[x].min() > 0 and frame[x].max() / frame[x].min() >= 4),
         averaged=averaged,
+        percent=is_percentage(metric),
     )

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from study.analysis.importance import BINS
-from study.figures.curve import COLOURS, GREY, Curve, curve, draw_curve, in_words, legend_name, plain
+from study.figures.curve import (
+    COLOURS,
+    GREY,
+    Curve,
+    curve,
+    cut_at_percent,
+    draw_curve,
+    in_words,
+    legend_name,
+    plain,
+    within_percent,
+)
 from study.figures.records import by_value
 from study.results import label
 
@@ -48,6 +59,8 @@ class PanelsInfo(NamedTuple):
     """paths that vary too, and were averaged over"""
     measured_between: bool = False
     """whether every x was measured, as of epochs: curves are lines, with bands"""
+    percent: bool = False
+    """whether the metric lies between 0 and 100 %"""
 
     @property
     def words(self) -> str:
@@ -58,7 +71,8 @@ class PanelsInfo(NamedTuple):
 
     @property
     def note(self) -> str:
-        return f" Averaged over {', '.join(self.averaged)}." if self.averaged else ""
+        averaged = f" Averaged over {', '.join(self.averaged)}." if self.averaged else ""
+        return averaged + cut_at_percent(one for panel in self.panels for one in panel.curves) * self.percent
 
 
 def roles(frame: pd.DataFrame, paths: Sequence[str], x: str) -> tuple[str, list[str], tuple[str, ...]]:
@@ -106,6 +120,8 @@ def draw_panels(info: PanelsInfo, *, columns: int = 3) -> "Drawing":
         axes.set_visible(False)
     for axes in grid.flat[max(0, count - columns) : count]:  # the lowest of each column
         axes.tick_params(labelbottom=True)
+    if info.percent:
+        within_percent(grid.flat[:count])
     drawing.supxlabel(info.x_label, fontsize=9)
     drawing.supylabel(info.y_label, fontsize=9)
     _draw_legend(drawing, info)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from study.figures.curve import COLOURS, GREY, Curve, curve, draw_curve, in_words, plain
+from study.figures.curve import COLOURS, GREY, Curve, curve, cut_at_percent, draw_curve, in_words, plain, within_percent
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.records import Records
 from study.metric_names import is_percentage
@@ -50,7 +50,7 @@ class Published(Figure):
                 f"Squares are published: {info.source}, {info.data}, mean of 3 seeds, with {THEIRS}. Points are "
                 f"measured here, with {info.settings}; bars are 95 % intervals over the trials at each point. Data, "
                 "metric, t and what K counts are the same, the rest is not: the trend compares, the level does not."
-            )
+            ) + cut_at_percent(one.here for one in info.panels)
             told = (f"{one.metric}: {in_words([one.here, one.published], 'K')}" for one in info.panels)
             yield Picture("published", info, caption, f"Accuracy against K beside {info.source}. {'. '.join(told)}")
 
@@ -67,6 +67,7 @@ class Published(Figure):
             axes.xaxis.set_major_formatter("{x:g}")
             axes.set_title(one.metric, fontsize=9)
             plain(axes)
+        within_percent(grid.flat)
         drawing.supxlabel("K, candidates an anchor is offered", fontsize=9)
         drawing.supylabel("accuracy (%)", fontsize=9)
         drawing.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)

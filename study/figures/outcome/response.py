@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from study.figures.curve import COLOURS, Curve, curve, draw_curve, plain, within_percent
+from study.figures.curve import COLOURS, Curve, curve, cut_at_percent, draw_curve, plain, within_percent
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.records import Records, in_order
 from study.metric_names import is_percentage
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 CAPTION = (
     "How far the metric moves along each parameter, averaged over the others, all on one scale: values whose intervals "
-    "overlap widely are not to be told apart by eye. Means with 95 % Student-t intervals; names are not joined, as "
-    "they have no order."
+    "overlap widely are not to be told apart by eye. Means with 95 % Student-t intervals, each from the seeds "
+    "or cells of its value alone and with what all share under a seed: not the pooled ± of the table of cells."
 )
+UNJOINED = " Names are not joined, as they have no order."
 
 
 class Response(NamedTuple):
@@ -38,6 +39,12 @@ class ResponsesInfo(NamedTuple):
     metric: str
     responses: tuple[Response, ...]
 
+    @property
+    def caption(self) -> str:
+        """With what is special to these."""
+        cut = cut_at_percent(one.curve for one in self.responses) if is_percentage(self.metric) else ""
+        return CAPTION + UNJOINED * any(one.names for one in self.responses) + cut
+
 
 @FIGURES.register("response")
 class Responses(Figure):
@@ -49,7 +56,7 @@ class Responses(Figure):
         if records.compares:
             info = responses_info(records.results, records.metric)
             alt = f"Mean {info.metric} by parameter. {'. '.join(map(_told, info.responses))}"
-            yield Picture("response", info, CAPTION, alt)
+            yield Picture("response", info, info.caption, alt)
 
     def draw(self, info: ResponsesInfo, *, columns: int = 3) -> "Drawing":
         """A panel a parameter; all share the metric's axis."""
@@ -63,7 +70,7 @@ class Responses(Figure):
         for axes in grid.flat[len(info.responses) :]:
             axes.set_visible(False)
         if is_percentage(info.metric):
-            within_percent(grid[0, 0])
+            within_percent(grid.flat[: len(info.responses)])
         drawing.supylabel(f"{info.metric}{' (%)' if is_percentage(info.metric) else ''}", fontsize=9)
         return drawing
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from study.analysis.compare import inverted_bound
 from study.bounds import BOUNDS
 from study.bounds.bound import why_infinite
-from study.figures.curve import COLOURS, Curve, draw_curve, in_words, mean_curve, within_percent
+from study.figures.curve import COLOURS, Curve, cut_at_percent, draw_curve, in_words, mean_curve, within_percent
 from study.figures.figure import FIGURES, Figure, Picture
 from study.figures.records import Records
 from study.figures.theory.groups import Panel, colour_of, groups, k_axis, legend, picture, sheet
@@ -47,7 +47,8 @@ class Bounds(Figure):
             told = ". ".join([in_words((*info.bounds, *info.accuracies), "K"), *info.absent])
             panels.append(Panel(group.title, info, told))
         absent = dict.fromkeys(line for panel in panels for line in panel.info.absent)
-        yield from picture("bounds", " ".join([SEE, *(f"{line}." for line in absent)]), panels, shown)
+        cut = cut_at_percent(one for panel in panels for one in panel.info.accuracies)
+        yield from picture("bounds", " ".join([SEE + cut, *(f"{line}." for line in absent)]), panels, shown)
 
     def draw(self, info: Sequence[Panel]) -> "Drawing":
         """Bounds above, on a logarithmic scale; accuracies below, on the same K.
@@ -71,7 +72,7 @@ class Bounds(Figure):
         grid[0, 0].yaxis.set_major_formatter("{x:g}")  # powers of ten as formulas take a third of the drawing's time
         if has_accuracy:
             grid[1, 0].set_ylabel("downstream accuracy [%]", fontsize=9)
-            within_percent(grid[1, 0])
+            within_percent(grid[1])
         legend(drawing, grid.flat)
         return drawing
 

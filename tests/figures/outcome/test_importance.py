@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 
 from study.analysis.variance import CHANCE, FOUND
 from study.figures.outcome.importance import PALE, Importance, importance_info
-from study.figures.outcome.response import Responses, responses_info
+from study.figures.outcome.response import Responses, ResponsesInfo, responses_info
 from study.figures.records import Records
 from study.results import Results
 
@@ -89,6 +89,12 @@ def test_figures_can_be_drawn_also_without_intervals():
         "k (intervals over seeds)",
         "negatives (intervals over seeds)",
     ]
+
+
+def test_only_a_parameter_of_names_is_said_not_to_be_joined():
+    named, numbers = (responses_info(results(), METRIC).responses[i] for i in (1, 0))
+    assert "not joined" in ResponsesInfo(METRIC, (numbers, named)).caption
+    assert "not joined" not in ResponsesInfo(METRIC, (numbers,)).caption
 
 
 def test_wrong_names_are_refused_with_the_right_ones():

@@ -37,8 +37,7 @@ def test_accuracy_against_k_has_a_curve_a_temperature_and_a_panel_a_strategy():
     cold = info.panels[0].curves[0]
     assert (cold.x, cold.n) == ((16, 64), (3, 3))
     assert cold.mean == pytest.approx((46, 48))
-    assert cold.high == pytest.approx((46, 48))  # seeds move all cells alike
-    assert cold.low == pytest.approx((46, 48))
+    assert all(math.isnan(end) for end in (*cold.low, *cold.high))  # seeds move all cells alike: no noise is left
     assert (info.floor, info.legend, info.log_x, info.averaged) == (31, "temperature", True, ())
 
 
