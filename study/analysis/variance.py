@@ -91,14 +91,19 @@ def is_grid(frame: pd.DataFrame, parameters: Sequence[str], metric: str) -> bool
     """Whether the finite trials are a grid, with or without holes: few values per parameter, at least half of their
     combinations, every parameter told apart from the others and from the seed, and a residual left."""
     rows = frame[np.isfinite(frame[metric].astype(float))]
+    return _grid_of(rows, parameters) is not None
+
+
+def _grid_of(rows: pd.DataFrame, parameters: Sequence[str]) -> Design | None:
+    """The design of finite trials that are a grid, which is told by it; else None."""
     levels = {name: len(rows[name].unique()) for name in parameters if len(rows[name].unique()) > 1}
     ranges = [name for name in levels if _numbers(rows[name]) and levels[name] > MOST_LEVELS]
     cells = len(rows[list(levels)].drop_duplicates()) if levels else 0
     if not levels or ranges or 2 * cells < math.prod(levels.values()):
-        return False
+        return None
     design = design_of(rows, parameters)
     apart = all(basis.shape[1] == levels[name] - 1 for name, basis in design.effects.items())
-    return apart and design.residual.shape[1] > 0
+    return design if apart and design.residual.shape[1] else None
 
 
 def variance_components(
@@ -119,7 +124,7 @@ def variance_components(
     so where a design has so few permutations that no effect could be found.
     """
     rows = frame[np.isfinite(frame[metric].astype(float))]
-    if not is_grid(frame, parameters, metric):
+    if (design := _grid_of(rows, parameters)) is None:
         raise ValueError(
             f"variance components are of a grid with at least two values of a parameter and more trials with {metric} "
             "than the model has terms; add a seed, or take `importance` for a random search"
@@ -127,7 +132,6 @@ def variance_components(
     outcomes = rows[metric].to_numpy(dtype=float)
     if np.ptp(outcomes) == 0:
         raise ValueError(f"importance has nothing to explain: {metric} is {outcomes[0]:g} in every trial")
-    design = design_of(rows, parameters)
     options: dict[str, Any] = {"generator": generator, "permutations": permutations}
     p = permutation_p_values(outcomes, design, **options)
     count = len(design.effects)

@@ -24,6 +24,14 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 
 def report_(options: argparse.Namespace) -> int:
+    gc.disable()  # of a large report a tenth of the time: looking for garbage among objects that live to its end
+    try:
+        return _report(options)
+    finally:
+        gc.enable()
+
+
+def _report(options: argparse.Namespace) -> int:
     from study.report.page import write_report
     from study.storage.planned import planned
 
@@ -31,13 +39,9 @@ def report_(options: argparse.Namespace) -> int:
     store = store_of(study, options)
     out = Path(options.out) if options.out else None
     _check_out(out or store.path)
-    gc.disable()  # of a large report a tenth of the time: looking for garbage among objects that live to its end
-    try:
-        formats = options.format or ["html"]
-        for path in write_report(store, out, formats=formats, files=options.figures, others=options.others):
-            print(path)
-    finally:
-        gc.enable()
+    formats = options.format or ["html"]
+    for path in write_report(store, out, formats=formats, files=options.figures, others=options.others):
+        print(path)
     of_plan = planned(store)
     if not options.others and (beside := sum(not of_plan(folder.id) for folder in store.trials())):
         trials = "trial" if beside == 1 else "trials"

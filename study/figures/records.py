@@ -1,16 +1,17 @@
 """The records that a study's figures are drawn from, in the order in which a reader looks for them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
 from study.bounds import BOUNDS
 from study.claims import Findings, findings
-from study.results import Results, cell_label, journals, tables
+from study.results import Results, cell_label
+from study.results.frames import epochs_of
 from study.results.pace import ON_THE_WAY
 from study.storage.store import Store, TrialFolder
 from study.storage.trial_result import TrialResult
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from study.results.comparison import Best
 
 Table = list[dict[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +79,32 @@ class Records:
         return [result for i in self.results.frame["trial_id"] if (result := self.store.trial(i).result())]
 
     @cached_property
+    def journals(self) -> dict[str, Table]:
+        """Trial id → its journal."""
+        return {i: self.store.trial(i).journal() for i in self.results.frame["trial_id"]}
+
+    @cached_property
     def epochs(self) -> pd.DataFrame:
         """Training loss, and accuracy on the way, by trial and epoch."""
-        return journals(self.store, ["train.loss", ON_THE_WAY])
+        return epochs_of(self.journals, ["train.loss", ON_THE_WAY])
 
     @cached_property
     def profiles(self) -> dict[str, Table]:
         """Trial id → its table `bounds.profile`."""
-        return tables(self.store, "bounds.profile")
+        found = ((i, self.store.trial(i).table("bounds.profile")) for i in self.results.frame["trial_id"])
+        return {i: table for i, table in found if table}
+
+    def tabled(self, read: Callable[[TrialFolder], T], most: int) -> tuple[dict[str, list[T]], int]:
+        """What the trials of the first `most` cells have of it, by value, and how many cells have any: of the others no
+        more is read than that needs."""
+        found: dict[str, list[T]] = {}
+        count = 0
+        for name, folders in self.cells.items():
+            some = (one for folder in folders if (one := read(folder)))
+            if count < most and (whole := list(some)):
+                found[name] = whole
+            count += name in found or any(True for _ in some)
+        return found, count
 
 
 def by_value(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import jinja2
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from study.figures.records import Records
 from study.report.cells import tables_section
@@ -73,6 +74,13 @@ def write(
     files: bool = False,
 ) -> list[Path]:
     """The report of these records: see `write_report`."""
+    with threadpool_limits(1, "blas"):  # its matrices are small: more threads wait for one another most of the time
+        return _write(records, folder, sections, formats, files)
+
+
+def _write(
+    records: Records, folder: Path, sections: Sequence[MakeSection], formats: Collection[str], files: bool
+) -> list[Path]:
     records.results.save(folder)
     made = [section for make in sections if (section := make(records)) is not None]
     trials, parts = set(records.results.frame["trial_id"]), list(every(made))

@@ -2,7 +2,7 @@
 
 from study.results.cells import blocked_interval, interval
 from study.results.fits import ACCURACY, Fits
-from study.results.frames import journals, tables
+from study.results.frames import journals
 from study.results.labels import cell_label, flat, label, text, value_at
 from study.results.results import Results
 from study.results.two_studies import TwoStudies, compare_studies
@@ -19,7 +19,6 @@ __all__ = [
     "interval",
     "journals",
     "label",
-    "tables",
     "text",
     "value_at",
 ]

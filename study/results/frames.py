@@ -1,4 +1,4 @@
-"""A study's store as tables: one row per trial, one per trial and epoch, and the trials' own tables."""
+"""A study's store as tables: one row per trial, and one per trial and epoch."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ import pandas as pd
 from models.registry import did_you_mean
 from study.results.labels import flat, label, value_at
 from study.storage.planned import own_seeds, planned
-from study.storage.store import Store
+from study.storage.store import Store, TrialFolder
 from study.storage.trial_result import TrialResult
 
 BEFORE = ("trial_id", "status", "reason", "seed", "class_counts")
@@ -19,14 +19,14 @@ does not vary, `planned`, where asked for, and `added`, of a study that runs unt
 class_counts; earlier tables lack them."""
 
 
-def trials_of(store: Store, *, others: bool = False) -> pd.DataFrame:
-    """Every trial of the plan that started, from the store's files: a row each, with the columns `BEFORE` and so on.
+def trials_of(store: Store, started: Iterable[TrialFolder], *, others: bool = False) -> pd.DataFrame:
+    """Of the trials that started those of the plan, from their files: a row each, with the columns `BEFORE` and so on.
 
     `others`: those of other definitions too, and the column `planned`. Where seeds are added until claims are decided,
     the column `added` tells which trials are of such, none of the study's own.
     """
     of_plan, own = planned(store), own_seeds(store)
-    folders = [trial for trial in store.trials() if others or of_plan(trial.id)]
+    folders = [trial for trial in started if others or of_plan(trial.id)]
     contents = [trial.config() for trial in folders]
     results = [trial.result() for trial in folders]
     states = [
@@ -108,9 +108,17 @@ def read_trials(path: Path) -> pd.DataFrame:
 
 def journals(store: Store, metrics: Iterable[str] | None = None) -> pd.DataFrame:
     """One row per trial and epoch: trial_id, epoch and these stepwise metrics, by default all that there are."""
-    lines = [(trial.id, line) for trial in store.trials() for line in trial.journal()]
-    logged = dict.fromkeys(name for _, line in lines for name in line["metrics"])
-    names = list(logged if metrics is None else metrics)
+    return epochs_of({trial.id: trial.journal() for trial in store.trials()}, metrics)
+
+
+def epochs_of(
+    journals: Mapping[str, Sequence[Mapping[str, Any]]], metrics: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """The table of `journals`, from the lines of each trial's."""
+    lines = [(trial, line) for trial, journal in journals.items() for line in journal]
+    if metrics is None:
+        metrics = dict.fromkeys(name for _, line in lines for name in line["metrics"])
+    names = list(metrics)
     rows = [(trial, line["epoch"], *(line["metrics"].get(name) for name in names)) for trial, line in lines]
     return pd.DataFrame(rows, columns=["trial_id", "epoch", *names]).astype(dict.fromkeys(names, float))
 
@@ -129,11 +137,6 @@ def curves(store: Store, frame: pd.DataFrame, varying: Sequence[str], metrics: I
     return found[[*list(found.columns)[: len(varying) + 3], *asked]]
 
 
-def tables(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
-    """Trial id → its table of this name, such as `bounds.profile`, of the trials that have it."""
-    return {trial.id: rows for trial in store.trials() if (rows := trial.table(name))}
-
-
 def configured_k(frame: pd.DataFrame) -> pd.Series:
     """K as configured: what an anchor is offered on average, as measured, is close to it but need not be whole."""
     return frame["k"] if "k" in frame else frame["train.k"].round()
@@ -146,8 +149,9 @@ def _varying(contents: list[dict[str, Any]]) -> list[str]:
     apart = set.intersection(*(set(content.get("apart", ())) for content in contents)) if contents else set()
     paths = list(dict.fromkeys(path for content in contents for path in content["cell"]))
     values: dict[str, set[str]] = {}
-    for content in contents:
-        for path, value in flat(content["config"]):
+    alike = {repr({**content["config"], "seed": None}): content["config"] for content in contents}  # but for the seed
+    for config in alike.values():
+        for path, value in flat(config):
             values.setdefault(path, set()).add(repr(value))
     for path, distinct in values.items():
         known = any(path == old or path.startswith(f"{old}.") for old in (*paths, "seed"))

@@ -17,7 +17,6 @@ from study.results import comparison, effects, fits, pace
 from study.results.cells import blocked_interval, cells_table
 from study.results.frames import BEFORE, curves, journals, read_trials, trials_of, write_trials
 from study.storage import yaml_text
-from study.storage.planned import planned
 from study.storage.store import Store
 
 if TYPE_CHECKING:
@@ -51,9 +50,10 @@ class Results:
         """
         described = store.path / "study.yaml"
         study = yaml_text.read(described.read_text()) if described.exists() else {}
-        of_plan = planned(store)
-        beside = 0 if others else sum(not of_plan(trial.id) for trial in store.trials())
-        return cls(trials_of(store, others=others), store.path.name, study.get("metrics", {}), beside, store)
+        started = list(store.trials())
+        frame = trials_of(store, started, others=others)
+        beside = len(started) - len(frame)
+        return cls(frame, store.path.name, study.get("metrics", {}), beside, store)
 
     @classmethod
     def read(cls, path: Path | str) -> Results:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from study.data import DATASETS
 from study.results.labels import flat, label, value_at
 from study.results.results import Results
 
@@ -117,6 +116,8 @@ def _plain(value: Any) -> Any:
 
 def _without_places(config: Config) -> Config:
     """The config without what tells where its data lie."""
+    from study.data import DATASETS  # a tenth of a second to import, which only two studies need
+
     data = config.get("data") or {}
     entry = DATASETS.get(str(data.get("name")))
     fields = dataclasses.fields(entry) if dataclasses.is_dataclass(entry) else ()

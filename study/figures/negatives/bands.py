@@ -39,11 +39,10 @@ class Bands(Figure):
     section = "Negatives"
 
     def of_study(self, records: Records) -> Iterator[Picture]:
-        cells = {name: [t for f in folders if (t := f.table(TABLE))] for name, folders in records.cells.items()}
-        return _pictures({name: of_cell for name, of_cell in cells.items() if of_cell})
+        return _pictures(*records.tabled(lambda folder: folder.table(TABLE), CELLS))
 
     def of_trial(self, tables: Mapping[str, Table], journal: Table) -> Iterator[Picture]:
-        return _pictures({"this trial": [tables[TABLE]]} if TABLE in tables else {})
+        return _pictures({"this trial": [tables[TABLE]]} if TABLE in tables else {}, 1)
 
     def draw(self, info: BandInfo) -> "Drawing":
         """Lines over the difficulty bands, chance as a dashed line."""
@@ -55,13 +54,12 @@ class Bands(Figure):
         return drawing
 
 
-def _pictures(cells: Mapping[str, Sequence[Table]]) -> Iterator[Picture]:
-    shown = dict(list(cells.items())[:CELLS])
+def _pictures(shown: Mapping[str, Sequence[Table]], cells: int) -> Iterator[Picture]:
     for column in COLUMNS:
         if shown and column in next(iter(shown.values()))[0][0]:
             info = band_info(shown, column)
             caption = f"{column} by difficulty: above the dashed line, more than by chance; {SEE[column]}."
-            caption += of_all(len(shown), len(cells))
+            caption += of_all(len(shown), cells)
             ends = in_words(info.curves, "band")
             yield Picture(
                 f"{TABLE}.{column}", info, caption, f"{words(column)} by band of difficulty, hardest 0. {ends}"

@@ -43,7 +43,7 @@ class Epochs(Figure):
     section = "Negatives"
 
     def of_study(self, records: Records) -> Iterator[Picture]:
-        cells = {name: [_epochs(f) for f in folders] for name, folders in list(records.cells.items())[:CELLS]}
+        cells = {name: [_epochs(f, records) for f in folders] for name, folders in list(records.cells.items())[:CELLS]}
         every = [journal for journals in cells.values() for journal in journals]
         offered = [value for journal in every for value in _history(journal, OFFERED).values()]
         note = of_all(len(cells), len(records.cells))
@@ -94,12 +94,13 @@ def collision_info(journal: Table) -> EpochInfo:
     return epoch_info({label: h for label, h in histories.items() if h[0]}, "same_class_share")
 
 
-def _epochs(folder: TrialFolder) -> Table:
+def _epochs(folder: TrialFolder, records: Records) -> Table:
     """The journal, its last line with what was measured at the end besides."""
-    journal, result = folder.journal(), folder.result()
-    if journal and result:
-        journal[-1]["metrics"] |= {name: v for name, v in result.metrics.items() if name in CAPTIONS}
-    return journal
+    journal, result = records.journals[folder.id], folder.result()
+    if not journal or not result:
+        return journal
+    measured = {name: v for name, v in result.metrics.items() if name in CAPTIONS}
+    return [*journal[:-1], {**journal[-1], "metrics": journal[-1]["metrics"] | measured}]
 
 
 def _history(journal: Table, metric: str) -> dict[int, float]:

@@ -69,12 +69,9 @@ class Histograms(Figure):
 
     def of_study(self, records: Records) -> Iterator[Picture]:
         """At the end of training, all seeds of a cell together."""
-        cells = {}
-        for name, folders in records.cells.items():
-            if tables := [t for f in folders if (t := next(filter(None, map(f.table, TABLES)), None))]:
-                cells[name] = summed(tables)
-        shown = dict(list(cells.items())[:CELLS])
-        yield from _pictures(shown, f"at the end of training.{of_all(len(shown), len(cells))}")
+        found, count = records.tabled(lambda folder: next(filter(None, map(folder.table, TABLES)), []), CELLS)
+        shown = {name: summed(tables) for name, tables in found.items()}
+        yield from _pictures(shown, f"at the end of training.{of_all(len(shown), count)}")
 
     def of_trial(self, tables: Mapping[str, Table], journal: Table) -> Iterator[Picture]:
         name = next((name for name in TABLES if name in tables), None)
