@@ -152,10 +152,10 @@ class Claims:
 
     def alive(self, session: str) -> Holder | None:
         """The session, unless it is over."""
-        text = self.board.session(session)
-        if text is None:
-            return None
         try:
+            text = self.board.session(session)
+            if text is None:
+                return None
             holder = Holder(**json.loads(text))
         except (ValueError, TypeError):  # a machine that went down left it; a living session writes it anew
             return None

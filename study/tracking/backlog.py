@@ -10,6 +10,7 @@ from study.tracking import schema
 from study.tracking.client import code, first_line
 from study.tracking.outage import Outages
 from study.tracking.sending import Sender
+from study.tracking.writers import Writers
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,8 @@ class Backlog:
     """Trials to be sent, each by the session that holds its claim, so that no two send the same; those of sessions that
     do not track by one that does, which they have elected by a claim."""
 
-    def __init__(self, store: Store, session: Session, outages: Outages) -> None:
-        self._store, self._session, self._outages = store, session, outages
+    def __init__(self, store: Store, session: Session, outages: Outages, writers: Writers) -> None:
+        self._store, self._session, self._outages, self._writers = store, session, outages, writers
         self._watched: dict[str, TrialFolder] = {}  # trials that this session runs, and those with something to send
         self._ours: set[str] = set()  # trial ids that this session has claimed
         self._seen: dict[str, list[int]] = {}  # trial id → stamp of its files when all of it had been sent
@@ -72,7 +73,7 @@ class Backlog:
             stamp = schema.stamp(trial)
             if stamp == self._seen.get(trial.id) or not (max(stamp) > 0 or (trial.path / "config.json").exists()):
                 continue  # nothing new, or it waits for its worker
-            if failed == 2 or self._outages.given_up():  # not one trial's problem: the server is unreachable
+            if failed == 2 or self._stopped():  # not one trial's problem: the server is unreachable
                 return False
             try:
                 self._send(sender, trial, stamp)
@@ -97,6 +98,10 @@ class Backlog:
             del self._watched[trial.id]
         self._outages.say_what_is_left(self._left)
 
+    def _stopped(self) -> bool:
+        """Whether nothing is sent any more: before each trial, as a session may have stood still for a minute."""
+        return self._outages.given_up() or not self._writers.join()
+
     def _is_ours(self, trial: TrialFolder) -> bool:
         if trial.id not in self._ours and self._session.claims.take(trial.id):
             self._ours.add(trial.id)
@@ -117,7 +122,7 @@ class Backlog:
     def _upload_all(self, sender: Sender) -> bool:
         """Apart from the metrics, so that an artifact store that is unreachable holds up nothing else."""
         for trial in list(self._uploads.values()):
-            if self._outages.given_up():
+            if self._stopped():
                 return False
             try:
                 sender.upload(trial)

@@ -73,7 +73,7 @@ class Tracker:
         self._layout: Layout
         self._sender: Sender
         self._outages = Outages(self.uri)
-        self._backlog = Backlog(store, self.session, self._outages)
+        self._backlog = Backlog(store, self.session, self._outages, self._writers)
         self._lock = threading.RLock()
 
     def open(self, study_yaml: str, plan: Mapping[str, Any]) -> None:

@@ -107,6 +107,13 @@ def test_a_session_on_another_machine_is_dead_once_its_heartbeat_stands_still(st
     assert looks(session, clock, 2)
 
 
+@pytest.mark.parametrize("left", [b"", b'{"owner": ', b"\xff\xfe\x00", b'{"owner": "alice"}'])
+def test_a_heartbeat_that_cannot_be_read_is_of_no_living_session(store: Store, left: bytes) -> None:
+    Board(store.path).put("a.0", elsewhere(store))
+    (store.path / "sessions" / "elsewhere-1.json").write_bytes(left)
+    assert Session(store).claims.take("a")
+
+
 def test_a_heartbeat_that_nobody_could_look_at_has_not_stood_still(store: Store, clock: list[float]) -> None:
     """A storage that was unreachable for minutes took the others' heartbeats away too."""
     Board(store.path).put("a.0", elsewhere(store))

@@ -21,6 +21,9 @@ pytestmark = [
 ]
 
 
+NODE7 = '{"owner": "bob", "host": "node7", "machine": "node7", "pid": 1, "started": ""}'
+
+
 class Machines:
     """Sessions of several machines in one process: each call runs as on the one it names."""
 
@@ -113,6 +116,24 @@ def test_a_session_that_stood_still_for_a_minute_writes_no_more_where_another_ma
     assert not writes(still)
     still.attach(tmp_path / "nothing")
     assert lines[0].calls["create_run"] == created
+
+
+def test_a_session_that_stood_still_among_its_trials_sends_no_further_one(tmp_path, monkeypatch):
+    tracker = Tracker("a", Store.of("a", tmp_path))
+    tracker.open(STUDY_YAML, {})
+    for name in ("first", "second"):
+        finish(start(tracker, name))
+    send = type(tracker._sender).send
+
+    def stand_still(self, trial, stamp):
+        found = send(self, trial, stamp)
+        tracker._writers._claims.board.put("writer.1", "another")  # took over
+        tracker._writers._claims.board.announce("another", NODE7)
+        return found
+
+    monkeypatch.setattr(type(tracker._sender), "send", stand_still)
+    assert not tracker.sync()
+    assert list(runs(tracker)) == ["first"]
 
 
 def test_what_a_session_of_another_machine_runs_is_sent_while_it_runs(tmp_path, on):
