@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 FIGURES = Registry("figure")
 Table = Sequence[Mapping[str, Any]]
+QUICK = {"axes.titley": 1.0}
+"""Settings of matplotlib: a title's place is given, for which it else measures the axes over and over."""
 
 
 class Picture(NamedTuple):
@@ -99,7 +101,7 @@ def save_picture(figure: Figure, picture: Picture, path: Path) -> None:
     import matplotlib as mpl
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "study"}):
+    with mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "study", **QUICK}):
         drawing = figure.draw(picture.info)
         if path.suffix == ".png":
             _save_png(drawing, path)

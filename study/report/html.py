@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from study.figures.figure import reason
+from study.figures.figure import QUICK, reason
 from study.report.parts import Code, Drawn, Folded, Part, Points, Table, Words, shown
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ def svg(draw: "Callable[[], Drawing]", alt: str) -> tuple[Markup, int]:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     colours = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    settings: dict[str, str] = dict.fromkeys(colours, INK)
-    settings |= {"svg.fonttype": "none", "svg.hashsalt": "study"}
+    settings: dict[str, Any] = dict.fromkeys(colours, INK)
+    settings |= {"svg.fonttype": "none", "svg.hashsalt": "study", **QUICK}
     settings |= dict.fromkeys(("figure.facecolor", "axes.facecolor"), "none")
     out = StringIO()
     with mpl.rc_context(settings):
