@@ -95,7 +95,7 @@ class TrialConfig:
     accuracy_every: Annotated[int, Field(ge=0, strict=True)] = added(0)
     """epochs between two quick measurements of accuracy on held-out examples, at 2 % of the training's cost; 0: none"""
     synsets: dict[str, str] | None = None
-    """class → WordNet 3.0 noun synset (`crane.n.05` or a wnid), for classes that the data set has no synset for"""
+    """class → WordNet 3.0 noun synset (`crane.n.05` or a wnid), for those of the data set without one; {}: none"""
     word_vectors: str | None = None
     """a text file of word vectors (word2vec's or GloVe's), whose similarity of class names is held against WordNet's"""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0

@@ -195,6 +195,13 @@ class DataSource(ABC):
         """
         return ""
 
+    def sides_of_files(self) -> tuple[int, int] | None:
+        """Pixels of the shorter side of files' images, least and most; None where only decoding them would tell."""
+        return None
+
+    def check_place(self) -> None:  # noqa: B027 - most sources have none to check
+        """Refuse, with FileNotFoundError, files that are not there: at once, before all else is looked at."""
+
     def available(self) -> DataShape:
         """The shape before `train_size` and `test_size`. By default from the decoded contents: override to be cheaper.
 

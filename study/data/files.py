@@ -11,7 +11,7 @@ from study.data.containers.archives import in_archive
 from study.data.containers.entry import Entry, composed, printable
 from study.data.containers.folder import in_folder
 
-__all__ = ["Entry", "absolute", "composed", "entries", "place", "printable", "state"]
+__all__ = ["Entry", "absolute", "check_there", "composed", "entries", "place", "printable", "state"]
 
 _CLUTTER = {"__MACOSX", "@eaDir", "__pycache__"}
 """Folders that operating systems and tools leave behind."""
@@ -95,6 +95,12 @@ def _is_pattern(root: Path) -> bool:
 
 def _several(pattern: Path) -> list[Path]:
     return [place(name) for name in shards.expand(str(pattern))]
+
+
+def check_there(root: str | None) -> None:
+    """Raise FileNotFoundError for a root on this machine that does not exist."""
+    if root and "://" not in root:
+        _existing(Path(root))
 
 
 def _existing(root: Path) -> Path:

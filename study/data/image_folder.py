@@ -12,7 +12,7 @@ import numpy as np
 from models.registry import added
 from study.data.cache import remembered
 from study.data.dataset import DATASETS, Dataset, DataShape, DataSource, Split, in_memory
-from study.data.files import absolute, entries, place, printable, state
+from study.data.files import absolute, check_there, entries, place, printable, state
 from study.data.images.content import VERSION, content_of
 from study.data.images.copies import copies
 from study.data.images.decoding import PackedRows, PixelRows, Rows, decode_all
@@ -59,6 +59,14 @@ class ImageFolder(DataSource):
 
     def fingerprint(self) -> dict[str, Any]:
         return super().fingerprint() | {"content": self.content()}
+
+    def sides_of_files(self) -> tuple[int, int] | None:
+        """Of the first files that are read to know the set by its content, by their heads."""
+        found = self._listed["sides"]
+        return (min(found), max(found)) if found else None
+
+    def check_place(self) -> None:
+        check_there(self.root)
 
     def content(self) -> str:
         """See `study.data.images.content`. The files are looked at once, by the first who asks."""
@@ -127,7 +135,12 @@ class ImageFolder(DataSource):
     def _list(self) -> dict[str, Any]:
         """Facts that the names of the files tell, and the images' digest; remembered for each state of the files."""
         root = self._location()
-        asked: dict[str, Any] = {"train": self.train_split, "test": self.test_split, "skip": self.skip_unreadable}
+        asked: dict[str, Any] = {
+            "train": self.train_split,
+            "test": self.test_split,
+            "skip": self.skip_unreadable,
+            "sides": 1,
+        }
         asked |= {"version": VERSION, "files": state(root)}
         return dict(remembered(asked, lambda: _facts(root, self._splits())))
 
@@ -172,7 +185,8 @@ def _facts(root: Path, parts: tuple[Part, Part]) -> dict[str, Any]:
     said += [f"files that are no images are left out: {others}"] if others else []
     counts = {name: len(part.images) for name, part in zip(("train", "test"), parts, strict=True)}
     names = {"splits": [part.name for part in parts], "classes": sorted(parts[0].classes)}
-    return counts | names | {"content": content_of(root, parts), "said": [f"data: {line}" for line in said]}
+    content, sides = content_of(root, parts)
+    return counts | names | {"content": content, "sides": sides, "said": [f"data: {line}" for line in said]}
 
 
 def _decoding_remarks(unreadable: int, several: int, copied: int) -> list[str]:

@@ -1,7 +1,9 @@
 """From the bytes of an image file to RGB of 8 bits, whatever its pixels are; what has no known range is refused."""
 
 import io
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,17 @@ def upright(content: bytes) -> tuple[Image.Image, bool]:
     except Exception as error:  # Pillow's decoders raise of many kinds on damaged files
         raise UnreadableImage(str(error) or type(error).__name__) from error
     return image, several
+
+
+def short_side(content: bytes) -> int:
+    """Pixels of the shorter side of an image file, by its head; 0 where it tells none."""
+    with (
+        warnings.catch_warnings(action="ignore"),
+        suppress(Exception),
+        Image.open(io.BytesIO(content), formats=FORMATS) as file,
+    ):
+        return min(file.size)
+    return 0
 
 
 def as_decoded(file: Image.Image, size: int | tuple[int, int]) -> np.ndarray:

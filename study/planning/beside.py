@@ -1,6 +1,5 @@
 """Checks of what is measured beside the evaluations: the encoder on second data sets, and on the way."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -30,13 +29,6 @@ class Component(Protocol):
 def listed(parts: Mapping[str, Part], field: str) -> dict[str, Part]:
     """The components that a field lists, by their paths: `evaluations.0` …"""
     return {path: part for path, part in parts.items() if path.startswith(f"{field}.")}
-
-
-def told_of(field: str, plain: Mapping[str, Any], error: Exception) -> str:
-    """A data set's error in the words of the field that names it: `data.root` is `its root` in transfer."""
-    parameters = "|".join(map(re.escape, plain))
-    told = re.sub(rf"\bdata\.({parameters})\b", r"its \1", str(error)) if field == "transfer" else str(error)
-    return f"{field}: {told}"
 
 
 def check_transfer(

@@ -95,6 +95,7 @@ def _similarity(strategy: Strategy, shape: DataShape, meaning: Meaning) -> tuple
         return [], None, ""
     if not meaning.synsets:
         needs = f"negatives: selecting by {measure} needs the synset of every class: {meaning.off}"
+        needs += f"; {meaning.remedy}" if meaning.remedy else ""
         return [needs] if meaning.off else [], None, ""
     try:
         matrix = meaning.semantics(shape.class_names, measures=[measure]).similarities[measure]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from study.config import ConfigError
+from study.planning.data import told_of
 from study.planning.study_config import StudyConfig
 from study.planning.until_decided import added, further
 from study.space import is_of
@@ -176,8 +177,6 @@ def _digest(field: str, config: dict[str, Any], source: "DataSource") -> str:
     try:
         return source.load().digest
     except (ValueError, OSError) as error:
-        from study.planning.beside import told_of
-
         raise ConfigError([told_of(field, config, error)]) from None
 
 

@@ -9,6 +9,7 @@ from models.registry import did_you_mean
 from study.config import ConfigError
 from study.metric_names import WITHOUT_EVALUATION, validation_of
 from study.planning import notebook
+from study.planning.data import check_places
 from study.planning.study_config import PRIMARY, StudyConfig
 from study.space import Cell, Grid
 from study.storage.store import Store
@@ -52,6 +53,8 @@ class Plan:
     """of cells that a study that prunes has given up; without that option they are among the pending"""
     start_seconds: float | None = None
     """of a run beyond its trials, on this machine"""
+    numbers: int = 0
+    """different values of the numeric dimension that has the most of them"""
 
     @property
     def over(self) -> int:
@@ -66,8 +69,8 @@ class Plan:
         size = f"{self.cells} cells × {self.seeds} seeds{more} = {self.trials} trials ({self.sampler})"
         states = f"{self.done} done, {self.failed} failed, {self.started} started, {self.pending} pending"
         states += f", {self.pruned} pruned" if self.pruned else ""
-        notes = "".join(f"\n  {note}" for note in self.notes)
-        return f"{self.study}: {size}\n  {states}\n  {self._cost()}{self._power()}{notes}"
+        told = [size, states, self._cost(), self._power(), *self.notes]
+        return f"{self.study}: " + "\n  ".join(filter(None, told))
 
     def _repr_html_(self) -> str:
         names = ("cells", "seeds", "trials", "sampler", "done", "failed", "started", "pending")
@@ -81,19 +84,23 @@ class Plan:
         if self.cells < 2:
             return ""
         if self.seeds < 2:
-            return "\n  1 seed leaves the noise unknown: no two cells can be told apart; take 2 seeds or more"
+            return "1 seed leaves the noise unknown: no two cells can be told apart; take 2 seeds or more"
         cells, halves, ends = detectable_by(self.cells, self.seeds)
-        return (
-            f"\n  {self.seeds} seeds find, in 80 % of studies, a difference of {cells:.1f} σ between two cells, of "
-            f"{halves:.1f} σ between two halves of them, of {ends:.1f} σ from end to end of four values (σ: a cell's "
-            "spread over seeds)"
-        )
+        found = f"{cells:.1f} σ between two cells"
+        found += f", of {halves:.1f} σ between two halves of them" if self.cells > 2 else ""
+        found += f", of {ends:.1f} σ from end to end of four values" if self.numbers > 2 else ""
+        spread = "(σ: a cell's spread over seeds)"
+        return f"{self.seeds} seeds find, in 80 % of studies, a difference of {found} {spread}"
 
     def _cost(self) -> str:
+        if self.over == self.trials:
+            return ""
         if self.hours is None or self.seconds_per_trial is None:
             return "time and memory unknown: no trial is finished yet; `study plan --probe` times some"
         memory = "" if self.mib_per_trial is None else f", {self.mib_per_trial:,.0f} MiB a trial"
-        start = "start not counted" if self.start_seconds is None else f"{self.start_seconds:,.0f} s to start"
+        start = f"{self.start_seconds:,.0f} s to start" if self.start_seconds is not None else "start not counted"
+        if self.start_seconds is None and not self.measured.startswith("probed"):
+            start += " (`study plan --probe` measures it)"
         return (
             f"about {_duration(self.hours)} for what is left: {start}, {self.seconds_per_trial:,.0f} s a trial, "
             f"{self.concurrent} at once{memory} ({self.measured})"
@@ -101,12 +108,26 @@ class Plan:
 
 
 def _duration(hours: float) -> str:
-    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.1f} min"
+    if hours >= 1:
+        return f"{hours:.1f} h"
+    return f"{hours * 60:.1f} min" if hours * 60 >= 2 else f"{hours * 3600:.0f} s"
+
+
+def _numbers(study: StudyConfig) -> int:
+    """Different values of the numeric dimension that has the most of them; a range's are as many as the cells."""
+    counts = [
+        len({v for v in d.values if isinstance(v, int | float) and not isinstance(v, bool)})
+        if isinstance(d, Grid)
+        else study.cells or 0
+        for space in study.spaces
+        for d in space.values()
+    ]
+    return max(counts, default=0)
 
 
 def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = None, *, probe: bool = False) -> Plan:
     """Count and estimate what is left of these trials; by default `check_study`, which refuses what cannot run."""
-    from study.planning import cost, kept, until_decided
+    from study.planning import cost, data, kept, until_decided
 
     trials = check_study(study) if trials is None else trials
     of_it = kept.of_study(study, store, trials)
@@ -138,6 +159,7 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
         mib_per_trial=estimate.mib,
         measured=estimate.source,
         notes=(
+            *data.lines(trials),
             *until_decided.notes(study, trials, estimate.seconds, concurrent),
             *dict.fromkeys(note for trial in trials for note in trial.notes),
             *_beside(beside, study.name),
@@ -146,6 +168,7 @@ def make_plan(study: StudyConfig, store: Store, trials: "list[Trial] | None" = N
         until_decided=study.until_decided,
         pruned=pruned,
         start_seconds=start,
+        numbers=_numbers(study),
     )
 
 
@@ -197,6 +220,7 @@ def _check_precisions(trials: "list[Trial]") -> None:
 
 def check_study(study: StudyConfig) -> "list[Trial]":
     """The trials of a study: all of a grid or random one, or those that stand for a tpe one's space."""
+    check_places(study)
     from study.planning.beside import check_prunable
     from study.planning.until_decided import check_decidable
 

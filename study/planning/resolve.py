@@ -28,8 +28,9 @@ from models.temperature import TEMPERATURES
 from study.config import Component, ConfigError, TrialConfig, build, plain_value, split_component
 from study.data import DATASETS, DataShape
 from study.evaluation import EVALUATIONS
-from study.planning.beside import check_on_the_way, check_transfer, listed, told_of
+from study.planning.beside import check_on_the_way, check_transfer, listed
 from study.planning.classes import Offer, check_classes
+from study.planning.data import told_of
 from study.planning.encoders import absolute, content_digest, features_note, for_size, misfit, too_large_for, undivided
 from study.planning.small_views import check_small_views
 from study.storage.code import digest_of

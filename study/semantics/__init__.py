@@ -1,7 +1,7 @@
 """WordNet semantics of classes, and statistics of negatives: numpy arrays in, plain numbers and tables out."""
 
 from study.semantics.class_semantics import MEASURE_NAMES, ClassSemantics, class_semantics, semantics_of
-from study.semantics.classes import CLASS_MAPS, UnresolvedClasses, hierarchy_of, plain_word, synsets_of, wnid_in
+from study.semantics.classes import CLASS_MAPS, UnresolvedClasses, as_map, hierarchy_of, plain_word, synsets_of, wnid_in
 from study.semantics.selection import selection_statistics
 from study.semantics.similarity import MEASURES, similarity_matrix
 from study.semantics.statistics import NegativeStatistics, negative_statistics
@@ -15,6 +15,7 @@ __all__ = [
     "NegativeStatistics",
     "TreeOrder",
     "UnresolvedClasses",
+    "as_map",
     "class_semantics",
     "hierarchy_of",
     "negative_statistics",

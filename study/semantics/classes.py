@@ -16,6 +16,8 @@ _NUMBER = re.compile(r"^\d+[\s._-]+")
 """A number before the name, as in 001.Black_footed_Albatross."""
 SYNSET = re.compile(r"(?P<lemma>.+)\.n\.(?P<sense>\d{2,})")
 SHOWN_PROBLEMS = 10
+SHOWN_CLASSES = 3
+"""Classes without a synset that are named where all are only counted."""
 
 CLASS_MAPS: dict[str, dict[str, list[str]]] = json.loads(
     files("study.semantics").joinpath("classes.json").read_text(encoding="utf-8")
@@ -31,7 +33,10 @@ their depths compare: world affairs, sport, commercial enterprise, technology.
 
 
 class UnresolvedClasses(ValueError):
-    """Classes without a synset: the message names each with the candidate senses and what to write."""
+    """Classes without a synset: the message names each with the candidate senses and what to write; `brief` counts them
+    and names the first, in a line."""
+
+    brief: str = ""
 
 
 def synsets_of(
@@ -61,8 +66,44 @@ def synsets_of(
         except UnresolvedClasses as problem:
             problems[name] = f"class {name!r}: {problem}"
     if problems:
-        raise UnresolvedClasses(_report(list(problems.values()), len(classes), next(iter(problems))))
+        error = UnresolvedClasses(_report(list(problems.values()), len(classes), next(iter(problems))))
+        error.brief = _brief(problems, len(classes))
+        raise error
     return tuple(synsets)
+
+
+def as_map(classes: Sequence[str], *, dataset: str | None = None) -> str:
+    """A mapping of class → synset in YAML, to be looked over and then given as `mapping`.
+
+    A word of several senses has the first one that can be used, with its gloss, and each other one as a comment; a
+    class that WordNet does not have is a comment alone, with the senses of words like it.
+    """
+    known = _map_of(dataset, classes)
+    head = f"# class: its WordNet 3.0 noun synset; of several senses the first that is known{_needs_full_wordnet()}\n"
+    return head + "".join(_entry(name, known.get(name)) for name in classes)
+
+
+def _entry(name: str, known: str | None) -> str:
+    """The lines of a class in the mapping."""
+    key = json.dumps(name, ensure_ascii=False)
+    try:
+        return f"{key}: {json.dumps(canonical(known) if known else _look_up(name), ensure_ascii=False)}\n"
+    except UnresolvedClasses as problem:
+        why, *told = str(problem).splitlines()
+    senses = [line.strip().partition(": ")[::2] for line in told]
+    first = next((sense for sense, _ in senses if _can_be_used(sense)), None) if _senses(plain_word(name))[0] else None
+    lines = [f"{key}: {json.dumps(sense)}  # {gloss}" for sense, gloss in senses]
+    marks = ["" if sense == first else "# " for sense, _ in senses]
+    head = "" if first else f"# {key}: lemma.n.NN  # {why.partition(';')[0]}\n"
+    return head + "".join(f"{mark}{line}\n" for mark, line in zip(marks, lines, strict=True))
+
+
+def _can_be_used(synset: str) -> bool:
+    """Whether its place in a hierarchy is known: the embedded extract lists senses that it does not hold."""
+    try:
+        return bool(hierarchy_of([synset]))
+    except UnresolvedClasses:
+        return False
 
 
 def canonical(synset: str) -> str:
@@ -175,6 +216,14 @@ def _needs_full_wordnet() -> str:
         "; the embedded extract holds the classes of the known data sets and their hypernyms: for others install"
         " WordNet 3.0 (Debian: wordnet-base; NLTK: nltk.download('wordnet')) or set WNHOME to its folder"
     )
+
+
+def _brief(problems: Mapping[str, str], count: int) -> str:
+    """How many classes have no synset, and of the first ones why."""
+    whys = [problem.partition(": ")[2].splitlines()[0].partition(" in WordNet")[0] for problem in problems.values()]
+    named = [f"{name} ({why})" for name, why in zip(problems, whys, strict=True)][:SHOWN_CLASSES]
+    more = f" and {len(problems) - SHOWN_CLASSES} more" if len(problems) > SHOWN_CLASSES else ""
+    return f"{len(problems)} of {count} classes have no synset yet: {', '.join(named)}{more}"
 
 
 def _report(problems: list[str], count: int, example: str) -> str:

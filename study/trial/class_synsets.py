@@ -1,13 +1,19 @@
 """The meaning of a trial's classes: a synset each, found or asked for before anything starts."""
 
+import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
 
 from study.data import DataShape
+from study.data.cache import cache_root, check_cache
 from study.semantics import (
     MEASURE_NAMES,
     ClassSemantics,
     UnresolvedClasses,
+    as_map,
     hierarchy_of,
     plain_word,
     semantics_of,
@@ -16,6 +22,7 @@ from study.semantics import (
 )
 from study.semantics.similarity import Matrix
 from study.semantics.word_vectors import word_similarity
+from study.storage.store import write_atomically
 
 _SHOWN = 5
 
@@ -31,7 +38,11 @@ class Meaning:
     read: tuple[tuple[str, str], ...] = ()
     """(class, synset) of those whose names hold more than a wnid or a word"""
     off: str = ""
-    """why there are none, and what to type next"""
+    """why there are none"""
+    remedy: str = ""
+    """what to type to have them, where that is known"""
+    declined: bool = False
+    """whether the config does without them"""
     words: Matrix | None = field(default=None, compare=False)
     """[C, C]: cosine of the word vectors of the classes' names, where the config names a file of them"""
     wordless: tuple[str, ...] = ()
@@ -54,7 +65,9 @@ class Meaning:
     def note(self) -> str:
         """Remark of a plan; empty where all is on and every name is its own synset's."""
         if self.off:
-            return f"statistics of what negatives mean are off: {self.off}"
+            told = [f"statistics of what negatives mean are off: {self.off}"]
+            told += [f"  to have them: {self.remedy}", "  to do without: --set synsets={}"] if self.remedy else []
+            return "" if self.declined else "\n  ".join(told)
         shown = ", ".join(f"{name} = {synset}" for name, synset in self.read[:_SHOWN])
         more = f" and {len(self.read) - _SHOWN} more" if len(self.read) > _SHOWN else ""
         read = f"synsets read off class names: {shown}{more}; for others set synsets" if self.read else ""
@@ -66,7 +79,7 @@ def find_meaning(shape: DataShape, *, dataset: str, mapping: Mapping[str, str] |
     """Find the synset of every class: in the user's mapping, the data set's map, or by the class's own name.
 
     Raises ValueError for a mapping that is wrong, misses classes, or is given for data without labels. Without a
-    mapping, classes that no synset is known of turn the semantic part off.
+    mapping, classes that no synset is known of turn the semantic part off; an empty one says that this is wanted.
     """
     if not shape.labelled:
         if mapping:
@@ -78,10 +91,33 @@ def find_meaning(shape: DataShape, *, dataset: str, mapping: Mapping[str, str] |
     except UnresolvedClasses as error:
         if mapping:
             raise
-        return Meaning(off=str(error))
+        return _without(error, shape.class_names, dataset, declined=mapping is not None)
     pairs, given = list(zip(shape.class_names, synsets, strict=True)), mapping or {}
     read = tuple((name, synset) for name, synset in pairs if name not in given and _holds_more(name))
     return Meaning(synsets, [[name, synset] for name, synset in pairs if name in given] or None, read)
+
+
+def _without(error: UnresolvedClasses, classes: tuple[str, ...], dataset: str, *, declined: bool) -> Meaning:
+    """No meaning; with what to type for it where that can be written down."""
+    if not error.brief:
+        return Meaning(off=str(error), declined=declined)
+    try:
+        file = shlex.quote(str(_proposed(cache_root() / "synsets", classes, dataset)))
+    except OSError:
+        return Meaning(off=str(error), declined=declined)
+    remedy = f'look over the senses in {file}, then --set "synsets=$(cat {file})"'
+    return Meaning(off=error.brief, remedy=remedy, declined=declined)
+
+
+@cache
+def _proposed(folder: Path, classes: tuple[str, ...], dataset: str) -> Path:
+    """A file with a synset for each class to look over; one that is there is the user's."""
+    text = as_map(classes, dataset=dataset)
+    file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
+    if not file.exists():
+        check_cache(folder)
+        write_atomically(file, text)
+    return file
 
 
 def _holds_more(name: str) -> bool:

@@ -93,7 +93,7 @@ def test_bytes_are_read_once_a_node_for_each_state_of_the_files(
     image_files: MakeFiles, write_folder: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
-    monkeypatch.setattr(content, "_digests", lambda root, files: reads.append(len(files)) or {})
+    monkeypatch.setattr(content, "_read", lambda root, files: (reads.append(len(files)) or {}, set()))
     root = write_folder(image_files())
     assert digest(root) == digest(root)
     assert reads == [12]

@@ -66,7 +66,7 @@ def test_tables_of_hugging_face_are_read_by_their_features(folder: Path) -> None
 def test_a_plan_of_tables_reads_labels_and_no_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from study.data.images import content
 
-    monkeypatch.setattr(content, "_digests", lambda root, files: {})
+    monkeypatch.setattr(content, "_read", lambda root, files: ({}, set()))
     read: list[object] = []
     original = parquet.ParquetFile.read_row_group
     monkeypatch.setattr(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,11 +114,15 @@ def test_a_plan_counts_the_start_where_it_is_known(monkeypatch: pytest.MonkeyPat
     plan = make_plan(study, store, trials)
     rounds = -(-7 // plan.concurrent)
     assert (plan.start_seconds, plan.hours) == (None, pytest.approx(rounds * 7 / 3600))
-    assert ": start not counted, 7 s a trial" in str(plan)
+    assert ": start not counted (`study plan --probe` measures it), 7 s a trial" in str(plan)
+    assert f"  about {rounds * 7} s for what is left" in str(plan)
     remembered(cost.start_key(), lambda: 30.0)
     plan = make_plan(study, store, trials)
     assert (plan.start_seconds, plan.hours) == (30, pytest.approx((30 + rounds * 7) / 3600))
     assert ": 30 s to start, 7 s a trial" in str(plan)
+    assert "about 1.5 h for" in str(replace(plan, hours=1.5))
+    assert "about 2.0 min for" in str(replace(plan, hours=1 / 30))
+    assert "left" not in str(replace(plan, done=9)), "of what is done nothing is left"
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     assert make_plan(study, store, trials).start_seconds is None, "it is this machine's"
 

@@ -1,6 +1,8 @@
 """The meaning of classes is found, asked for or said to be unknown before anything starts."""
 
 import dataclasses
+import re
+import subprocess
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -65,12 +67,48 @@ def test_the_data_sets_own_map_needs_no_word(tiny: TrialConfig) -> None:
     assert (meaning.given, meaning.note) == (None, "")
 
 
-def test_ambiguous_classes_are_announced_with_their_senses_and_what_to_type(tmp_path: Path) -> None:
+def test_ambiguous_classes_are_announced_in_three_lines_with_what_to_type(tmp_path: Path) -> None:
+    config = folder_of(tmp_path / "images", "crane", "goldfish", "cat", "dog", "mouse")
+    *_, off, to_have, to_do_without = str(Study("birds", base=TrialConfig(**config)).plan()).splitlines()
+    assert off.strip() == (
+        "statistics of what negatives mean are off: 4 of 5 classes have no synset yet: "
+        "cat (8 noun senses), crane (5 noun senses), dog (7 noun senses) and 1 more"
+    )
+    assert to_have.startswith("    to have them: look over the senses in ")
+    assert to_do_without == "    to do without: --set synsets={}"
+
+
+def setting(plan: str, of: str) -> str:
+    """The setting that a plan says to type, as a shell passes it on."""
+    (typed,) = re.findall(rf"{of}.*--set (.*)", plan)
+    return subprocess.run(["bash", "-c", f"printf %s {typed}"], capture_output=True, text=True, check=True).stdout
+
+
+def test_what_a_plan_says_to_type_gives_the_first_senses_or_does_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "the cache"))
+    described = {"name": "birds", "question": "?", "base": folder_of(tmp_path / "images", "crane", "goldfish")}
+    (tmp_path / "birds.yaml").write_text(yaml.safe_dump(described | {"space": {"k": {"grid": [4]}}}))
+
+    def plan(*arguments: str) -> tuple[int, str]:
+        status = main(["plan", str(tmp_path / "birds.yaml"), *arguments])
+        return status, capsys.readouterr().out
+
+    _, said = plan()
+    (file,) = (tmp_path / "the cache" / "synsets").iterdir()
+    assert '# "crane": "crane.n.05"  # large long-necked wading bird' in file.read_text()
+    assert plan("--set", setting(said, "to do without"))[1].count("synset") == 0
+    status, told = plan("--set", setting(said, "to have them"), "--json")
+    assert (status, told.count("synset")) == (0, 0)
+    file.write_text("crane: crane.n.05\ngoldfish: goldfish.n.01\n")
+    assert "to have them" in plan()[1]
+    assert file.read_text().startswith("crane: crane.n.05"), "what the user made of it stays"
+
+
+def test_declined_synsets_leave_trials_as_they_were(tmp_path: Path) -> None:
     config = folder_of(tmp_path / "images", "crane", "goldfish")
-    plan = str(Study("birds", base=TrialConfig(**config)).plan())
-    assert "statistics of what negatives mean are off: 1 of 2 classes have no synset yet" in plan
-    assert "crane.n.05: large long-necked wading bird" in plan
-    assert "--set 'synsets.crane=lemma.n.NN'" in plan
+    assert resolve(TrialConfig(**config, synsets={})).id == resolve(TrialConfig(**config)).id
 
 
 def test_synsets_that_were_read_off_longer_names_are_announced(tmp_path: Path) -> None:
@@ -87,7 +125,9 @@ def test_a_class_with_a_dot_in_its_name_gets_its_synset_as_the_advice_says(
     described = {"name": "arms", "question": "?", "base": folder_of(tmp_path / "images", "001.ak47", "goldfish")}
     (tmp_path / "arms.yaml").write_text(yaml.safe_dump(described | {"space": {"k": {"grid": [4]}}}))
     assert main(["plan", str(tmp_path / "arms.yaml")]) == 0
-    assert """--set 'synsets={"001.ak47": lemma.n.NN}' …""" in capsys.readouterr().out
+    assert "1 of 2 classes have no synset yet: 001.ak47 (no noun sense)" in capsys.readouterr().out
+    assert main(["plan", str(tmp_path / "arms.yaml"), "--set", "synsets={goldfish: goldfish.n.01}"]) == 2
+    assert """--set 'synsets={"001.ak47": lemma.n.NN}' …""" in capsys.readouterr().err
     synsets = """synsets={"001.ak47": assault_rifle.n.01, goldfish: goldfish.n.01}"""
     assert main(["plan", str(tmp_path / "arms.yaml"), "--set", synsets]) == 0
     assert "statistics of what negatives mean are off" not in capsys.readouterr().out
@@ -108,7 +148,9 @@ def test_a_mapping_that_misses_a_class_is_one_problem_on_the_command_line(
 def test_one_mapping_serves_the_strategy_and_the_statistics(tmp_path: Path) -> None:
     config = folder_of(tmp_path / "images", "crane", "goldfish")
     strategy = {"name": "semantic", "measure": "wup", "hi": 0.99}
-    assert "selecting by wup needs the synset of every class: 1 of 2" in problems(**config, negatives=strategy)
+    refused = problems(**config, negatives=strategy)
+    assert "selecting by wup needs the synset of every class: 1 of 2" in refused
+    assert "; look over the senses in " in refused
     synsets = {"crane": "n02012849", "goldfish": "goldfish.n.01"}
     trial = resolve(TrialConfig(**{**config, "evaluations": ["negatives"]}, negatives=strategy, synsets=synsets))
     assert trial.parts.meaning.synsets == ("crane.n.05", "goldfish.n.01")
