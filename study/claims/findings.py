@@ -87,7 +87,7 @@ class Finding:
         digits = min(8, max(0, 1 - math.floor(math.log10(half)))) if 0 < half < math.inf else 3
         low, high = (f"{end:.{digits}f}".replace("-", "−") for end in (self.low, self.high))
         shown = f"{self.effect:+.{digits}f} [{low}, {high}] {self.unit}".strip().replace("-", "−")
-        return shown.replace("inf", "∞") + (f" against {self.reference:g}" if self.reference else "")
+        return shown.replace("inf", "∞") + (f" against {self.reference:g}" if self.reference else "").replace("-", "−")
 
     @property
     def outcome(self) -> str:

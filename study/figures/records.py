@@ -95,7 +95,7 @@ class Records:
         return {i: table for i, table in found if table}
 
     def tabled(self, read: Callable[[TrialFolder], T], most: int) -> tuple[dict[str, list[T]], int]:
-        """What the trials of the first `most` cells have of it, by value, and how many cells have any: of the others no
+        """Values that the trials of the first `most` cells have of it, and how many cells have any: of the others no
         more is read than that needs."""
         found: dict[str, list[T]] = {}
         count = 0
