@@ -53,6 +53,9 @@ class Study(StudyConfig):
 
         def run(self, **options: Any) -> "Results":
             """Run what is not finished yet, and return the results of all: see `study.execution.runner.run`."""
+            from study.planning.data import check_places
+
+            check_places(self)
             from study.execution.runner import run
 
             try:

@@ -105,7 +105,7 @@ def _without(error: UnresolvedClasses, classes: tuple[str, ...], dataset: str, *
         file = shlex.quote(str(_proposed(cache_root() / "synsets", classes, dataset)))
     except OSError:
         return Meaning(off=str(error), declined=declined)
-    remedy = f'look over the senses in {file}, then --set "synsets=$(cat {file})"'
+    remedy = f'look over the senses in {file}, then --set "synsets=$(grep -v ^# {file})"'
     return Meaning(off=error.brief, remedy=remedy, declined=declined)
 
 

@@ -496,7 +496,7 @@ def test_parent_sums_up_the_study(tracker, tmp_path):
     }  # fmt: skip
     assert parent.data.tags["best.linear.features.top1"] == "k=256 (n = 2)"
     verdict = parent.data.tags["finding.nozawa2021_accuracy"]
-    assert re.fullmatch(r"(supported|undecided): \+.* \[.*\] % per doubling of k", verdict), verdict
+    assert re.fullmatch(r"(supported|undecided): \+.* \[.*\] % per doubling of k against −0\.5", verdict), verdict
     assert {"report.html", "findings.json", "results.csv"} <= set(artifacts(tracker, tracker.parent_id))
     question, _, said = parent.data.tags["mlflow.note.content"].partition("\n\n")
     assert question == "Does accuracy grow with K?"
