@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +97,11 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
                 f"{len(left)} claims are open: {', '.join(left)}; `study run {options.study}` goes on, up to max_seeds"
             )
         report = Store.of(study.name, options.storage).path / "report.html"
-        if report.exists() and not is_off(options.tracking_uri):
-            print(f"report: {report}\nnext: study ui {study.name}")
-        else:
-            print(f"next: study report {options.study} | study ui {study.name}")
+        written = report.exists() and not is_off(options.tracking_uri)
+        if written:
+            print(f"report: {report}")
+        nexts = [*([] if written else [f"study report {options.study}"]), *_pages(study.name, options.tracking_uri)]
+        print(f"next: {' | '.join(nexts)}" if nexts else f"next: study findings {options.study}")
         if after.failed:
             print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")
         if after.pruned:
@@ -111,6 +113,18 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
         if after.pending and (options.max_hours or options.max_trials):
             print(f"{after.pending} not started, as this run's time or trials are spent; `study run` goes on")
     return 1 if after.failed or after.started else 0
+
+
+def _pages(study: str, uri: str | None) -> list[str]:
+    """How to look at a study in MLflow; empty where this run has sent nothing."""
+    from study.tracking.uri import is_off, without_secrets
+
+    told = without_secrets(uri or os.environ.get("MLFLOW_TRACKING_URI") or "")
+    if is_off(uri):
+        return []
+    if told.startswith(("http", "databricks")):
+        return [f"the study {study} at {told}"]
+    return [f"study ui {study}" + (f" --tracking-uri {shlex.quote(told)}" if uri else "")]
 
 
 def retry_(options: argparse.Namespace) -> int:

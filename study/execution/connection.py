@@ -108,6 +108,8 @@ def _interrupted_afterwards() -> Iterator[None]:
     before = {number: signal.signal(number, wait) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except SystemExit:  # Ray's own answer to SIGTERM
+        waiting.append(signal.SIGTERM)
     finally:
         restore()
     if waiting:

@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -123,8 +123,8 @@ class Claims:
             if self.board.put(f"{trial}.{number}", self.session):
                 return True
 
-    def join(self, name: str) -> list[Holder]:
-        """Hold something together with sessions of this machine; otherwise the living ones of another, which hold it.
+    def join(self, name: str) -> dict[str, Holder]:
+        """Hold something together with sessions of this machine; otherwise the living ones of another, by their names.
 
         Each that joins writes the next register: its name, and those of the living before it. So whoever writes one has
         seen all that hold it, and where two try at once, one of them looks again.
@@ -133,12 +133,12 @@ class Claims:
             number, last = self._last(name)
             before = (last or "").split()
             if self.session in before:
-                return []
+                return {}
             living = {other: holder for other in before if (holder := self.alive(other))}
-            if elsewhere := [holder for holder in living.values() if holder.machine != _machine()]:
+            if elsewhere := {other: holder for other, holder in living.items() if holder.machine != _machine()}:
                 return elsewhere
             if self.board.put(f"{name}.{number}", " ".join([self.session, *living])):
-                return []
+                return {}
 
     def holder(self, trial: str) -> Holder | None:
         """The living session that holds a trial."""
@@ -156,7 +156,8 @@ class Claims:
             text = self.board.session(session)
             if text is None:
                 return None
-            holder = Holder(**json.loads(text))
+            told = json.loads(text)  # by a later version, which tells more
+            holder = Holder(**{each.name: told[each.name] for each in fields(Holder) if each.name in told})
         except (ValueError, TypeError):  # a machine that went down left it; a living session writes it anew
             return None
         if holder.process_is_gone():
@@ -221,8 +222,8 @@ class Session:
     def among(self, folder: Path) -> Claims:
         """Its claims among the sessions that meet in another folder: it beats there too."""
         board = Board(folder)
+        board.announce(self.name, self._told())
         self._boards.append(board)
-        self._announce()
         return Claims(board, self.name)
 
     def tell_whether_tracking(self, tracks: bool) -> None:
@@ -242,7 +243,10 @@ class Session:
 
     def _announce(self) -> None:
         for board in self._boards:
-            board.announce(self.name, json.dumps(asdict(self._holder) | {"beat": self._beat}))
+            board.announce(self.name, self._told())
+
+    def _told(self) -> str:
+        return json.dumps(asdict(self._holder) | {"beat": self._beat})
 
     def _tolerantly(self, act: Callable[[], Any]) -> None:
         """A beat that is missed is no reason to stop: the next one, or EXPIRES, will do."""

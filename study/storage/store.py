@@ -258,17 +258,15 @@ class TrialFolder:
     # The journal
 
     def journal(self) -> list[dict[str, Any]]:
-        """The complete lines; a line that a kill or a full disk cut short does not count."""
+        """The complete lines; one that cannot be read, as a kill or a full disk has cut it short, does not count."""
         try:
             text = (self.path / "journal.jsonl").read_text()
         except FileNotFoundError:
             return []
         lines = []
         for line in text.split("\n")[:-1]:
-            try:
+            with suppress(ValueError):  # a machine that went down has left it
                 lines.append(json.loads(line))
-            except ValueError:  # a machine that went down has left it
-                break
         return lines
 
     def append(self, line: dict[str, Any]) -> None:
@@ -277,7 +275,7 @@ class TrialFolder:
         if any(old["epoch"] == line["epoch"] for old in known):
             return
         path = self.path / "journal.jsonl"
-        if not is_local(path) or self._cut_short():
+        if not is_local(path) or not self._is_whole(known):
             write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in [*known, line]), durable=True)
             return
         self.path.mkdir(parents=True, exist_ok=True)
@@ -290,9 +288,14 @@ class TrialFolder:
         except OSError as error:
             raise explained(error, path, len(added)) from None
 
-    def _cut_short(self) -> bool:
+    def _is_whole(self, known: list[dict[str, Any]]) -> bool:
+        """Whether the journal holds those lines and nothing else."""
         path = self.path / "journal.jsonl"
-        return path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+        text = path.read_bytes() if path.exists() else b""
+        lost = text.count(b"\n") - len(known)
+        if lost:
+            _say(f"{path}: lines that cannot be read are left out: {lost}")
+        return not lost and (not text or text.endswith(b"\n"))
 
     @property
     def encoder(self) -> Path:

@@ -100,7 +100,7 @@ class Backlog:
 
     def _stopped(self) -> bool:
         """Whether nothing is sent any more: before each trial, as a session may have stood still for a minute."""
-        return self._outages.given_up() or not self._writers.join()
+        return self._outages.given_up() or not self._writers.may_write()
 
     def _is_ours(self, trial: TrialFolder) -> bool:
         if trial.id not in self._ours and self._session.claims.take(trial.id):

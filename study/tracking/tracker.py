@@ -135,7 +135,7 @@ class Tracker:
     def _may_send(self) -> bool:
         """Whether the database is this machine's now; where it has become so, connect."""
         if self.is_open:
-            return self._writers.join()
+            return self._writers.may_write()
         self._outages.tolerate(self._open_if_allowed)
         if self.is_open:
             self._outages.tolerate(self._running)

@@ -6,9 +6,10 @@ every file system; sessions of another one keep what they have, and take over on
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
-from study.storage.claims import Claims, Session
+from study.storage.claims import Claims, Holder, Session
 
 log = logging.getLogger(__name__)
 
@@ -22,30 +23,45 @@ class Writers:
     def __init__(self, file: Path | None, session: Session) -> None:
         self._file, self._session = file, session
         self._claims: Claims | None = None
-        self._others = ""
+        self._why = ""
 
     def join(self) -> bool:
-        """Whether this session may write now. It asks before each time: one that stood still may have lost it."""
+        """Whether this session may write now; said where it may not. It asks before each time: one that stood still may
+        have lost it. Raises OSError where sessions cannot meet."""
         if self._file is None:
             return True
+        folder = self._file.with_name(f"{self._file.name}.sessions")
         try:
-            self._claims = self._claims or self._session.among(self._file.with_name(f"{self._file.name}.sessions"))
-            others = ", ".join(map(str, self._claims.join(WRITER)))
+            self._claims = self._claims or self._session.among(folder)
+            why = self._written(self._claims.join(WRITER))
         except OSError as error:
-            log.debug("who writes %s cannot be read: %s", self._file, error)
+            raise OSError(
+                f"{folder}, where sessions agree on who writes the database, cannot be used "
+                f"({error.strerror or error}): make it a folder that you may write"
+            ) from None
+        if why and not self._why:
+            log.warning("%s", why)
+        self._why = why
+        self._session.tell_whether_tracking(not why)
+        return not why
+
+    def may_write(self) -> bool:
+        """As `join`; not now, where the storage does not answer."""
+        try:
+            return self.join()
+        except OSError as error:
+            log.debug("%s", error)
             return False
-        if others and not self._others:
-            log.warning(
-                "%s is written by %s: a SQLite file takes one machine at a time. That session sends the trials of this "
-                "one too where it runs the same study; otherwise they are sent once it has ended", self._file, others,
-            )  # fmt: skip
-        self._others = others
-        self._session.tell_whether_tracking(not others)
-        return not others
 
     def say_what_is_left(self) -> None:
         """At the end of a session that could not write."""
-        log.warning(
-            "%s is still written by %s: once that has ended, running the study again sends those of this session's "
-            "trials that it has not sent", self._file, self._others,
-        )  # fmt: skip
+        log.warning("%s; running this study again sends what is left", self._why or f"{self._file} is not reached")
+
+    def _written(self, others: Mapping[str, Holder]) -> str:
+        """Why this session may not write, and who sends its trials; empty: it may."""
+        if not others:
+            return ""
+        ours = others.keys() & self._session.board.sessions()
+        trials = "that session sends this one's trials too" if ours else "this one's trials are sent once it has ended"
+        who = ", ".join(map(str, others.values()))
+        return f"{self._file} is written by {who}, and a SQLite file takes one machine at a time: {trials}"

@@ -128,7 +128,9 @@ def test_sigterm_ends_a_command_like_ctrl_c(tmp_path: Path) -> None:
     assert told.splitlines()[-1] == "ended; finished trials are kept. To go on: study trial mine.py"
 
 
-def test_an_interrupt_waits_for_rays_start_and_a_second_one_does_not() -> None:
+def test_an_interrupt_waits_for_rays_start_and_a_second_one_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     done = []
 
     def interrupted(times: int) -> None:
@@ -140,7 +142,10 @@ def test_an_interrupt_waits_for_rays_start_and_a_second_one_does_not() -> None:
     for times in (1, 2):
         with pytest.raises(KeyboardInterrupt):
             interrupted(times)
-    assert done == [1]
+    monkeypatch.setattr(signal, "raise_signal", done.append)
+    with _interrupted_afterwards():
+        sys.exit(signal.SIGTERM)  # as Ray does
+    assert done == [1, signal.SIGTERM]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

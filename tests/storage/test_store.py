@@ -1,6 +1,7 @@
 """The files survive kills at any moment: no epoch is lost, none counts twice."""
 
 import errno
+import json
 import shutil
 from pathlib import Path
 
@@ -23,6 +24,18 @@ def test_an_epoch_that_is_redone_counts_once_and_the_first_line_stays(tmp_path) 
     folder.append(line(2))
     folder.append(line(2, 9.0))
     assert folder.journal() == [line(1), line(2)]
+
+
+def test_a_whole_line_that_cannot_be_read_hides_none_behind_it(tmp_path, caplog) -> None:
+    trial = Store.of("s", tmp_path).trial("a")
+    for epoch in (1, 2, 3):
+        trial.append({"epoch": epoch})
+    lines = (trial.path / "journal.jsonl").read_text().splitlines()
+    (trial.path / "journal.jsonl").write_text("\n".join([lines[0], lines[1][:5], lines[2], ""]))
+    assert [line["epoch"] for line in trial.journal()] == [1, 3]
+    trial.append({"epoch": 4})
+    assert [json.loads(line)["epoch"] for line in (trial.path / "journal.jsonl").read_text().splitlines()] == [1, 3, 4]
+    assert "lines that cannot be read are left out: 1" in caplog.text
 
 
 def test_a_line_that_a_kill_cut_short_does_not_count_and_is_written_again(tmp_path) -> None:

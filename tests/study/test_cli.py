@@ -217,7 +217,7 @@ def test_a_run_leaves_the_report_and_names_it_unless_another_session_tracks(
     assert main(["trial", *study]) == 0
     report = tmp_path / "runs" / "mine" / "report.html"
     assert main(["run", *study, "--tracking-uri", "off"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"next: study report {recipe} | study ui mine"
+    assert capsys.readouterr().out.splitlines()[-1] == f"next: study report {recipe}"
     assert not report.exists()
     assert main(["run", *study]) == 0
     assert capsys.readouterr().out.splitlines()[-2:] == [f"report: {report}", "next: study ui mine"]

@@ -1,5 +1,6 @@
 """A SQLite file has writers on one machine at a time; those of others leave to them what they have, or take over."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from study.storage import claims
 from study.storage.claims import Session
 from study.storage.store import Store
 from study.tracking.tracker import Tracker
+from study.tracking.uri import TrackingRefused
 from study.tracking.writers import Writers
 from tests.tracking.test_sessions import at_once
 from tests.tracking.test_tracker import STUDY_YAML, finish, history, lines, runs, start, train  # noqa: F401 (a fixture)
@@ -134,6 +136,29 @@ def test_a_session_that_stood_still_among_its_trials_sends_no_further_one(tmp_pa
     monkeypatch.setattr(type(tracker._sender), "send", stand_still)
     assert not tracker.sync()
     assert list(runs(tracker)) == ["first"]
+
+
+def test_where_sessions_cannot_meet_a_study_is_refused_before_it_starts(tmp_path):
+    (tmp_path / "mlflow.db.sessions").write_text("")
+    tracker = Tracker("a", Store.of("a", tmp_path))
+    with pytest.raises(
+        TrackingRefused, match=r"mlflow.db.sessions, where .* cannot be used \(.+\): make"
+    ):
+        tracker.open(STUDY_YAML, {})
+    assert len(tracker.session._boards) == 1
+
+
+def test_a_session_of_a_later_version_is_alive_and_one_that_waits_says_when_its_trials_are_sent(tmp_path, on, caplog):
+    first = Tracker("a", Store.of("a", tmp_path))
+    first.open(STUDY_YAML, {})
+    board = first._writers._claims.board
+    board.announce(first.session.name, json.dumps(json.loads(board.session(first.session.name)) | {"new": 1}))
+    for study, told in (("a", "that session sends this one's trials too"), ("b", "are sent once it has ended")):
+        with on("node7"):
+            other = Tracker(study, Store.of(study, tmp_path))
+            other.open(STUDY_YAML, {})
+            assert not other.is_open
+            assert caplog.records[-1].message.endswith(told)
 
 
 def test_what_a_session_of_another_machine_runs_is_sent_while_it_runs(tmp_path, on):

@@ -76,7 +76,7 @@ def test_a_full_disk_fails_the_trial_with_its_reason_and_a_retry_goes_on(
         write(path, data, durable)
 
     monkeypatch.setattr(store, "write_plainly", write_until_full)
-    monkeypatch.setattr(TrialFolder, "_cut_short", lambda self: bool(full))  # the journal is written whole, too
+    monkeypatch.setattr(TrialFolder, "_is_whole", lambda self, known: not full)  # the journal is written whole, too
     result = run_trial(trial, at, threads=1, checkpoints=Checkpoints())
     assert result.status == "failed"
     assert "no space is left for the" in result.reason

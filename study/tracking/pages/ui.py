@@ -33,6 +33,11 @@ def serve(uri: str | None, storage: Path | str | None, study: str | None = None,
     if why := _refused(port):
         another = next((n for n in range(port + 1, 65536) if n > 1023 and not _refused(n)), 5000)
         raise TrackingRefused(f"port {port} of this machine cannot be used ({why}); write --port {another}")
+    file = tracking_uri.database(uri)
+    if file is not None and not file.exists():
+        raise TrackingRefused(
+            f"there is no database {file}; `study run NAME` begins one, or say where it is: --tracking-uri, --storage"
+        )
     command = [sys.executable, "-m", "study.tracking.pages.server", str(port), *([study] if study else [])]
     # By environment: a URI may hold a password, and a command line is open to everyone on the machine.
     return _run(command, {**SETTINGS, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ,

@@ -27,6 +27,7 @@ def port() -> int:
 @pytest.fixture
 def ui(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlflow.db").touch()
     command = [sys.executable, "-m", "study.cli", "ui", "--storage", str(tmp_path), "--port", str(port)]
     with (tmp_path / "log").open("w") as log, psutil.Popen(command, stdout=log, stderr=log) as process:
         yield process
