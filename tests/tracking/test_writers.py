@@ -141,9 +141,7 @@ def test_a_session_that_stood_still_among_its_trials_sends_no_further_one(tmp_pa
 def test_where_sessions_cannot_meet_a_study_is_refused_before_it_starts(tmp_path):
     (tmp_path / "mlflow.db.sessions").write_text("")
     tracker = Tracker("a", Store.of("a", tmp_path))
-    with pytest.raises(
-        TrackingRefused, match=r"mlflow.db.sessions, where .* cannot be used \(.+\): make"
-    ):
+    with pytest.raises(TrackingRefused, match=r"mlflow.db.sessions, where .* cannot be used \(.+\): make"):
         tracker.open(STUDY_YAML, {})
     assert len(tracker.session._boards) == 1
 
