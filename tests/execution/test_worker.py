@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -128,9 +129,16 @@ def test_sigterm_ends_a_command_like_ctrl_c(tmp_path: Path) -> None:
     assert told.splitlines()[-1] == "ended; finished trials are kept. To go on: study trial mine.py"
 
 
-def test_an_interrupt_waits_for_rays_start_and_a_second_one_does_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell lets what it starts in the background ignore SIGINT, and that is inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_waits_for_rays_start_and_a_second_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
 
     def interrupted(times: int) -> None:
