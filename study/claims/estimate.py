@@ -126,8 +126,6 @@ class Sample:
 
     @cached_property
     def _unequal(self) -> bool:
-        if not np.isfinite(self._all.sigma):
-            return False
         draw, codes = np.random.default_rng(0), np.unique(self.of_cells, return_inverse=True)[1]
         return unequal_noise(self._all.design, codes, self.outcomes, generator=draw) <= 0.01
 

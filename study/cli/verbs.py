@@ -101,7 +101,7 @@ def _run(study: "Study", options: argparse.Namespace, *, retry: bool) -> int:
         if written:
             print(f"report: {report}")
         nexts = [*([] if written else [f"study report {options.study}"]), *_pages(study.name, options.tracking_uri)]
-        print(f"next: {' | '.join(nexts)}" if nexts else f"next: study findings {options.study}")
+        print(f"next: {' | '.join(nexts)}")
         if after.failed:
             print(f"{after.failed} failed; see `study status {options.study}`, then `study retry {options.study}`")
         if after.pruned:

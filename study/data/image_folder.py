@@ -135,13 +135,8 @@ class ImageFolder(DataSource):
     def _list(self) -> dict[str, Any]:
         """Facts that the names of the files tell, and the images' digest; remembered for each state of the files."""
         root = self._location()
-        asked: dict[str, Any] = {
-            "train": self.train_split,
-            "test": self.test_split,
-            "skip": self.skip_unreadable,
-            "sides": 1,
-        }
-        asked |= {"version": VERSION, "files": state(root)}
+        asked: dict[str, Any] = {"train": self.train_split, "test": self.test_split, "skip": self.skip_unreadable}
+        asked |= {"version": VERSION, "files": state(root), "sides": 1}  # which earlier facts do not tell
         return dict(remembered(asked, lambda: _facts(root, self._splits())))
 
     def _splits(self) -> tuple[Part, Part]:

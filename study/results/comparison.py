@@ -68,8 +68,7 @@ def best(finished: pd.DataFrame, varying: Sequence[str], metric: str, *, upwards
     order = np.concatenate([[first], order[order != first]])
     frame = pd.concat([cells, found], axis=1).iloc[order].reset_index(drop=True)
     cell = {path: cells[path][first] for path in varying}
-    there_is = np.isfinite(design.sigma(outcomes))
-    noise = unequal_noise(design, codes[0], outcomes, generator=np.random.default_rng(0)) if there_is else 1.0
+    noise = unequal_noise(design, codes[0], outcomes, generator=np.random.default_rng(0))
     words = _words(frame, varying, metric, upwards, held is not None)
     return Best(cell, frame, words + (LOUD if noise <= 0.01 else ""))
 
