@@ -140,7 +140,7 @@ def differences_from_best(
 
 def unequal_noise(design: BlockDesign, cells: Indices, outcomes: Array, *, generator: np.random.Generator) -> float:
     """p-value of the largest cell's share of the residual mean squares (Cochran 1941), simulated in equal normal noise:
-    small where a cell has more noise than the others, of which the pooled residual makes too little; 1: there is none."""
+    small where a cell has more noise than the others, of which the pooled residual makes too little; 1 without any."""
     if not np.isfinite(design.sigma(outcomes)):
         return 1.0
     noise = generator.normal(size=(SIMULATED, len(outcomes)))
